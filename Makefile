@@ -1,0 +1,55 @@
+# Two commands on a fresh machine: `make demo` and `make test`. Only Python 3.11+ and make are needed.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check -q
+CONFIG ?= config.toml
+
+.PHONY: demo test check run bench lock clean docs
+
+# The package itself is installed editable and without its dependencies: those come from the lock, by hash.
+$(VENV)/.run: requirements.lock pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "brokerd needs Python 3.11 or newer: make PYTHON=python3.12 ..."; exit 1; }
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(PIP) install --require-hashes -r requirements.lock
+	$(PIP) install --no-build-isolation --no-deps -e .
+	@touch $@
+
+$(VENV)/.dev: $(VENV)/.run requirements-dev.lock
+	$(PIP) install --require-hashes -r requirements-dev.lock
+	@touch $@
+
+# MARKET=replay TRADES=trades.csv QUOTES=quotes.csv plays a recording instead of the synthetic market.
+MARKET ?= synthetic
+demo: $(VENV)/.run
+	@$(BIN)/python examples/demo.py --market $(MARKET) $(if $(TRADES),--trades $(TRADES)) $(if $(QUOTES),--quotes $(QUOTES))
+
+run: $(VENV)/.run
+	$(BIN)/brokerd run --config $(CONFIG)
+
+check: $(VENV)/.dev
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/basedpyright
+	$(BIN)/lint-imports
+	$(BIN)/python docs/generate.py --check
+
+test: check
+	$(BIN)/python -m pytest -n auto --cov --cov-report=
+	$(BIN)/python tests/coverage_floor.py
+	PYTHONASYNCIODEBUG=1 $(BIN)/python -m pytest tests/test_end_to_end.py
+
+bench: $(VENV)/.run
+	$(BIN)/python -m benchmarks
+
+docs: $(VENV)/.dev
+	$(BIN)/python docs/generate.py
+
+# Locks hold hashes and no index addresses; uv is needed only here.
+lock:
+	uv pip compile pyproject.toml --group build --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate --no-header -q -o requirements.lock
+	uv pip compile pyproject.toml --group dev --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate --no-header -q -o requirements-dev.lock
+
+clean:
+	rm -rf $(VENV) var build dist

@@ -1,0 +1,244 @@
+"""
+What the journal can say: one frozen record for each thing that happened, named in the past tense.
+
+A record's tag (`event`) is also the name of its log line and of the notification a bot gets.
+Names and fields are for ever: new fields need a default, a changed meaning needs a new event.
+`road` says how we learned of it: bot, reply, stream, poll, query, daemon.
+`evidence` is the venue's own words or the fault we saw, for whoever asks later why.
+"""
+
+from decimal import Decimal
+from enum import StrEnum
+
+import msgspec
+from msgspec import Struct
+
+from brokerd.money import ZERO
+from brokerd.terms import Quote, Terms
+
+SCHEMA_VERSION = 1
+
+
+class Road(StrEnum):
+    """How a fact reached us."""
+
+    BOT = "bot"
+    REPLY = "reply"
+    STREAM = "stream"
+    POLL = "poll"
+    QUERY = "query"
+    DAEMON = "daemon"
+
+
+class RequestKind(StrEnum):
+    """What we asked of a venue for one order."""
+
+    NEW = "new"
+    CANCEL = "cancel"
+    REPLACE = "replace"
+
+
+def _tag(name: str) -> str:
+    """OrderTraded -> order_traded."""
+    return "".join(f"_{c.lower()}" if c.isupper() else c for c in name).lstrip("_")
+
+
+class Event(Struct, frozen=True, kw_only=True, tag_field="event", tag=_tag, omit_defaults=True):
+    """Anything on record. `at_ns` is the daemon's wall clock when it learned of it."""
+
+    at_ns: int
+
+
+class DaemonStarted(Event, frozen=True, kw_only=True, tag=_tag):
+    """A run began. `epoch` is random and part of every client id this run sends to a venue."""
+
+    version: str
+    epoch: str
+    schema_version: int = SCHEMA_VERSION
+
+
+class DaemonStopped(Event, frozen=True, kw_only=True, tag=_tag):
+    """A run ended in order; a run without this row was killed."""
+
+    reason: str
+
+
+class ExecutorChanged(Event, frozen=True, kw_only=True, tag=_tag):
+    """An executor's link changed: starting, syncing, up, down or frozen, and why."""
+
+    executor: str
+    state: str
+    reason: str = ""
+
+
+class OrderEvent(Event, frozen=True, kw_only=True, tag=_tag):
+    """Anything that happened to one order."""
+
+    cl_ord_id: str
+    road: Road = Road.DAEMON
+    evidence: str = ""
+
+
+class OrderSubmitted(OrderEvent, frozen=True, kw_only=True, tag=_tag):
+    """The bot's order is on record and about to be sent under `venue_cl_ord_id`."""
+
+    venue_cl_ord_id: str
+    terms: Terms
+    arrival: Quote | None = None
+
+
+class OrderAcknowledged(OrderEvent, frozen=True, kw_only=True, tag=_tag):
+    """The venue has the order."""
+
+    venue_order_id: str
+    sent_at_ns: int | None = None
+    venue_at_ns: int | None = None
+
+
+class OrderTraded(OrderEvent, frozen=True, kw_only=True, tag=_tag):
+    """One execution, counted once by `exec_id`. `fee` below 0 is a rebate."""
+
+    exec_id: str
+    last_qty: Decimal
+    last_px: Decimal
+    venue_order_id: str | None = None
+    fee: Decimal = ZERO
+    fee_asset: str = ""
+    liquidity: str = ""
+    sent_at_ns: int | None = None
+    venue_at_ns: int | None = None
+
+
+class OrderReplaced(OrderEvent, frozen=True, kw_only=True, tag=_tag):
+    """The order's total quantity and limit price at the venue are now these."""
+
+    qty: Decimal
+    px: Decimal | None = None
+    venue_order_id: str | None = None
+    replace_no: int | None = None
+    venue_at_ns: int | None = None
+
+
+class OrderDone(OrderEvent, frozen=True, kw_only=True, tag=_tag):
+    """Base of the venue's last words. `cum_qty` is what the venue says was filled, if it says."""
+
+    reason: str = ""
+    code: str = ""
+    venue_order_id: str | None = None
+    cum_qty: Decimal | None = None
+    venue_at_ns: int | None = None
+
+
+class OrderCanceled(OrderDone, frozen=True, kw_only=True, tag=_tag):
+    """The venue took the rest of the order off its book."""
+
+
+class OrderExpired(OrderDone, frozen=True, kw_only=True, tag=_tag):
+    """The order's time ran out, or what could not trade at once was dropped."""
+
+
+class OrderRejected(OrderDone, frozen=True, kw_only=True, tag=_tag):
+    """The order never worked at the venue: refused there, or proved never to have arrived."""
+
+
+class CancelRequested(OrderEvent, frozen=True, kw_only=True, tag=_tag):
+    """A cancel is wanted: on its way, or (`queued`) waiting for another request's outcome."""
+
+    queued: bool = False
+
+
+class ReplaceRequested(OrderEvent, frozen=True, kw_only=True, tag=_tag):
+    """A replace is about to be sent; `replace_no` counts this order's replaces from 1."""
+
+    qty: Decimal
+    px: Decimal | None
+    replace_no: int
+
+
+class RequestRetried(OrderEvent, frozen=True, kw_only=True, tag=_tag):
+    """The request certainly did not happen and is about to be sent again."""
+
+    request: RequestKind
+    attempt: int
+
+
+class RequestRefused(OrderEvent, frozen=True, kw_only=True, tag=_tag):
+    """A cancel or replace certainly did not happen; the order is as it was."""
+
+    request: RequestKind
+    reason: str
+    code: str = ""
+
+
+class RequestDoubted(OrderEvent, frozen=True, kw_only=True, tag=_tag):
+    """
+    The request may or may not have happened.
+
+    After `final_at_ns` the request can no longer arrive at the venue, so that a complete "not
+    found" becomes evidence; None means the venue promises no such time.
+    """
+
+    request: RequestKind
+    final_at_ns: int | None = None
+
+
+class RequestNotFound(OrderEvent, frozen=True, kw_only=True, tag=_tag):
+    """The venue, asked after `final_at_ns`, knows nothing of it: one of the two proofs needed."""
+
+    request: RequestKind
+
+
+class FillsMissed(OrderEvent, frozen=True, kw_only=True, tag=_tag):
+    """The venue's filled quantity is above the sum of the executions we have: they are fetched."""
+
+    cum_qty: Decimal
+
+
+class ReportDisputed(OrderEvent, frozen=True, kw_only=True, tag=_tag):
+    """The venue said something that contradicts what it said before: recorded, not applied."""
+
+    exec_type: str
+
+
+class After(Struct, frozen=True, omit_defaults=True):
+    """What the order was right after an event: what bots are told, and what replay must repeat."""
+
+    ord_status: str
+    cum_qty: Decimal
+    leaves_qty: Decimal
+    avg_px: Decimal | None = None
+    request: RequestKind | None = None
+    in_doubt: bool = False
+
+
+AnyEvent = (
+    DaemonStarted
+    | DaemonStopped
+    | ExecutorChanged
+    | OrderSubmitted
+    | OrderAcknowledged
+    | OrderTraded
+    | OrderReplaced
+    | OrderCanceled
+    | OrderExpired
+    | OrderRejected
+    | CancelRequested
+    | ReplaceRequested
+    | RequestRetried
+    | RequestRefused
+    | RequestDoubted
+    | RequestNotFound
+    | FillsMissed
+    | ReportDisputed
+)
+
+
+class Entry(Struct, frozen=True, omit_defaults=True):
+    """The body of one journal row: the event, and for an order what it left behind."""
+
+    event: AnyEvent
+    after: After | None = None
+
+
+encode_entry = msgspec.json.Encoder(decimal_format="string").encode
+decode_entry = msgspec.json.Decoder(Entry).decode

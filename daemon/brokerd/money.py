@@ -1,0 +1,91 @@
+"""
+Money: exact decimals, from the wire to the disk.
+
+Rule 1: a number from outside enters through `parse_decimal` and nowhere else.
+Rule 2: arithmetic runs in `EXACT`, which raises where it would have to round; inputs are held
+        to 18 digits on each side of the point, so a product of two of them always fits.
+Rule 3: rounding happens in `divide`, `floor_to` and `ceil_to`, and in no other file.
+"""
+
+import re
+from decimal import (
+    ROUND_HALF_EVEN,
+    Context,
+    Decimal,
+    DivisionByZero,
+    Inexact,
+    InvalidOperation,
+    Overflow,
+)
+
+ZERO = Decimal(0)
+
+DIGITS_MAX = 18
+"""Digits allowed before the point, and again after it."""
+
+TEXT_MAX = 64
+"""Characters a number may be written with, exponent and zeros included."""
+
+EXACT = Context(
+    prec=4 * DIGITS_MAX + 8,
+    rounding=ROUND_HALF_EVEN,
+    traps=[DivisionByZero, Inexact, InvalidOperation, Overflow],
+)
+_DIVISION = Context(
+    prec=28, rounding=ROUND_HALF_EVEN, traps=[DivisionByZero, InvalidOperation, Overflow]
+)
+
+_NUMBER = re.compile(r"-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?(?:[eE][+-]?[0-9]{1,3})?", re.ASCII)
+"""The number grammar of RFC 8259: what a JSON number may look like, a string must too."""
+
+add = EXACT.add
+subtract = EXACT.subtract
+multiply = EXACT.multiply
+
+
+def parse_decimal(text: str) -> Decimal:
+    """
+    Read one number exactly: "0.010" -> Decimal("0.01"), "1e2" -> Decimal("100").
+
+    The result is finite, has no exponent and no trailing zeros, so equal numbers look alike
+    wherever they are written again. Raises ValueError with a sentence that says what is wrong.
+    """
+    if len(text) > TEXT_MAX:
+        raise ValueError(f"is longer than {TEXT_MAX} characters")
+    if _NUMBER.fullmatch(text) is None:
+        raise ValueError('is not a plain decimal number such as "0.01"')
+    value = plain(Decimal(text))
+    exponent = value.as_tuple().exponent
+    if value and (value.adjusted() >= DIGITS_MAX or int(exponent) < -DIGITS_MAX):
+        raise ValueError(f"has more than {DIGITS_MAX} digits before or after the point")
+    return value
+
+
+def plain(value: Decimal) -> Decimal:
+    """Return the same number without exponent and trailing zeros: 1E+2 -> 100, 0.10 -> 0.1."""
+    if not value:
+        return ZERO
+    value = value.normalize(EXACT)
+    return (
+        value.quantize(Decimal(1), context=EXACT) if int(value.as_tuple().exponent) > 0 else value
+    )
+
+
+def divide(dividend: Decimal, divisor: Decimal) -> Decimal:
+    """Divide, half-even to 28 significant digits: the one quotient rounding (average prices, bps)."""
+    return plain(_DIVISION.divide(dividend, divisor))
+
+
+def is_multiple(value: Decimal, step: Decimal) -> bool:
+    """Say whether `value` lies on the grid of `step`; a step of 0 means there is no grid."""
+    return not step or not EXACT.remainder(value, step)
+
+
+def floor_to(value: Decimal, step: Decimal) -> Decimal:
+    """Round a value of 0 or more down to the grid of `step`; 0 means no grid."""
+    return plain(subtract(value, EXACT.remainder(value, step))) if step else value
+
+
+def ceil_to(value: Decimal, step: Decimal) -> Decimal:
+    """Round a value of 0 or more up to the grid of `step`; 0 means no grid."""
+    return value if is_multiple(value, step) else plain(add(floor_to(value, step), step))
