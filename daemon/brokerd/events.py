@@ -182,10 +182,12 @@ class RequestDoubted(OrderEvent, frozen=True, kw_only=True, tag=_tag):
     final_at_ns: int | None = None
 
 
-class RequestNotFound(OrderEvent, frozen=True, kw_only=True, tag=_tag):
-    """The venue, asked after `final_at_ns`, knows nothing of it: one of the two proofs needed."""
+class OrderNotFound(OrderEvent, frozen=True, kw_only=True, tag=_tag):
+    """
+    The venue, asked when it could no longer be early, knows nothing of the order.
 
-    request: RequestKind
+    The first of the two proofs that absence needs; the second ends the order.
+    """
 
 
 class FillsMissed(OrderEvent, frozen=True, kw_only=True, tag=_tag):
@@ -227,7 +229,7 @@ AnyEvent = (
     | RequestRetried
     | RequestRefused
     | RequestDoubted
-    | RequestNotFound
+    | OrderNotFound
     | FillsMissed
     | ReportDisputed
 )

@@ -29,6 +29,7 @@ from brokerd.events import (
     OrderDone,
     OrderEvent,
     OrderExpired,
+    OrderNotFound,
     OrderRejected,
     OrderReplaced,
     OrderSubmitted,
@@ -37,7 +38,6 @@ from brokerd.events import (
     ReportDisputed,
     RequestDoubted,
     RequestKind,
-    RequestNotFound,
     RequestRefused,
     RequestRetried,
 )
@@ -184,8 +184,7 @@ class Request(Struct, frozen=True):
     """
     What we asked of the venue and have no answer to.
 
-    `attempt` counts sends; `in_doubt` with `final_at_ns` is told in `RequestDoubted`;
-    `not_found` says that the first of the two proofs of absence is in.
+    `attempt` counts sends; `in_doubt` with `final_at_ns` is told in `RequestDoubted`.
     """
 
     kind: RequestKind
@@ -193,7 +192,6 @@ class Request(Struct, frozen=True):
     attempt: int = 1
     in_doubt: bool = False
     final_at_ns: int | None = None
-    not_found: bool = False
     qty: Decimal | None = None
     px: Decimal | None = None
 
@@ -204,7 +202,8 @@ class Order(Struct, frozen=True, kw_only=True):
 
     `stopped_by` keeps the venue's last word through late fills; `venue_cum_qty` is the most the
     venue ever claimed to have filled, so that a final order with less is not settled yet;
-    `cum_quote` is the sum of qty x px over the fills; `seq` is the order's last journal row.
+    `cum_quote` is the sum of qty x px over the fills; `not_found_at_ns` is when the first of the
+    two proofs that the venue has no such order came in; `seq` is the order's last journal row.
     """
 
     cl_ord_id: str
@@ -230,6 +229,7 @@ class Order(Struct, frozen=True, kw_only=True):
     replaced_no: int = 0
     retries: int = 0
     doubts: int = 0
+    not_found_at_ns: int | None = None
     disputed: bool = False
     reason: str = ""
     code: str = ""
@@ -343,7 +343,7 @@ def _move(order: Order, exec_type: ExecType, event: OrderEvent) -> dict[str, Any
         )
     if order.stopped_by is not None and after not in FINAL:
         after = order.stopped_by
-    changes: dict[str, Any] = {"ord_status": after}
+    changes: dict[str, Any] = {"ord_status": after, "not_found_at_ns": None}
     if order.request is not None and exec_type in ENDS_REQUEST[order.request.kind]:
         changes["request"] = None
     if after in FINAL:
@@ -457,8 +457,8 @@ def _request_doubted(order: Order, event: RequestDoubted) -> dict[str, Any]:
     return {"request": request, "doubts": order.doubts + 1}
 
 
-def _request_not_found(order: Order, _event: RequestNotFound) -> dict[str, Any]:
-    return {"request": replace(order.request, not_found=True) if order.request else None}
+def _not_found(order: Order, event: OrderNotFound) -> dict[str, Any]:
+    return {"not_found_at_ns": order.not_found_at_ns or event.at_ns}
 
 
 def _fills_missed(order: Order, event: FillsMissed) -> dict[str, Any]:
@@ -481,7 +481,7 @@ _APPLY: dict[type[OrderEvent], Callable[[Order, Any], dict[str, Any]]] = {
     RequestRetried: _request_retried,
     RequestRefused: _request_refused,
     RequestDoubted: _request_doubted,
-    RequestNotFound: _request_not_found,
+    OrderNotFound: _not_found,
     FillsMissed: _fills_missed,
     ReportDisputed: _disputed,
 }

@@ -1,0 +1,132 @@
+"""
+What the engine is told, what it is to do about it, and what it answers: the words of its inbox.
+
+Everything the rules need to decide is in the message, times included: rules read no clock.
+"""
+
+from decimal import Decimal
+
+from msgspec import Struct
+
+from brokerd.errors import BrokerdError
+from brokerd.events import AnyEvent, RequestKind, Road
+from brokerd.executor import OrderView, Outcome, Report
+from brokerd.orders import Order
+from brokerd.terms import Quote, Terms
+
+
+class Submit(Struct, frozen=True):
+    """A bot's new order, checked, with both its ids."""
+
+    cl_ord_id: str
+    venue_cl_ord_id: str
+    terms: Terms
+    arrival: Quote | None
+    at_ns: int
+
+
+class Cancel(Struct, frozen=True):
+    """A bot wants the rest of an order off the book."""
+
+    cl_ord_id: str
+    at_ns: int
+
+
+class Replace(Struct, frozen=True):
+    """A bot wants another total quantity or limit price; None keeps what is."""
+
+    cl_ord_id: str
+    qty: Decimal | None
+    px: Decimal | None
+    at_ns: int
+
+
+class Note(Struct, frozen=True):
+    """Something for the record that is about no order: a run, a link."""
+
+    event: AnyEvent
+
+
+class Answered(Struct, frozen=True):
+    """
+    A request of ours came to an outcome.
+
+    `final_at_ns` goes with InDoubt: when the request can no longer arrive, by the venue's promises.
+    """
+
+    cl_ord_id: str
+    request: RequestKind
+    attempt: int
+    outcome: Outcome
+    at_ns: int
+    final_at_ns: int | None = None
+
+
+class RetryDue(Struct, frozen=True):
+    """A request that certainly did not happen has waited long enough to be sent again."""
+
+    cl_ord_id: str
+    request: RequestKind
+    attempt: int
+    evidence: str
+    at_ns: int
+
+
+class Reported(Struct, frozen=True):
+    """A venue said something of an order, on any road, perhaps not for the first time."""
+
+    executor: str
+    report: Report
+    road: Road
+    at_ns: int
+    sent_at_ns: int | None = None
+    evidence: str = ""
+
+
+class Viewed(Struct, frozen=True):
+    """
+    The venue was asked for one order: this is its complete answer, None for "no such order".
+
+    `asked_at_ns` is when the question left: the view may be older than anything later.
+    `absence_after_ns` is how far apart two answers of "no such order" must lie to count; None
+    where the venue forgets closed orders, so that absence proves nothing.
+    """
+
+    cl_ord_id: str
+    view: OrderView | None
+    road: Road
+    asked_at_ns: int
+    at_ns: int
+    absence_after_ns: int | None
+
+
+class Send(Struct, frozen=True):
+    """Do what the order's outstanding request says, at its executor."""
+
+    order: Order
+
+
+class Ask(Struct, frozen=True):
+    """Ask the venue about an order soon: something is in doubt or missing."""
+
+    order: Order
+
+
+class Stranger(Struct, frozen=True):
+    """A venue spoke of an order that is not in memory."""
+
+    reported: Reported
+
+
+Message = Submit | Cancel | Replace | Note | Answered | RetryDue | Reported | Viewed
+Action = Send | Ask | Stranger
+
+
+class Decision(Struct, frozen=True):
+    """What is to be done, and what to answer: the cl_ord_id of the order to show, or an error."""
+
+    actions: tuple[Action, ...] = ()
+    reply: str | BrokerdError | None = None
+
+
+NOTHING = Decision()
