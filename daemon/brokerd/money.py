@@ -23,6 +23,9 @@ ZERO = Decimal(0)
 DIGITS_MAX = 18
 """Digits allowed before the point, and again after it."""
 
+STEP_MIN = Decimal(1).scaleb(-DIGITS_MAX)
+"""The grid that every number lies on, whatever the venue's."""
+
 TEXT_MAX = 64
 """Characters a number may be written with, exponent and zeros included."""
 
@@ -31,8 +34,11 @@ EXACT = Context(
     rounding=ROUND_HALF_EVEN,
     traps=[DivisionByZero, Inexact, InvalidOperation, Overflow],
 )
+# Every number that may come in fits, so that an average never leaves the range of its parts.
 _DIVISION = Context(
-    prec=28, rounding=ROUND_HALF_EVEN, traps=[DivisionByZero, InvalidOperation, Overflow]
+    prec=2 * DIGITS_MAX,
+    rounding=ROUND_HALF_EVEN,
+    traps=[DivisionByZero, InvalidOperation, Overflow],
 )
 
 _NUMBER = re.compile(r"-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?(?:[eE][+-]?[0-9]{1,3})?", re.ASCII)
@@ -47,22 +53,28 @@ def parse_decimal(text: str) -> Decimal:
     """
     Read one number exactly: "0.010" -> Decimal("0.01"), "1e2" -> Decimal("100").
 
-    The result is finite, has no exponent and no trailing zeros, so equal numbers look alike
-    wherever they are written again. Raises ValueError with a sentence that says what is wrong.
+    The result is finite and without trailing zeros, so equal numbers look alike wherever they are
+    written again. Raises ValueError with a sentence that says what is wrong.
     """
     if len(text) > TEXT_MAX:
         raise ValueError(f"is longer than {TEXT_MAX} characters")
     if _NUMBER.fullmatch(text) is None:
         raise ValueError('is not a plain decimal number such as "0.01"')
-    value = plain(Decimal(text))
-    exponent = value.as_tuple().exponent
-    if value and (value.adjusted() >= DIGITS_MAX or int(exponent) < -DIGITS_MAX):
-        raise ValueError(f"has more than {DIGITS_MAX} digits before or after the point")
-    return value
+    value = Decimal(text)
+    # First the size, while it is only an exponent: 1e999 written out does not fit EXACT.
+    if not value or value.adjusted() < DIGITS_MAX:
+        value = plain(value)
+        if int(value.as_tuple().exponent) >= -DIGITS_MAX:
+            return value
+    raise ValueError(f"has more than {DIGITS_MAX} digits before or after the point")
 
 
 def plain(value: Decimal) -> Decimal:
-    """Return the same number without exponent and trailing zeros: 1E+2 -> 100, 0.10 -> 0.1."""
+    """
+    Return the same number without trailing zeros or a positive exponent: 1E+2 -> 100, 0.10 -> 0.1.
+
+    `str` still writes what is below 0.000001 as 1E-7; a venue that wants digits gets `f"{value:f}"`.
+    """
     if not value:
         return ZERO
     value = value.normalize(EXACT)
@@ -72,7 +84,7 @@ def plain(value: Decimal) -> Decimal:
 
 
 def divide(dividend: Decimal, divisor: Decimal) -> Decimal:
-    """Divide, half-even to 28 significant digits: the one quotient rounding (average prices, bps)."""
+    """Divide, half-even to 36 significant digits: the one quotient rounding (average prices, bps)."""
     return plain(_DIVISION.divide(dividend, divisor))
 
 
