@@ -10,7 +10,7 @@ from enum import StrEnum
 from msgspec import Struct
 
 from brokerd.errors import InvalidOrder
-from brokerd.money import ZERO, ceil_to, divide, floor_to, is_multiple, multiply
+from brokerd.money import STEP_MIN, ZERO, ceil_to, divide, floor_to, is_multiple, multiply
 
 GROUP_KEYS_MAX = 16
 GROUP_TEXT_MAX = 64
@@ -133,20 +133,19 @@ def check_instrument(
     A refusal that can be foreseen costs no request and no rate budget.
     """
     for field, price in (("px", px), ("stop_px", stop_px)):
-        if price is not None:
-            _check_grid(field, price, instrument.tick, "tick")
-    _check_grid("qty", qty, instrument.lot, "lot")
-    if qty < instrument.qty_min:
-        raise _out_of_range("qty", qty, "minimum", instrument.qty_min)
-    if instrument.qty_max and qty > instrument.qty_max:
-        raise _out_of_range("qty", qty, "maximum", instrument.qty_max)
-    if px is not None and multiply(px, qty) < instrument.notional_min:
-        raise InvalidOrder(
-            f"qty x px is {multiply(px, qty)}, below the minimum notional {instrument.notional_min}",
-            reason="below_minimum_notional",
-            field="qty",
-            hint=f"at {px} send at least {_least_qty(instrument, px)}",
-        )
+        if price is not None and not is_multiple(price, instrument.tick):
+            raise InvalidOrder(
+                f"{field} {price:f} is not a multiple of the tick size {instrument.tick:f}",
+                reason="not_on_tick",
+                field=field,
+                hint=_nearest(price, instrument.tick, least=instrument.tick),
+            )
+    fault = _qty_fault(instrument, qty, px)
+    if fault is not None:
+        what, reason = fault
+        least = _least_qty(instrument, px)
+        hint = _nearest(qty, instrument.lot, least=least, most=instrument.qty_max)
+        raise InvalidOrder(what, reason=reason, field="qty", hint=hint)
 
 
 def _check_positive(field: str, value: Decimal) -> None:
@@ -167,29 +166,37 @@ def _check_presence(field: str, value: Decimal | None, ord_type: OrdType, *, nee
     )
 
 
-def _check_grid(field: str, value: Decimal, step: Decimal, word: str) -> None:
-    if not is_multiple(value, step):
-        below, above = floor_to(value, step), ceil_to(value, step)
-        nearest = f"{below} or {above}" if below else f"{above}"
-        raise InvalidOrder(
-            f"{field} {value} is not a multiple of the {word} size {step}",
-            reason=f"not_on_{word}",
-            field=field,
-            hint=f"nearest valid: {nearest}",
+def _qty_fault(instrument: Instrument, qty: Decimal, px: Decimal | None) -> tuple[str, str] | None:
+    """Return the sentence and the reason of the first filter that `qty` fails, if it fails one."""
+    if not is_multiple(qty, instrument.lot):
+        return f"qty {qty:f} is not a multiple of the lot size {instrument.lot:f}", "not_on_lot"
+    if qty < instrument.qty_min:
+        return f"qty {qty:f} is below the minimum {instrument.qty_min:f}", "below_minimum_qty"
+    if instrument.qty_max and qty > instrument.qty_max:
+        return f"qty {qty:f} is above the maximum {instrument.qty_max:f}", "above_maximum_qty"
+    if px is not None and multiply(px, qty) < instrument.notional_min:
+        told = f"qty x px is {multiply(px, qty):f} at px {px:f}"
+        return (
+            f"{told}, below the minimum notional {instrument.notional_min:f}",
+            "below_minimum_notional",
         )
+    return None
 
 
-def _out_of_range(field: str, value: Decimal, bound: str, limit: Decimal) -> InvalidOrder:
-    side = "below" if bound == "minimum" else "above"
-    return InvalidOrder(
-        f"{field} {value} is {side} the {bound} {limit}",
-        reason=f"{side}_{bound}_{field}",
-        field=field,
-        hint=f"nearest valid: {limit}",
-    )
+def _least_qty(instrument: Instrument, px: Decimal | None) -> Decimal:
+    """Return the smallest quantity that the lot size and both minimums allow at `px`."""
+    least = max(instrument.qty_min, instrument.lot)
+    if px:
+        lot_notional = multiply(px, instrument.lot or STEP_MIN)
+        least = max(least, divide(ceil_to(instrument.notional_min, lot_notional), px))
+    return ceil_to(least, instrument.lot)
 
 
-def _least_qty(instrument: Instrument, px: Decimal) -> Decimal:
-    """Return the smallest quantity on the lot grid that reaches the minimum notional at `px`."""
-    notional = ceil_to(instrument.notional_min, multiply(px, instrument.lot))
-    return max(divide(notional, px), instrument.qty_min)
+def _nearest(value: Decimal, step: Decimal, *, least: Decimal, most: Decimal = ZERO) -> str:
+    """Name the valid values on both sides of `value`; a `most` of 0 means there is no maximum."""
+    top = floor_to(most, step)
+    if most and top < least:
+        return f"no value is valid: the least is {least:f}, the most {top:f}"
+    below, above = (max(near(value, step), least) for near in (floor_to, ceil_to))
+    values = sorted({min(near, top) if most else near for near in (below, above)})
+    return f"nearest valid: {' or '.join(f'{near:f}' for near in values)}"
