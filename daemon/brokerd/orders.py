@@ -358,7 +358,7 @@ def _move(order: Order, exec_type: ExecType, event: OrderEvent) -> dict[str, Any
 def _acknowledged(order: Order, event: OrderAcknowledged) -> dict[str, Any]:
     return {
         **_move(order, ExecType.NEW, event),
-        "venue_order_id": event.venue_order_id,
+        "venue_order_id": order.venue_order_id or event.venue_order_id,
         "sent_at_ns": order.sent_at_ns or event.sent_at_ns,
         "acked_at_ns": order.acked_at_ns or event.at_ns,
     }
