@@ -1,0 +1,224 @@
+"""
+The command line: options every command takes, the filters lists share, and the types of values.
+
+A line is read in two steps, the command's name first, so that only its own module is loaded.
+"""
+
+from argparse import (
+    REMAINDER,
+    SUPPRESS,
+    ArgumentParser,
+    ArgumentTypeError,
+    Namespace,
+    RawDescriptionHelpFormatter,
+)
+from collections.abc import Callable, Sequence
+from typing import Any, NoReturn
+
+from brokerd import __version__
+from brokerd.cli.errors import Usage
+from brokerd.cli.jsontext import dumps
+
+COMMANDS = {
+    "submit": "send a new order",
+    "cancel": "cancel orders by id",
+    "cancel-all": "cancel every order that matches",
+    "replace": "change an order's quantity or limit price",
+    "orders": "list orders",
+    "order": "show one order",
+    "explain": "tell what happened to an order, and how we know",
+    "fills": "list executions",
+    "tail": "follow what happens, without gap or repeat",
+    "status": "show the daemon",
+    "executors": "show the ways to the venues",
+    "doctor": "check the host, the daemon and its journal",
+    "journal": "verify or export the journal",
+    "call": "call any method of the daemon",
+}
+
+STATUSES = ("PENDING", "OPEN", "CLOSED", "CANCELLED")
+ORD_STATUSES = (
+    "pending_new",
+    "new",
+    "partially_filled",
+    "filled",
+    "canceled",
+    "rejected",
+    "expired",
+    "pending_cancel",
+    "pending_replace",
+)
+TIME_BY = ("created", "closed", "filled")
+
+TIMEOUT_S = 10.0
+
+
+class Parser(ArgumentParser):
+    """An ArgumentParser whose errors are ours: one line, exit status 2."""
+
+    def error(self, message: str) -> NoReturn:
+        """Raise Usage with what argparse found and where the help is."""
+        raise Usage(message.removeprefix("argument command: "), f"see: {self.prog} --help")
+
+
+def main_parser() -> Parser:
+    """Return the parser of the options before the command, and of its name."""
+    parser = Parser(
+        prog="brokerctl",
+        usage="brokerctl [OPTIONS] COMMAND ...",
+        description="Ask and tell the broker daemon.",
+        epilog=_overview(),
+        formatter_class=RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    _add_global(parser)
+    parser.set_defaults(socket=None, output=None, no_color=False, timeout=TIMEOUT_S)
+    parser.add_argument("--version", action="version", version=f"brokerctl {__version__}")
+    parser.add_argument("command", nargs="?", type=_command, help=SUPPRESS)
+    parser.add_argument("rest", nargs=REMAINDER, help=SUPPRESS)
+    return parser
+
+
+def command_parser(command: str) -> Parser:
+    """Return a command's parser; global options may stand behind the command as well."""
+    parser = Parser(
+        prog=f"brokerctl {command}",
+        description=COMMANDS[command].capitalize() + ".",
+        allow_abbrev=False,
+    )
+    _add_global(parser.add_argument_group("everywhere"))
+    return parser
+
+
+def add_filters(parser: Parser, *, time_by: bool = True) -> None:
+    """Declare the filters of order.list and fill.list; `filters` turns them into parameters."""
+    group = parser.add_argument_group("filters")
+    add = group.add_argument
+    add("--status", type=one_of(*STATUSES), action="append", help=" ".join(STATUSES))
+    add("--ord-status", type=one_of(*ORD_STATUSES), action="append", metavar="STATUS")
+    add("--executor")
+    add("--symbol")
+    add("--group", type=pair, action="append", metavar="KEY=VALUE")
+    add("--last", metavar="1h", help="since that long ago: 30s, 15m, 1h, 2d")
+    add("--since", type=utc_time, metavar="TIME", help="RFC 3339, UTC unless it says otherwise")
+    add("--until", type=utc_time, metavar="TIME")
+    if time_by:
+        add("--time-by", type=one_of(*TIME_BY), metavar="WHICH", help=" ".join(TIME_BY))
+
+
+def filters(options: Namespace) -> dict[str, Any]:
+    """Return the filter parameters that were given."""
+    return {
+        "status": _one_or_many(options.status),
+        "ord_status": _one_or_many(options.ord_status),
+        "executor": options.executor,
+        "symbol": options.symbol,
+        "group": group_of(options),
+        "time": _time(options),
+    }
+
+
+def group_of(options: Namespace) -> dict[str, str] | None:
+    """Return the --group pairs as one object."""
+    return dict(options.group) if options.group else None
+
+
+def _time(options: Namespace) -> dict[str, str] | None:
+    by = {"by": options.time_by} if getattr(options, "time_by", None) else {}
+    if options.last and (options.since or options.until):
+        raise Usage("--last and --since/--until exclude each other")
+    if options.last:
+        return {"time_type": "relative", "last": options.last, **by}
+    if options.since or options.until:
+        bounds = {"since": options.since, "until": options.until}
+        told = {name: bound for name, bound in bounds.items() if bound}
+        return {"time_type": "absolute", **told, **by}
+    if by:
+        raise Usage("--time-by needs --last, --since or --until")
+    return None
+
+
+def _one_or_many(values: list[str] | None) -> list[str] | str | None:
+    return values[0] if values and len(values) == 1 else values
+
+
+def one_of(*names: str) -> Callable[[str], str]:
+    """Return a type that takes one of the names in either case, and knows the nearest."""
+    by_lower = {name.lower(): name for name in names}
+
+    def read(text: str) -> str:
+        name = by_lower.get(text.lower())
+        if name is None:
+            raise ArgumentTypeError(_unknown(text, names))
+        return name
+
+    return read
+
+
+def pair(text: str) -> tuple[str, str]:
+    """Read KEY=VALUE."""
+    key, equals, value = text.partition("=")
+    if not key or not equals:
+        raise ArgumentTypeError(f"{text!r} is not KEY=VALUE")
+    return key, value
+
+
+def utc_time(text: str) -> str:
+    """Return an RFC 3339 time; a time without an offset is UTC, a date alone is its midnight."""
+    from brokerd.times import parse_rfc3339  # noqa: PLC0415 - only who names a time pays for it
+
+    for whole in (text, f"{text}Z", f"{text}T00:00:00Z"):
+        try:
+            parse_rfc3339(whole)
+        except ValueError:
+            continue
+        return whole
+    raise ArgumentTypeError(f"{text!r} is not a time such as 2026-01-31T09:30:00Z")
+
+
+def seconds(text: str) -> float:
+    """Read a number of seconds above 0, at most a day."""
+    try:
+        value = float(text)
+    except ValueError:
+        value = 0.0
+    if not 0 < value <= 86_400:
+        raise ArgumentTypeError(f"{text!r} is not a number of seconds above 0")
+    return value
+
+
+def count(text: str) -> int:
+    """Read a whole number, 0 or more."""
+    if not (text.isascii() and text.isdigit()):
+        raise ArgumentTypeError(f"{text!r} is not a whole number")
+    return int(text)
+
+
+def _add_global(parser: Any) -> None:
+    add = parser.add_argument
+    add("--socket", default=SUPPRESS, metavar="PATH", help="where the daemon listens")
+    add("-o", "--output", default=SUPPRESS, type=one_of("table", "json"), metavar="table|json")
+    add("--no-color", action="store_true", default=SUPPRESS)
+    add("--timeout", type=seconds, default=SUPPRESS, metavar="S", help="seconds for an answer")
+
+
+def _command(text: str) -> str:
+    if text not in COMMANDS:
+        raise ArgumentTypeError(_unknown(text, tuple(COMMANDS), "command"))
+    return text
+
+
+def _unknown(text: str, names: Sequence[str], what: str = "") -> str:
+    """Say that there is no such name, and which is the nearest."""
+    import difflib  # noqa: PLC0415 - only a mistake pays for it
+
+    by_lower = {name.lower(): name for name in names}
+    near = difflib.get_close_matches(text.lower(), by_lower, n=1, cutoff=0.5)
+    no = f"there is no {what} {dumps(text)}" if what else f"{dumps(text)} is not one of them"
+    return f"{no}: did you mean {by_lower[near[0]]}?" if near else f"{no}: {', '.join(names)}"
+
+
+def _overview() -> str:
+    width = max(map(len, COMMANDS))
+    lines = [f"  {name.ljust(width)}  {summary}" for name, summary in COMMANDS.items()]
+    return "commands (brokerctl COMMAND --help tells more):\n" + "\n".join(lines)

@@ -1,0 +1,63 @@
+"""Tell what happened to an order, and how we know: `brokerctl explain my-order-1`."""
+
+from argparse import Namespace
+
+from brokerd.cli.arguments import Parser
+from brokerd.cli.control import Control
+from brokerd.cli.errors import Exit
+from brokerd.cli.jsontext import Record, as_record, as_records
+from brokerd.cli.terminal import Column, plain_text, show
+from brokerd.cli.views import detail, member, ord_status, style_of, terms, time_member
+
+
+def add_options(parser: Parser) -> None:
+    """Declare the id."""
+    parser.add_argument("id", metavar="ID", help="cl_ord_id, or executor:venue id")
+
+
+def run(control: Control, options: Namespace) -> Exit:
+    """Print one line a transition, with the evidence under it."""
+    told = control.ask_by_id("order.explain", options.id)
+    transitions = as_records(told.get("transitions"))
+    out = control.out
+    if out.is_json:
+        out.records(transitions)
+        return Exit.DONE
+    order = as_record(told.get("order"))
+    place = order.get("executor_id") or order.get("executor")
+    heading = f"{show(order.get('cl_ord_id'))}  {terms(order)}  {show(place)}"
+    print(f"{plain_text(heading)}  {out.paint(ord_status(order), style_of(ord_status(order)))}")
+    title, *lines = out.layout(_COLUMNS, _with_changes(transitions))
+    print(title)
+    for line, transition in zip(lines, transitions, strict=True):
+        print(line)
+        if transition.get("evidence"):
+            print(out.paint(f"    {plain_text(show(transition['evidence']))}", "dim"))
+    return Exit.DONE
+
+
+def _with_changes(transitions: list[Record]) -> list[Record]:
+    """Say with each transition what status it led from, and to."""
+    before = ""
+    rows: list[Record] = []
+    for transition in transitions:
+        after = ord_status(transition)
+        change = f"{before} -> {after}" if before and before != after else after
+        rows.append({**transition, "change": change})
+        before = after
+    return rows
+
+
+def _style_of_change(change: str) -> str | None:
+    return style_of(change.rpartition(" ")[2])
+
+
+_COLUMNS = [
+    Column("at", time_member("at"), 3),
+    Column("seq", member("seq"), 5, right=True),
+    Column("event", member("event")),
+    Column("status", member("change"), style=_style_of_change),
+    Column("cum_qty", member("cum_qty"), 4, right=True),
+    Column("road", member("road"), 1),
+    Column("detail", detail, 2),
+]

@@ -1,0 +1,160 @@
+"""Follow what happens, without gap or repeat: `brokerctl tail --executor paper`."""
+
+import time
+from argparse import Namespace
+from collections.abc import Iterator
+
+from brokerd.cli.arguments import Parser, count, group_of, pair
+from brokerd.cli.control import SILENT, Control
+from brokerd.cli.errors import Exit, Refusal, Unreachable
+from brokerd.cli.jsontext import Record, as_record
+from brokerd.cli.terminal import Output, note, plain_text, show
+from brokerd.cli.views import detail, ord_status, style_of
+from brokerd.cli.wire import Connection, Lost, Silence
+from brokerd.errors import Busy, Starting, Stopping
+
+QUIET_S = 15.0
+"""Silence after which the daemon is asked whether it is still there."""
+
+WAIT_FIRST_S, WAIT_MAX_S = 0.1, 5.0
+
+_FOR_NOW = {Busy.code, Starting.code, Stopping.code}
+
+_EVENT_STYLES = {
+    "order_traded": "green",
+    "order_rejected": "red",
+    "request_refused": "red",
+    "request_doubted": "magenta",
+    "report_disputed": "magenta",
+    "executor_changed": "yellow",
+}
+
+
+def add_options(parser: Parser) -> None:
+    """Declare where to begin, and the filters."""
+    add = parser.add_argument
+    add("--after-seq", type=count, metavar="N", help="begin behind event N; 0 is everything")
+    add("--executor")
+    add("--symbol")
+    add("--group", type=pair, action="append", metavar="KEY=VALUE")
+    add("--id", metavar="CL_ORD_ID")
+    add("--event", action="append", metavar="NAME", help="may be repeated: order_traded, ...")
+
+
+def run(control: Control, options: Namespace) -> Exit:
+    """Print events as they come until interrupted; a lost connection is resumed where it broke."""
+    feed = Feed(options.after_seq, _filters(options))
+    wait_s = WAIT_FIRST_S
+    while True:
+        seen = feed.seq
+        try:
+            _print(control.out, feed.read(control.connect()))
+        except (Lost, Refusal, Unreachable) as away:
+            control.hang_up()
+            if feed.seq is None or (isinstance(away, Refusal) and away.code not in _FOR_NOW):
+                raise _as_failure(away) from away
+            wait_s = WAIT_FIRST_S if feed.seq != seen else min(wait_s * 2, WAIT_MAX_S)
+            note(f"brokerctl: connection lost after seq {feed.seq}; again in {wait_s:.1f} s")
+        time.sleep(wait_s)
+
+
+class Feed:
+    """
+    Events in the order of `seq`, each once, over however many connections.
+
+    `seq` is the last one seen: where the next connection takes up. None until the daemon has said
+    where we are.
+    """
+
+    def __init__(self, after_seq: int | None, params: Record) -> None:
+        self.seq = after_seq
+        self._params = params
+        self._subscribed = False
+
+    def read(self, link: Connection) -> Iterator[Record]:
+        """Subscribe on a fresh connection and yield its events; it ends by raising Lost."""
+        after = {} if self.seq is None else {"after_seq": self.seq}
+        call_id = link.send("events.subscribe", self._params | after)
+        while True:
+            message = self._next(link)
+            if message.get("id") == call_id or "error" in message:
+                self._begin(link.result(message, call_id))
+            elif message.get("method") == "event":
+                params = as_record(message.get("params"))
+                if self._is_new(params):
+                    yield params
+            elif message.get("method") == "events.lagging":
+                behind = as_record(message.get("params")).get("behind")
+                note(f"brokerctl: {show(behind)} events behind: they come faster than we read")
+
+    def _begin(self, result: object) -> None:
+        """Without an `after_seq` of our own, we are where the daemon says we are."""
+        seq = as_record(result).get("seq")
+        if not isinstance(seq, int):
+            raise Lost("the subscription was answered without a seq", sent=True)
+        if self.seq is None:
+            self.seq = seq
+
+    def _is_new(self, params: Record) -> bool:
+        seq = params.get("seq")
+        if not isinstance(seq, int):
+            raise Lost("an event without a seq", sent=True)
+        if self.seq is not None and seq <= self.seq:
+            return False
+        self.seq = seq
+        return True
+
+    def _next(self, link: Connection) -> Record:
+        """Wait for a message; nothing for long is normal, no answer to a ping is not."""
+        if link.is_drained:
+            print(end="", flush=True)
+        try:
+            return link.receive(time.monotonic() + QUIET_S)
+        except Silence:
+            link.send("daemon.ping", {})
+            return link.receive(time.monotonic() + QUIET_S)
+
+
+def _print(out: Output, events: Iterator[Record]) -> None:
+    for event in events:
+        if out.is_json:
+            out.record(event)
+        else:
+            print(line(out, event))
+
+
+def line(out: Output, event: Record) -> str:
+    """Return an event as one short line, cut to the terminal's width."""
+    name = show(event.get("event"))
+    when = f"{show(event.get('at'))[11:23]} {show(event.get('seq')):>7}  "
+    status = ord_status(event)
+    what = f"{show(event.get('cl_ord_id') or event.get('executor'))}  {detail(event)}"
+    ending = f"  {status}" if status else ""
+    room = (out.width or 1 << 30) - len(when) - 20 - len(ending)
+    what = plain_text(what)
+    if len(what) > max(room, 0):
+        what = what[: max(room - 3, 0)] + "..."
+    return (
+        out.paint(when, "dim")
+        + out.paint(f"{plain_text(name):<18}  ", _EVENT_STYLES.get(name))
+        + what
+        + out.paint(plain_text(ending), style_of(status))
+    )
+
+
+def _filters(options: Namespace) -> Record:
+    """Return the filters of events.subscribe that were given."""
+    asked = {
+        "executor": options.executor,
+        "symbol": options.symbol,
+        "group": group_of(options),
+        "cl_ord_id": options.id,
+        "event": options.event,
+    }
+    return {name: value for name, value in asked.items() if value is not None}
+
+
+def _as_failure(away: Lost | Refusal | Unreachable) -> Refusal | Unreachable:
+    if isinstance(away, Lost):
+        return Unreachable(f"events.subscribe went unanswered: {away.why}", SILENT)
+    return away
