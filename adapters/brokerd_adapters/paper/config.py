@@ -1,0 +1,97 @@
+"""The keys of `[executors.NAME]` with `adapter = "paper"`, and the market they ask for."""
+
+from decimal import Decimal
+from pathlib import Path
+from typing import Annotated, Literal
+
+from msgspec import Meta, Struct
+
+from brokerd.errors import ConfigError
+from brokerd.money import parse_decimal
+from brokerd_adapters.paper.ledger import Fees
+from brokerd_adapters.paper.markets import LISTINGS, Market, Paced, SyntheticMarket
+from brokerd_adapters.paper.misbehaviour import Faults
+from brokerd_adapters.paper.replay import ReplayMarket
+
+_FEE_BPS_MAX = 1_000
+_BPS_DIGITS_MAX = 4
+
+
+class PaperConfig(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """
+    The table of one paper executor; the defaults need no key, no file and no network.
+
+    `trades` and `quotes` are for market "replay", relative to the configuration file. `symbols`
+    defaults to all the synthetic market knows, or to BTCUSDT for a replay, which has one. Fees are
+    in basis points of the notional, paid in the quote asset; below 0 is a rebate. `balances` is
+    what the account begins with; a log that remembers the account wins over it.
+    """
+
+    adapter: Literal["paper"] = "paper"
+    market: Literal["synthetic", "replay"] = "synthetic"
+    seed: int = 1
+    trades: str = ""
+    quotes: str = ""
+    speed: Annotated[float, Meta(gt=0, le=1e6)] = 1.0
+    loop: bool = False
+    symbols: tuple[str, ...] = ()
+    balances: dict[str, Decimal] = {
+        "USDT": Decimal(10_000_000),
+        "BTC": Decimal(1_000),
+        "ETH": Decimal(10_000),
+    }
+    maker_fee_bps: Decimal = Decimal(10)
+    taker_fee_bps: Decimal = Decimal(10)
+    latency_ms: Annotated[float, Meta(ge=0, le=60_000)] = 0.0
+    faults: Faults | None = None
+
+    def __post_init__(self) -> None:
+        """Raise ValueError, naming the key, for what types alone do not exclude."""
+        for asset, amount in self.balances.items():
+            if _exact(f"balances.{asset}", amount) < 0:
+                raise ValueError(f"balances.{asset} must be 0 or more")
+        for key in ("maker_fee_bps", "taker_fee_bps"):
+            bps = _exact(key, getattr(self, key))
+            if abs(bps) > _FEE_BPS_MAX or int(bps.as_tuple().exponent) < -_BPS_DIGITS_MAX:
+                raise ValueError(
+                    f"{key} is at most {_FEE_BPS_MAX}, with {_BPS_DIGITS_MAX} digits after the point"
+                )
+        if self.market == "replay" and not (self.trades and self.quotes):
+            raise ValueError('market "replay" needs both trades and quotes')
+        if self.market == "replay" and len(self.symbols) > 1:
+            raise ValueError("a replay has one symbol")
+        for symbol in self.symbols:
+            if symbol not in LISTINGS:
+                raise ValueError(f"symbols: {symbol} is not one of {', '.join(LISTINGS)}")
+
+    @property
+    def fees(self) -> Fees:
+        """The fee rates."""
+        return Fees(self.maker_fee_bps, self.taker_fee_bps)
+
+    @property
+    def hold_up_max_s(self) -> float:
+        """The longest the venue may sit on a request."""
+        return self.latency_ms / 1_000 + (self.faults.delay_max_s if self.faults else 0.0)
+
+
+def open_market(config: PaperConfig, base_dir: Path) -> Market:
+    """Return the market the configuration asks for; raises ConfigError for a file that is missing."""
+    if config.market == "synthetic":
+        symbols = config.symbols or tuple(LISTINGS)
+        listings = {symbol: LISTINGS[symbol] for symbol in symbols}
+        return Paced(SyntheticMarket(listings, seed=config.seed), speed=config.speed)
+    trades, quotes = base_dir / config.trades, base_dir / config.quotes
+    for path in (trades, quotes):
+        if not path.is_file():
+            raise ConfigError(f"the recording {path} is not there")
+    listing = LISTINGS[config.symbols[0] if config.symbols else "BTCUSDT"]
+    replay = ReplayMarket(listing.instrument, trades=trades, quotes=quotes, loop=config.loop)
+    return Paced(replay, speed=config.speed)
+
+
+def _exact(key: str, value: Decimal) -> Decimal:
+    try:
+        return parse_decimal(str(value))
+    except ValueError as error:
+        raise ValueError(f"{key} {error}") from None
