@@ -4,7 +4,7 @@ from decimal import Decimal, DivisionByZero, Inexact
 from fractions import Fraction
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from brokerd.money import (
@@ -165,6 +165,7 @@ def test_a_quotient_is_off_by_half_of_its_36th_digit_at_most(
 
 
 @given(numbers)
+@example(scaled(SIZE_MAX))
 def test_dividing_by_one_changes_nothing(number: Decimal) -> None:
     assert divide(number, Decimal(1)).as_tuple() == number.as_tuple()
 
