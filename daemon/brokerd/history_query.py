@@ -1,0 +1,289 @@
+"""
+Questions to the read model, and the SQL that answers them a page at a time.
+
+Pages are newest first and follow on from a key (time, no), not from an offset: orders that are
+added or change meanwhile neither repeat nor push anything off a page. A question is driven by the
+index range with the fewest orders in it; everything else is checked on each row it gives.
+"""
+
+# ruff: noqa: S608 - only words of our own are pasted into SQL, every value is a parameter
+
+import base64
+import binascii
+from typing import Any, Generic, Literal, TypeVar
+
+import msgspec
+from msgspec import Struct
+
+from brokerd.errors import InvalidParams
+from brokerd.history_schema import group_tag
+from brokerd.orders import OrdStatus, Status
+from brokerd.sqlite import placeholders
+from brokerd.terms import Side
+
+T = TypeVar("T")
+LIMIT_DEFAULT = 100
+LIMIT_MAX = 1_000
+CURSOR_CHARS_MAX = 200
+NEVER_NS = (1 << 63) - 1
+
+Key = tuple[int, int]
+"""Where a page ends: a time in ns, and the row number that breaks its ties."""
+
+TIME_COLUMNS = {"created": "created_at_ns", "closed": "closed_at_ns", "filled": "last_fill_at_ns"}
+
+SHOWN_AS: dict[Status, frozenset[OrdStatus]] = {
+    Status.PENDING: frozenset(
+        {OrdStatus.PENDING_NEW, OrdStatus.PENDING_CANCEL, OrdStatus.PENDING_REPLACE}
+    ),
+    Status.OPEN: frozenset(
+        {
+            OrdStatus.NEW,
+            OrdStatus.PARTIALLY_FILLED,
+            OrdStatus.PENDING_CANCEL,
+            OrdStatus.PENDING_REPLACE,
+        }
+    ),
+    Status.CLOSED: frozenset({OrdStatus.FILLED, OrdStatus.REJECTED, OrdStatus.EXPIRED}),
+    Status.CANCELLED: frozenset({OrdStatus.CANCELED}),
+}
+"""The shown ord_status an order of a coarse status may have."""
+
+
+class OrderQuery(Struct, frozen=True, kw_only=True):
+    """
+    Which orders: all that are given must hold; several statuses mean any of them.
+
+    `since_ns` <= the time named by `by` < `until_ns`; `filled` is the last fill. With
+    `latest_group` only the order created last in each distinct combination of the values of
+    `group_by` (of all its group keys if that is empty), among those that match, and pages run by
+    time of creation.
+    """
+
+    status: Status | tuple[Status, ...] | None = None
+    ord_status: OrdStatus | tuple[OrdStatus, ...] | None = None
+    executor: str | None = None
+    symbol: str | None = None
+    side: Side | None = None
+    group: dict[str, str] = {}
+    group_by: tuple[str, ...] = ()
+    latest_group: bool = False
+    by: Literal["created", "closed", "filled"] = "created"
+    since_ns: int | None = None
+    until_ns: int | None = None
+    limit: int = LIMIT_DEFAULT
+    cursor: str | None = None
+
+
+class FillQuery(Struct, frozen=True, kw_only=True):
+    """Which fills: of which orders, and since_ns <= at_ns < until_ns, newest first."""
+
+    cl_ord_id: str | None = None
+    executor: str | None = None
+    symbol: str | None = None
+    side: Side | None = None
+    group: dict[str, str] = {}
+    since_ns: int | None = None
+    until_ns: int | None = None
+    limit: int = LIMIT_DEFAULT
+    cursor: str | None = None
+
+
+class Page(Struct, Generic[T], frozen=True):
+    """One page, and the cursor that asks for the next; None at the end."""
+
+    items: tuple[T, ...]
+    next_cursor: str | None = None
+
+
+class Driver(Struct, frozen=True):
+    """An index range to walk: its tables, its condition, and whose columns time and no are."""
+
+    source: str
+    where: str = "1"
+    params: tuple[Any, ...] = ()
+    owner: str = "o"
+
+
+class Where:
+    """Conditions and their parameters, in step."""
+
+    def __init__(self) -> None:
+        self.texts: list[str] = []
+        self.params: list[Any] = []
+
+    def add(self, text: str, *params: Any) -> None:
+        """Add one condition."""
+        self.texts.append(text)
+        self.params += params
+
+    def __str__(self) -> str:
+        return " AND ".join(self.texts) or "1"
+
+
+def statuses(query: OrderQuery) -> frozenset[OrdStatus]:
+    """Return every shown ord_status that can match, all of them if none is asked for."""
+    wanted = frozenset(OrdStatus)
+    if query.status is not None:
+        wanted &= frozenset[OrdStatus]().union(*(SHOWN_AS[each] for each in _coarse(query)))
+    if query.ord_status is not None:
+        wanted &= frozenset(_shown(query))
+    return wanted
+
+
+def tags(query: OrderQuery | FillQuery) -> list[tuple[str, str]]:
+    """Return the (key, value) tags that a query asks for."""
+    own = [("executor", query.executor), ("symbol", query.symbol)]
+    found = [(key, value) for key, value in own if value is not None]
+    return found + [(group_tag(key), value) for key, value in query.group.items()]
+
+
+def order_conditions(query: OrderQuery, *, with_group: bool = True) -> Where:
+    """Return what an order `o` must fulfil, the window left out."""
+    where = _terms_conditions(query, with_group=with_group)
+    if query.status is not None:
+        coarse = _coarse(query)
+        where.add(f"o.status IN {placeholders(len(coarse))}", *coarse)
+    if query.ord_status is not None:
+        shown = _shown(query)
+        where.add(f"o.ord_status IN {placeholders(len(shown))}", *shown)
+    return where
+
+
+def add_window(where: Where, column: str, query: OrderQuery | FillQuery) -> None:
+    """Add since_ns <= column < until_ns."""
+    if query.since_ns is not None:
+        where.add(f"{column} >= ?", query.since_ns)
+    if query.until_ns is not None:
+        where.add(f"{column} < ?", query.until_ns)
+
+
+def order_page(
+    query: OrderQuery, drivers: list[Driver], after: Key | None
+) -> tuple[str, list[Any]]:
+    """Return the SQL of a page: rows (body, time, no), one more than the limit."""
+    column, pieces, params = TIME_COLUMNS[query.by], list[str](), list[Any]()
+    for driver in drivers:
+        time, no = f"{driver.owner}.{column}", f"{driver.owner}.no"
+        where = order_conditions(query)
+        where.add(f"{time} IS NOT NULL")
+        add_window(where, time, query)
+        if after is not None:
+            where.add(f"{time} <= ? AND ({time}, {no}) < (?, ?)", after[0], *after)
+        pieces.append(
+            f"SELECT o.body AS body, {time} AS at_ns, {no} AS no FROM {driver.source}"
+            f" WHERE {driver.where} AND {where} ORDER BY {time} DESC, {no} DESC LIMIT ?"
+        )
+        params += (*driver.params, *where.params, query.limit + 1)
+    if len(pieces) == 1:
+        return pieces[0], params
+    union = " UNION ALL ".join(f"SELECT * FROM ({piece})" for piece in pieces)
+    return f"{union} ORDER BY at_ns DESC, no DESC LIMIT ?", [*params, query.limit + 1]
+
+
+def fill_page(query: FillQuery, driver: Driver, after: Key | None) -> tuple[str, list[Any]]:
+    """Return the SQL of a page: rows (body, executor, symbol, side, at_ns, seq), one too many."""
+    where = _terms_conditions(query)
+    if query.cl_ord_id is not None:
+        where.add("o.cl_ord_id = ?", query.cl_ord_id)
+    add_window(where, "f.at_ns", query)
+    if after is not None:
+        where.add("f.at_ns <= ? AND (f.at_ns, f.seq) < (?, ?)", after[0], *after)
+    sql = (
+        f"SELECT f.body, o.executor, o.symbol, o.side, f.at_ns, f.seq FROM {driver.source}"
+        f" WHERE {driver.where} AND {where} ORDER BY f.at_ns DESC, f.seq DESC LIMIT ?"
+    )
+    return sql, [*driver.params, *where.params, query.limit + 1]
+
+
+def latest_walk(query: OrderQuery, bound: Key, count: int) -> tuple[str, list[Any]]:
+    """
+    Return the SQL of one step over the groups, newest first, from `bound` down.
+
+    Rows: the group's keys, its newest order's (at_ns, no), and the (at_ns, no) of its newest
+    order that matches, None if none does.
+    """
+    inner = order_conditions(query, with_group=False)
+    add_window(inner, f"o.{TIME_COLUMNS[query.by]}", query)
+    outer = Where()
+    outer.add("g.newest_at_ns <= ? AND (g.newest_at_ns, g.newest_no) < (?, ?)", bound[0], *bound)
+    if query.by == "created" and query.since_ns is not None:
+        outer.add("g.newest_at_ns >= ?", query.since_ns)
+    for item in query.group.items():
+        outer.add("EXISTS (SELECT 1 FROM json_each(g.keys) WHERE key = ? AND value = ?)", *item)
+    walk = (
+        "SELECT g.keys, g.newest_at_ns, g.newest_no,"
+        " (SELECT o.no FROM orders o INDEXED BY orders_group"
+        f" WHERE o.group_id = g.id AND {inner}"
+        " ORDER BY o.created_at_ns DESC, o.no DESC LIMIT 1) AS no"
+        f" FROM groups g INDEXED BY groups_newest WHERE {outer}"
+        " ORDER BY g.newest_at_ns DESC, g.newest_no DESC LIMIT ?"
+    )
+    sql = (
+        "SELECT w.keys, w.newest_at_ns, w.newest_no, n.created_at_ns, n.no"
+        f" FROM ({walk}) w LEFT JOIN orders n ON n.no = w.no"
+        " ORDER BY w.newest_at_ns DESC, w.newest_no DESC"
+    )
+    return sql, [*inner.params, *outer.params, count]
+
+
+def check_limit(limit: int) -> None:
+    """Raise InvalidParams for a page of nothing, or of more than LIMIT_MAX."""
+    if not 0 < limit <= LIMIT_MAX:
+        raise InvalidParams(
+            f"limit must be 1 to {LIMIT_MAX}", reason="limit_out_of_range", field="limit"
+        )
+
+
+def encode_cursor(by: str, key: Key) -> str:
+    """Return the opaque text that asks for what follows `key`."""
+    return base64.urlsafe_b64encode(msgspec.json.encode((by, *key))).decode().rstrip("=")
+
+
+def decode_cursor(by: str, cursor: str | None) -> Key | None:
+    """Return the key in a cursor; InvalidParams if it is none of ours or of another question."""
+    if cursor is None:
+        return None
+    try:
+        padded = cursor[:CURSOR_CHARS_MAX].encode("ascii") + b"=" * (-len(cursor) % 4)
+        raw = base64.b64decode(padded, altchars=b"-_", validate=True)
+        told, at_ns, no = msgspec.json.decode(raw, type=tuple[str, int, int])
+    except (ValueError, binascii.Error) as error:
+        raise _bad_cursor() from error
+    if told != by or not (-NEVER_NS <= at_ns <= NEVER_NS and 0 <= no <= NEVER_NS):
+        raise _bad_cursor()
+    return at_ns, no
+
+
+def _bad_cursor() -> InvalidParams:
+    return InvalidParams(
+        "cursor is not one that this question gave",
+        reason="bad_cursor",
+        field="cursor",
+        hint="send next_cursor as it came, with the same filters, or none",
+    )
+
+
+def _terms_conditions(query: OrderQuery | FillQuery, *, with_group: bool = True) -> Where:
+    where = Where()
+    for column in ("executor", "symbol", "side"):
+        if (value := getattr(query, column)) is not None:
+            where.add(f"o.{column} = ?", value)
+    for key, value in query.group.items() if with_group else ():
+        where.add(
+            "EXISTS (SELECT 1 FROM order_tags WHERE key = ? AND value = ?"
+            " AND created_at_ns = o.created_at_ns AND no = o.no)",
+            group_tag(key),
+            value,
+        )
+    return where
+
+
+def _coarse(query: OrderQuery) -> tuple[Status, ...]:
+    asked = query.status
+    return (asked,) if isinstance(asked, Status) else asked or ()
+
+
+def _shown(query: OrderQuery) -> tuple[OrdStatus, ...]:
+    asked = query.ord_status
+    return (asked,) if isinstance(asked, OrdStatus) else asked or ()

@@ -1,0 +1,271 @@
+"""
+The reading side of the read model: questions, each answered from one consistent state.
+
+A question waits first until everything that was durable when it was asked has been applied.
+"""
+
+# ruff: noqa: S608 - only words of our own are pasted into SQL, every value is a parameter
+
+import sqlite3
+from collections.abc import Sequence
+from typing import Any
+
+import aiosqlite
+import msgspec
+from msgspec import Struct
+
+from brokerd.events import OrderTraded
+from brokerd.history_query import (
+    NEVER_NS,
+    Driver,
+    FillQuery,
+    Key,
+    OrderQuery,
+    Page,
+    check_limit,
+    decode_cursor,
+    encode_cursor,
+    fill_page,
+    latest_walk,
+    order_page,
+    statuses,
+    tags,
+)
+from brokerd.history_schema import decode_fill, decode_order
+from brokerd.journal import READ_MAX, Journal
+from brokerd.journal_schema import Row
+from brokerd.orders import Order, OrdStatus, Status
+from brokerd.sqlite import is_damage, placeholders
+from brokerd.terms import Side
+
+WALK_STEP = 1_000
+"""Groups looked at by one statement of `latest_group`."""
+
+SORT_MAX = 5_000
+"""Orders that are quicker sorted than looked for along an index of times."""
+
+decode_keys = msgspec.json.Decoder(dict[str, str]).decode
+
+
+class Fill(Struct, frozen=True, kw_only=True):
+    """One execution, with what its order says of where and what; `seq` is its journal row."""
+
+    seq: int
+    executor: str
+    symbol: str
+    side: Side
+    event: OrderTraded
+
+
+class OrderCount(Struct, frozen=True):
+    """How many orders one executor has in one status."""
+
+    executor: str
+    status: Status
+    ord_status: OrdStatus
+    orders: int
+
+
+class HistoryReader:
+    """Questions to a read model. `synced` is given by the side that writes it."""
+
+    def __init__(self, journal: Journal, reader: aiosqlite.Connection) -> None:
+        self.is_damaged = False
+        self._journal = journal
+        self._reader = reader
+
+    async def synced(self, seq: int) -> None:
+        """Wait until journal row `seq` has been applied."""
+        raise NotImplementedError
+
+    async def unsettled(self) -> list[Order]:
+        """Return the orders that are not settled, in order of submit: what a start needs."""
+        await self._synced_now()
+        rows = await self._fetch("SELECT body FROM orders WHERE live = 1 ORDER BY no")
+        return [decode_order(body) for (body,) in rows]
+
+    async def unsettled_exec_ids(self) -> dict[str, set[str]]:
+        """Return the exec_ids of the unsettled orders' fills by cl_ord_id, in one question."""
+        await self._synced_now()
+        sql = (
+            "SELECT o.cl_ord_id, f.exec_id FROM orders o INDEXED BY orders_live"
+            " CROSS JOIN fills f ON f.order_no = o.no WHERE o.live = 1"
+        )
+        found: dict[str, set[str]] = {}
+        for cl_ord_id, exec_id in await self._fetch(sql):
+            found.setdefault(cl_ord_id, set()).add(exec_id)
+        return found
+
+    async def find(
+        self,
+        *,
+        cl_ord_id: str | None = None,
+        executor: str | None = None,
+        venue_order_id: str | None = None,
+        venue_cl_ord_id: str | None = None,
+    ) -> Order | None:
+        """
+        Return an order by its cl_ord_id, or by an executor and either id its venue knows it by.
+
+        Where a venue gave one id twice, the newer order; None if there never was one.
+        """
+        params: tuple[str | None, ...]
+        if cl_ord_id is not None:
+            where, params = "cl_ord_id = ?", (cl_ord_id,)
+        elif venue_cl_ord_id is not None:
+            where, params = "venue_cl_ord_id = ? AND executor = ?", (venue_cl_ord_id, executor)
+        else:
+            where = "no = (SELECT max(no) FROM venue_ids WHERE executor = ? AND venue_order_id = ?)"
+            params = (executor, venue_order_id)
+        await self._synced_now()
+        sql = f"SELECT body FROM orders WHERE {where} ORDER BY no DESC LIMIT 1"
+        rows = await self._fetch(sql, params)
+        return decode_order(rows[0][0]) if rows else None
+
+    async def exec_ids(self, cl_ord_id: str) -> set[str]:
+        """Return the exec_ids of one order's fills."""
+        await self._synced_now()
+        sql = (
+            "SELECT exec_id FROM fills WHERE order_no = (SELECT no FROM orders WHERE cl_ord_id = ?)"
+        )
+        return {exec_id for (exec_id,) in await self._fetch(sql, (cl_ord_id,))}
+
+    async def order_entries(self, cl_ord_id: str) -> list[Row]:
+        """Return all journal rows of one order, oldest first; empty if it is unknown."""
+        await self._synced_now()
+        rows = await self._fetch("SELECT seqs FROM orders WHERE cl_ord_id = ?", (cl_ord_id,))
+        seqs = [int(seq) for (told,) in rows for seq in told[1:].split(",")]
+        found: list[Row] = []
+        for at in range(0, len(seqs), READ_MAX):
+            found += await self._journal.rows(seqs[at : at + READ_MAX])
+        return found
+
+    async def counts(self) -> list[OrderCount]:
+        """Return the number of orders by executor and status, without counting them."""
+        await self._synced_now()
+        rows = await self._fetch(
+            "SELECT executor, status, ord_status, orders FROM counts WHERE orders"
+        )
+        return [
+            OrderCount(executor, Status(status), OrdStatus(ord_status), orders)
+            for executor, status, ord_status, orders in rows
+        ]
+
+    async def list_orders(self, query: OrderQuery) -> Page[Order]:
+        """Return a page of orders, newest first; InvalidParams for a bad limit or cursor."""
+        check_limit(query.limit)
+        by = "latest" if query.latest_group else query.by
+        after = decode_cursor(by, query.cursor)
+        await self._synced_now()
+        if query.latest_group:
+            found = await self._latest(query, after)
+        else:
+            found = await self._fetch(*order_page(query, await self._drivers(query), after))
+        orders = tuple(decode_order(body) for body, _, _ in found[: query.limit])
+        more = len(found) > query.limit
+        return Page(orders, encode_cursor(by, found[query.limit - 1][1:3]) if more else None)
+
+    async def list_fills(self, query: FillQuery) -> Page[Fill]:
+        """Return a page of fills, newest first; InvalidParams for a bad limit or cursor."""
+        check_limit(query.limit)
+        after = decode_cursor("fill", query.cursor)
+        await self._synced_now()
+        found = await self._fetch(*fill_page(query, await self._fill_driver(query), after))
+        fills = tuple(
+            Fill(
+                seq=seq, executor=executor, symbol=symbol, side=Side(side), event=decode_fill(body)
+            )
+            for body, executor, symbol, side, _, seq in found[: query.limit]
+        )
+        more = len(found) > query.limit
+        return Page(fills, encode_cursor("fill", found[query.limit - 1][4:6]) if more else None)
+
+    async def _synced_now(self) -> None:
+        await self.synced(self._journal.last_seq)
+
+    async def _fetch(self, sql: str, params: Sequence[Any] = ()) -> list[Any]:
+        try:
+            return list(await self._reader.execute_fetchall(sql, params))
+        except sqlite3.DatabaseError as error:
+            self.is_damaged = self.is_damaged or is_damage(error)
+            raise
+
+    async def _drivers(self, query: OrderQuery) -> list[Driver]:
+        """Choose what to walk: the tag or the statuses with the fewest orders, or all by time."""
+        by_time = Driver(f"orders o INDEXED BY orders_{query.by}")
+        choices = [(await self._tag_size(*tag), [_tag_driver(*tag, query)]) for tag in tags(query)]
+        if query.status is not None or query.ord_status is not None:
+            wanted = sorted(statuses(query))
+            choices.append((await self._status_size(wanted), [_status_driver(s) for s in wanted]))
+        if query.by != "created":
+            choices = [choice for choice in choices if choice[0] <= SORT_MAX]
+        return min(choices, key=lambda choice: choice[0])[1] if choices else [by_time]
+
+    async def _fill_driver(self, query: FillQuery) -> Driver:
+        by_order = "CROSS JOIN fills f INDEXED BY fills_order ON f.order_no = o.no"
+        if query.cl_ord_id is not None:
+            return Driver(f"orders o {by_order}", "o.cl_ord_id = ?", (query.cl_ord_id,))
+        sizes = [(await self._tag_size(*tag), tag) for tag in tags(query)]
+        size, tag = min(sizes, default=(SORT_MAX + 1, ("", "")))
+        if size <= SORT_MAX:
+            source = f"order_tags t CROSS JOIN orders o ON o.no = t.no {by_order}"
+            return Driver(source, "t.key = ? AND t.value = ?", tag)
+        return Driver("fills f INDEXED BY fills_at CROSS JOIN orders o ON o.no = f.order_no")
+
+    async def _tag_size(self, key: str, value: str) -> int:
+        """Count a tag's orders, but no further than it matters."""
+        sql = "SELECT count(*) FROM (SELECT 1 FROM order_tags WHERE key = ? AND value = ? LIMIT ?)"
+        ((size,),) = await self._fetch(sql, (key, value, SORT_MAX + 1))
+        return int(size)
+
+    async def _status_size(self, wanted: Sequence[OrdStatus]) -> int:
+        sql = f"SELECT coalesce(sum(orders), 0) FROM counts WHERE ord_status IN {placeholders(len(wanted))}"
+        ((size,),) = await self._fetch(sql, wanted)
+        return int(size)
+
+    async def _latest(self, query: OrderQuery, after: Key | None) -> list[tuple[bytes, int, int]]:
+        """
+        Walk the groups, newest first, until the page is certain; rows (body, created_at_ns, no).
+
+        No group further down holds an order newer than the step's last, so that whatever is newer
+        than that is its combination's latest.
+        """
+        newest: dict[tuple[str | None, ...], Key] = {}
+        below = after or (NEVER_NS, NEVER_NS)
+        bound: Key | None = (NEVER_NS, NEVER_NS)
+        page: list[Key] = []
+        while bound is not None and len(page) <= query.limit:
+            walked = await self._fetch(*latest_walk(query, bound, WALK_STEP))
+            for keys, _, _, created_at_ns, no in walked:
+                if no is not None:
+                    combination = _combination(decode_keys(keys), query.group_by)
+                    key = (created_at_ns, no)
+                    newest[combination] = max(key, newest.get(combination, key))
+            bound = walked[-1][1:3] if len(walked) == WALK_STEP else None
+            certain = (
+                key for key in newest.values() if key < below and (bound is None or key >= bound)
+            )
+            page = sorted(certain, reverse=True)[: query.limit + 1]
+        return await self._bodies(page)
+
+    async def _bodies(self, keys: list[Key]) -> list[tuple[bytes, int, int]]:
+        sql = f"SELECT no, body FROM orders WHERE no IN {placeholders(len(keys))}"
+        bodies = dict(await self._fetch(sql, [no for _, no in keys]))
+        return [(bodies[no], created_at_ns, no) for created_at_ns, no in keys]
+
+
+def _tag_driver(key: str, value: str, query: OrderQuery) -> Driver:
+    source = "order_tags t CROSS JOIN orders o ON o.no = t.no"
+    owner = "t" if query.by == "created" else "o"
+    return Driver(source, "t.key = ? AND t.value = ?", (key, value), owner)
+
+
+def _status_driver(ord_status: OrdStatus) -> Driver:
+    return Driver("orders o INDEXED BY orders_status", "o.ord_status = ?", (ord_status.value,))
+
+
+def _combination(group: dict[str, str], group_by: tuple[str, ...]) -> tuple[str | None, ...]:
+    """Return what tells one combination from another: the asked values, or all keys and values."""
+    if group_by:
+        return tuple(group.get(key) for key in group_by)
+    return tuple(text for item in sorted(group.items()) for text in item)
