@@ -158,8 +158,9 @@ def test_an_order_cannot_be_changed_in_place() -> None:
 def test_every_event_about_an_order_but_its_first_can_be_applied() -> None:
     """A journal row that replay cannot fold would stop the daemon for good."""
     kinds = [kind for kind in get_args(AnyEvent) if issubclass(kind, OrderEvent)]
-    told = {
-        **{type(event): event for event in REPORTS.values()},
+    reports = {type(event): event for event in REPORTS.values()}
+    told: dict[type[OrderEvent], OrderEvent] = {
+        **reports,
         CancelRequested: cancel_requested(),
         ReplaceRequested: replace_requested(),
         RequestRetried: RequestRetried(at_ns=7, cl_ord_id="x", request=RequestKind.NEW, attempt=2),

@@ -41,6 +41,10 @@ TRIGGER_PRICES: dict[OrdType, dict[str, Decimal]] = {
 }
 
 
+def price(text: str | None) -> Decimal | None:
+    return None if text is None else D(text)
+
+
 def terms(ord_type: OrdType = OrdType.LIMIT, **changes: Any) -> Terms:
     prices = TRIGGER_PRICES[ord_type]
     told = {"executor": "paper", "symbol": "BTCUSDT", "side": Side.BUY, "qty": D(1), **prices}
@@ -135,7 +139,7 @@ def test_a_broken_filter_is_told_with_the_nearest_valid_values(
 ) -> None:
     """0.017 BTC at 300 is the first lot above a notional of 5."""
     with pytest.raises(InvalidOrder) as caught:
-        check_instrument(BTC, D(qty), *(price and D(price) for price in prices))
+        check_instrument(BTC, D(qty), *map(price, prices))
     assert (caught.value.field, caught.value.reason) == (field, reason)
     assert numbers_in(caught.value.hint) == numbers_in(hint)
 
@@ -144,7 +148,7 @@ def test_a_broken_filter_is_told_with_the_nearest_valid_values(
     ("qty", "px"), [("0.002", None), ("9000", None), ("0.05", "100"), ("9000", "0.01")]
 )
 def test_an_order_on_the_edge_of_every_filter_passes(qty: str, px: str | None) -> None:
-    check_instrument(BTC, D(qty), px and D(px), None)
+    check_instrument(BTC, D(qty), price(px), None)
 
 
 def test_a_venue_without_filters_takes_anything() -> None:
@@ -201,9 +205,8 @@ def test_every_hint_is_itself_valid(
     instrument: Instrument, qty: Decimal, px: Decimal | None, stop_px: Decimal | None
 ) -> None:
     """The examples are hints that were once refused when they were followed."""
-    asked = {"qty": qty, "px": px, "stop_px": stop_px}
     try:
-        check_instrument(instrument, **asked)
+        check_instrument(instrument, qty, px, stop_px)
     except InvalidOrder as error:
         field, hint = error.field, error.hint
     else:

@@ -1,0 +1,194 @@
+"""
+Generate the parts of the documentation that repeat the code, so that they cannot drift from it.
+
+    python docs/generate.py            write every generated part anew
+    python docs/generate.py --check    exit 1 if one is stale
+
+A part stands in docs/*.md between `<!-- generated: NAME -->` and `<!-- end -->`. To add one, write
+a function here that returns its Markdown, decorate it with `@part`, and put the two markers where
+it belongs: NAME is the function's name with dashes.
+"""
+
+import argparse
+import re
+import sys
+import tomllib
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, get_args
+
+from msgspec.structs import fields
+
+from brokerd import errors
+from brokerd.errors import BrokerdError, OutcomeUnknown, Refused, VenueRefused, VenueUnavailable
+from brokerd.events import AnyEvent, Event, OrderEvent
+from brokerd.orders import COARSE, FINAL, TRANSITIONS, ExecType, OrdStatus
+
+DOCS = Path(__file__).parent
+ROOT = DOCS.parent
+DEVIATIONS = ROOT / "tests" / "fix" / "deviations.toml"
+MARKED = re.compile(
+    r"(?P<open><!-- generated: (?P<name>[a-z0-9-]+) -->\n).*?(?P<close><!-- end -->)", re.DOTALL
+)
+PARTS: dict[str, Callable[[], str]] = {}
+
+
+def part(render: Callable[[], str]) -> Callable[[], str]:
+    """Register a function that returns one generated part as Markdown."""
+    PARTS[render.__name__.replace("_", "-")] = render
+    return render
+
+
+@part
+def order_state_diagram() -> str:
+    """Draw the order's statuses and what moves it between them; what leaves it alone is left out."""
+    lines = ["```mermaid", "stateDiagram-v2", f"    [*] --> {OrdStatus.PENDING_NEW}: submitted"]
+    for status, row in TRANSITIONS.items():
+        causes: dict[OrdStatus, list[str]] = {}
+        for exec_type, after in row.items():
+            if after is not status:
+                causes.setdefault(after, []).append(exec_type)
+        lines += [f"    {status} --> {after}: {', '.join(e)}" for after, e in causes.items()]
+    lines += [f"    {status} --> [*]" for status in TRANSITIONS if status in FINAL]
+    return "\n".join([*lines, "```"])
+
+
+@part
+def order_transitions() -> str:
+    """Show the whole table: a report's row is the status before it, the cell the one after."""
+    reports = [exec_type for exec_type in ExecType if exec_type is not ExecType.TRADE]
+    rows = [
+        [f"**{status}**", COARSE[status], *(row.get(exec_type, "-") for exec_type in reports)]
+        for status, row in TRANSITIONS.items()
+    ]
+    return table(["ord_status", "status", *reports], rows)
+
+
+@part
+def fix_deviations() -> str:
+    """List what FIX prints and we do not show, with the reasons."""
+    entries = tomllib.loads(DEVIATIONS.read_text(encoding="utf-8"))["deviation"]
+    return "\n\n".join(_deviation(entry) for entry in entries)
+
+
+def _deviation(entry: dict[str, Any]) -> str:
+    name, why = entry["name"], entry["why"]
+    rows = [[scenario, step, *told] for scenario, step, *told in entry["rows"]]
+    return "\n\n".join(
+        [
+            f"### {name[0].upper()}{name[1:]}",
+            why.strip(),
+            table(["scenario", "step", "from", "FIX prints", "we show"], rows),
+        ]
+    )
+
+
+@part
+def error_codes() -> str:
+    """List the errors a caller may get, by code."""
+    told = [kind for kind in _error_kinds() if kind is errors.InternalError or "code" in vars(kind)]
+    rows = [
+        [kind.code, f"`{kind.name}`", _did_it_happen(kind), first_line(kind)]
+        for kind in sorted(told, key=lambda kind: (kind.code < 0, abs(kind.code)))
+    ]
+    return table(["code", "name", "did it happen?", "meaning"], rows)
+
+
+@part
+def fatal_errors() -> str:
+    """List the errors that end the daemon."""
+    fatal = [errors.ConfigError, errors.JournalError]
+    return table(["name", "meaning"], [[f"`{kind.name}`", first_line(kind)] for kind in fatal])
+
+
+def _error_kinds() -> list[type[BrokerdError]]:
+    """Return the errors that errors.py defines and derives nothing from."""
+    kinds = [
+        kind
+        for kind in vars(errors).values()
+        if isinstance(kind, type) and issubclass(kind, BrokerdError)
+    ]
+    return [kind for kind in kinds if not any(kind in other.__bases__ for other in kinds)]
+
+
+def _did_it_happen(kind: type[BrokerdError]) -> str:
+    if issubclass(kind, Refused | VenueRefused | VenueUnavailable):
+        return "no"
+    return "perhaps" if issubclass(kind, OutcomeUnknown) else "ask"
+
+
+@part
+def event_list() -> str:
+    """List what the journal can say; a `?` marks a field that may be absent."""
+    kinds: tuple[type[Event], ...] = get_args(AnyEvent)
+    rows = [
+        [f"`{kind.__struct_config__.tag}`", ", ".join(_own_fields(kind)), first_line(kind)]
+        for kind in kinds
+    ]
+    return table(["event", "fields", "meaning"], rows)
+
+
+def _own_fields(kind: type[Event]) -> list[str]:
+    shared = fields(OrderEvent if issubclass(kind, OrderEvent) else Event)
+    names = {field.name for field in shared}
+    own = [field for field in fields(kind) if field.name not in names]
+    return [f"`{field.name}`{'' if field.required else '?'}" for field in own]
+
+
+def first_line(documented: object) -> str:
+    """Return the first paragraph of a docstring as one line, fit for a table's cell."""
+    paragraph = (documented.__doc__ or "").strip().split("\n\n")[0]
+    return " ".join(paragraph.split()).replace("|", "\\|")
+
+
+def table(head: list[str], rows: list[list[Any]]) -> str:
+    """Write a Markdown table."""
+    lines = [head, ["---"] * len(head), *rows]
+    return "\n".join(f"| {' | '.join(str(cell) for cell in line)} |" for line in lines)
+
+
+def renewed(text: str) -> str:
+    """Return a document with every marked part generated anew; ValueError says what is amiss."""
+
+    def fill(match: re.Match[str]) -> str:
+        render = PARTS.get(match["name"])
+        if render is None:
+            raise ValueError(f"no part is named {match['name']}; known: {', '.join(sorted(PARTS))}")
+        return f"{match['open']}\n{render()}\n\n{match['close']}"
+
+    if len(MARKED.findall(text)) != text.count("<!-- generated: "):
+        raise ValueError("a generated part has a bad name or no <!-- end -->")
+    return MARKED.sub(fill, text)
+
+
+def renew(path: Path, *, is_check: bool) -> str | None:
+    """Write one document anew, or with `is_check` only look; return what somebody must mend."""
+    text = path.read_text(encoding="utf-8")
+    try:
+        fresh = renewed(text)
+    except ValueError as error:
+        return f"{path.name}: {error}"
+    if fresh == text:
+        return None
+    if is_check:
+        return f"{path.name} is stale: run `make docs` and commit what it changes"
+    path.write_text(fresh, encoding="utf-8")
+    print(f"{path.name} is renewed")
+    return None
+
+
+def main(argv: list[str] | None = None, docs: Path = DOCS) -> int:
+    """Renew or check every document; return the exit status."""
+    parser = argparse.ArgumentParser(
+        description="Generate the parts of docs/ that repeat the code."
+    )
+    parser.add_argument("--check", action="store_true", help="change nothing, exit 1 if stale")
+    is_check = parser.parse_args(argv).check
+    faults = [renew(path, is_check=is_check) for path in sorted(docs.glob("*.md"))]
+    for fault in filter(None, faults):
+        print(fault, file=sys.stderr)
+    return int(any(faults))
+
+
+if __name__ == "__main__":
+    sys.exit(main())
