@@ -37,6 +37,8 @@ Progress = Callable[[int, int], None]
 
 CHUNK = 1_000
 
+_BEFORE_ALL = -(1 << 63)
+
 _SELECT_ALL = (
     "SELECT seq, CAST(body AS BLOB), hash, at_ns, event, cl_ord_id FROM journal"
     " WHERE seq > ? ORDER BY seq LIMIT ?"
@@ -140,8 +142,10 @@ def _chunks(
 
 def _proved_rows(db: sqlite3.Connection, head: bytes, progress: Progress | None) -> Iterator[Row]:
     fold, expected = Fold(), 1
-    for seq, body, digest, *told in _chunks(db, 0, progress):
-        if seq != expected:
+    for seq, body, digest, *told in _chunks(db, _BEFORE_ALL, progress):
+        if seq < expected:
+            raise untrusted(seq, "it stands before the first row")
+        if seq > expected:
             raise untrusted(expected, "it is missing")
         head = link(head, seq, body)
         if head != digest:
