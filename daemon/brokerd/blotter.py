@@ -146,7 +146,7 @@ class Blotter:
         else:
             self._unsettled[executor][cl_ord_id] = None
             self._settled.pop(cl_ord_id, None)
-        if order.in_doubt or order.cum_qty < order.venue_cum_qty or order.not_found_at_ns:
+        if order.must_be_asked:
             self._asking[executor][cl_ord_id] = None
         else:
             self._asking[executor].pop(cl_ord_id, None)

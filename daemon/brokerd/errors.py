@@ -203,3 +203,12 @@ class JournalError(BrokerdError):
     """The journal cannot be written or trusted; the process must not go on. Exit status 1."""
 
     name = "journal_error"
+
+
+def taxonomy() -> list[type[BrokerdError]]:
+    """Return every error a caller may be told, each with a code of its own, by code."""
+    found: list[type[BrokerdError]] = [BrokerdError]
+    for kind in found:
+        found.extend(kind.__subclasses__())
+    own = [kind for kind in found if "code" in vars(kind)]
+    return sorted(own, key=lambda kind: kind.code)

@@ -49,6 +49,11 @@ class Event(Struct, frozen=True, kw_only=True, tag_field="event", tag=_tag, omit
     at_ns: int
 
 
+def event_name(event: Event) -> str:
+    """Return the name an event goes by on disk, in the log and to bots: `order_traded`."""
+    return str(event.__struct_config__.tag)
+
+
 class DaemonStarted(Event, frozen=True, kw_only=True, tag=_tag):
     """A run began. `epoch` is random and part of every client id this run sends to a venue."""
 
@@ -156,7 +161,7 @@ class ReplaceRequested(OrderEvent, frozen=True, kw_only=True, tag=_tag):
 
 
 class RequestRetried(OrderEvent, frozen=True, kw_only=True, tag=_tag):
-    """The request certainly did not happen and is about to be sent again."""
+    """The request is about to be sent again: it did not happen, or may safely be repeated."""
 
     request: RequestKind
     attempt: int

@@ -281,7 +281,7 @@ def _next_steps(stage: Stage, cl_ord_id: str, at_ns: int) -> tuple[Action, ...]:
     steps: tuple[Action, ...] = ()
     if order.cancel_wanted and order.request is None and not order.is_final:
         steps = request_cancel(stage, order, at_ns, road=Road.DAEMON, queued=False).actions
-    if order.in_doubt or order.cum_qty < order.venue_cum_qty or order.not_found_at_ns:
+    if order.must_be_asked:
         return (*steps, Ask(order))
     return steps
 

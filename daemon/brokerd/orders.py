@@ -184,11 +184,12 @@ class Request(Struct, frozen=True):
     """
     What we asked of the venue and have no answer to.
 
-    `attempt` counts sends; `in_doubt` with `final_at_ns` is told in `RequestDoubted`.
+    `attempt` counts sends, `since_ns` is the first of them, `asked_at_ns` the last; `in_doubt` with `final_at_ns` is told in `RequestDoubted`.
     """
 
     kind: RequestKind
     asked_at_ns: int
+    since_ns: int
     attempt: int = 1
     in_doubt: bool = False
     final_at_ns: int | None = None
@@ -255,6 +256,12 @@ class Order(Struct, frozen=True, kw_only=True):
         return self.request is not None and self.request.in_doubt
 
     @property
+    def must_be_asked(self) -> bool:
+        """Whether only a question can tell: a doubt, fills that are missing, a first "not found"."""
+        has_fills_missing = self.cum_qty < self.venue_cum_qty
+        return self.in_doubt or has_fills_missing or self.not_found_at_ns is not None
+
+    @property
     def status(self) -> Status:
         """The coarse status."""
         return COARSE[self.ord_status]
@@ -313,7 +320,7 @@ def submitted(event: OrderSubmitted, seq: int) -> Order:
         seq=seq,
         created_at_ns=event.at_ns,
         updated_at_ns=event.at_ns,
-        request=Request(RequestKind.NEW, event.at_ns),
+        request=Request(RequestKind.NEW, event.at_ns, event.at_ns),
     )
 
 
@@ -422,22 +429,31 @@ def _done(order: Order, event: OrderDone) -> dict[str, Any]:
 def _cancel_requested(_order: Order, event: CancelRequested) -> dict[str, Any]:
     if event.queued:
         return {"cancel_wanted": True}
-    return {"cancel_wanted": False, "request": Request(RequestKind.CANCEL, event.at_ns)}
+    return {
+        "cancel_wanted": False,
+        "request": Request(RequestKind.CANCEL, event.at_ns, event.at_ns),
+    }
 
 
 def _replace_requested(_order: Order, event: ReplaceRequested) -> dict[str, Any]:
-    request = Request(RequestKind.REPLACE, event.at_ns, qty=event.qty, px=event.px)
+    request = Request(RequestKind.REPLACE, event.at_ns, event.at_ns, qty=event.qty, px=event.px)
     return {"request": request, "replace_no": event.replace_no}
 
 
 def _request_retried(order: Order, event: RequestRetried) -> dict[str, Any]:
     """Take up a request again: what went before certainly did not happen."""
-    request = Request(
-        event.request,
-        event.at_ns,
+    before = order.request
+    if before is None or before.kind is not event.request:
+        raise IllegalTransition(
+            f"order {order.cl_ord_id} has no {event.request} request to retry",
+            cl_ord_id=order.cl_ord_id,
+        )
+    request = replace(
+        before,
+        asked_at_ns=event.at_ns,
         attempt=event.attempt,
-        qty=order.request.qty if order.request else None,
-        px=order.request.px if order.request else None,
+        in_doubt=False,
+        final_at_ns=None,
     )
     return {"request": request, "retries": order.retries + 1}
 

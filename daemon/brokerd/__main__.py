@@ -1,0 +1,125 @@
+"""
+The root: argv -> config -> adapters -> journal -> run -> exit status.
+
+Exit status: 0 asked to stop, 1 a bug or a journal that cannot be trusted, 78 bad configuration
+(EX_CONFIG of sysexits.h). The only file that names an adapter.
+"""
+
+import argparse
+import asyncio
+import sys
+import traceback
+
+import uvloop
+
+from brokerd import __version__, supervisor
+from brokerd.clock import SystemClock
+from brokerd.config import Config, find_config, load_config
+from brokerd.errors import BrokerdError, ConfigError
+from brokerd.executor import Clock, Executor
+from brokerd.logs import configure_logs
+from brokerd.words import suggest
+
+EX_BUG = 1
+EX_CONFIG = 78
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run the `brokerd` command; return its exit status."""
+    arguments = _parser().parse_args(argv)
+    try:
+        config = load_config(find_config(arguments.config))
+        _check_adapters(config)
+    except ConfigError as error:
+        print(error, file=sys.stderr)  # noqa: T201 - there are no logs yet
+        return EX_CONFIG
+    return _check(config) if arguments.command == "check" else _run(config)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="brokerd", description="The broker between trading bots and venues."
+    )
+    parser.add_argument("--version", action="version", version=f"brokerd {__version__}")
+    commands = parser.add_subparsers(dest="command", required=True)
+    for name, what in (
+        ("run", "run the daemon until it is asked to stop"),
+        ("check", "read the configuration and say what it would do"),
+    ):
+        command = commands.add_parser(name, help=what, description=what)
+        command.add_argument(
+            "--config",
+            help="the configuration file (default: $BROKERD_CONFIG, ./config.toml, /etc/brokerd/config.toml)",
+        )
+    return parser
+
+
+def _run(config: Config) -> int:
+    daemon = config.daemon
+    with configure_logs(daemon.log_format, daemon.log_level) as drain:
+        work = supervisor.run(config, ADAPTERS, SystemClock(), drain)
+        try:
+            with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+                runner.run(work)
+        except (BrokerdError, ExceptionGroup, OSError) as error:
+            return _told(error)
+    return 0
+
+
+def _told(error: Exception) -> int:
+    """Say why the daemon ends: in one sentence if it is ours, with the traceback if it is a bug."""
+    ours = _first_of_ours(error)
+    if ours is None:
+        traceback.print_exception(error)
+        return EX_BUG
+    print(f"brokerd: {ours}", file=sys.stderr)  # noqa: T201 - the last word is for whoever started us
+    return EX_CONFIG if isinstance(ours, ConfigError) else EX_BUG
+
+
+def _first_of_ours(error: BaseException) -> BrokerdError | None:
+    if isinstance(error, BaseExceptionGroup):
+        found = (_first_of_ours(each) for each in error.exceptions)
+        return next((each for each in found if each is not None), None)
+    return error if isinstance(error, BrokerdError) else None
+
+
+def _check(config: Config) -> int:
+    """Say what the configuration would do, without doing it."""
+    daemon = config.daemon
+    try:
+        executors = supervisor.build_executors(config, ADAPTERS, SystemClock())
+    except ConfigError as error:
+        print(error, file=sys.stderr)  # noqa: T201
+        return EX_CONFIG
+    print(f"configuration  {config.path}")  # noqa: T201
+    print(f"socket         {daemon.socket}")  # noqa: T201
+    print(f"journal        {daemon.journal}")  # noqa: T201
+    for name, executor in executors.items():
+        kind = "paper" if executor.capabilities.is_paper else "live"
+        print(f"executor       {name}: adapter {config.executors[name].adapter}, {kind}")  # noqa: T201
+    return 0
+
+
+def _check_adapters(config: Config) -> None:
+    for name, executor in config.executors.items():
+        if executor.adapter not in ADAPTERS:
+            raise ConfigError(
+                f"{config.path}: executors.{name}.adapter: there is no adapter {executor.adapter}; "
+                + suggest(executor.adapter, ADAPTERS)
+            )
+
+
+def _paper(name: str, config: Config, clock: Clock) -> Executor:
+    """Make a paper executor; its venue's memory lies beside the journal."""
+    from brokerd_adapters.paper import PaperConfig, PaperExecutor  # noqa: PLC0415 - only if named
+
+    settings = config.settings(name, PaperConfig)
+    state_dir = config.daemon.journal.parent
+    return PaperExecutor(name, settings, clock=clock, state_dir=state_dir, base_dir=config.base_dir)
+
+
+ADAPTERS: supervisor.Adapters = {"paper": _paper}
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,171 @@
+"""
+Does at one executor what the rules decided, and tells the engine what became of it.
+
+Requests run side by side in a fixed number of lanes, cancels first. Each call has a deadline, and
+whatever is not a clear answer comes back as doubt.
+"""
+
+import asyncio
+from collections import deque
+
+from brokerd.engine import Engine
+from brokerd.errors import OutcomeUnknown, VenueUnavailable
+from brokerd.events import RequestKind
+from brokerd.executor import (
+    CancelOrder,
+    Clock,
+    Executor,
+    InDoubt,
+    NotSent,
+    OrderRef,
+    Outcome,
+    PlaceOrder,
+    ReplaceOrder,
+)
+from brokerd.guard import guarded
+from brokerd.messages import Answered, RetryDue
+from brokerd.orders import Order, Request
+from brokerd.retries import delay_s
+
+LANES = 64
+
+
+def order_ref(order: Order) -> OrderRef:
+    """Return how to name an order to its venue."""
+    return OrderRef(
+        symbol=order.terms.symbol,
+        venue_cl_ord_id=order.venue_cl_ord_id,
+        venue_order_id=order.venue_order_id,
+    )
+
+
+class Dispatch:
+    """
+    The way out to one executor. `send` never waits; `run` does the work until cancelled.
+
+    `backlog` counts what waits for a lane: it is bounded by the executor's unsettled orders, each
+    of which has at most one request outstanding.
+    """
+
+    def __init__(
+        self,
+        executor: Executor,
+        engine: Engine,
+        clock: Clock,
+        *,
+        deadline_s: float,
+        retry_window_s: float,
+    ) -> None:
+        self._executor = executor
+        self._engine = engine
+        self._clock = clock
+        self._deadline_s = deadline_s
+        self._retry_window_ns = int(retry_window_s * 1e9)
+        self._cancels: deque[Order] = deque()
+        self._others: deque[Order] = deque()
+        self._waiting = asyncio.Semaphore(0)
+        self._group: asyncio.TaskGroup | None = None
+        self._under_way = 0
+        self.retries = 0
+
+    @property
+    def backlog(self) -> int:
+        """How many requests wait for a lane."""
+        return len(self._cancels) + len(self._others)
+
+    @property
+    def is_busy(self) -> bool:
+        """Whether a request waits for a lane or for its answer."""
+        return self._under_way > 0 or self.backlog > 0
+
+    def send(self, order: Order) -> None:
+        """Queue the order's outstanding request, which is on record by now."""
+        is_cancel = order.request is not None and order.request.kind is RequestKind.CANCEL
+        (self._cancels if is_cancel else self._others).append(order)
+        self._waiting.release()
+
+    async def run(self) -> None:
+        """Work until cancelled."""
+        async with asyncio.TaskGroup() as group:
+            self._group = group
+            for number in range(LANES):
+                group.create_task(self._lane(), name=f"{self._executor.name}-lane-{number}")
+
+    def final_at_ns(self, signed_at_ns: int) -> int | None:
+        """Return when a request signed then can no longer arrive; None if the venue never says."""
+        final_after_s = self._executor.capabilities.final_after_s
+        return None if final_after_s is None else signed_at_ns + int(final_after_s * 1e9)
+
+    async def _lane(self) -> None:
+        while True:
+            await self._waiting.acquire()
+            order = self._cancels.popleft() if self._cancels else self._others.popleft()
+            if order.request is not None:
+                self._under_way += 1
+                try:
+                    await self._request(order, order.request)
+                finally:
+                    self._under_way -= 1
+
+    async def _request(self, order: Order, request: Request) -> None:
+        asked_at_ns = self._clock.now_ns()
+        outcome = await self._call(order, request)
+        now_ns = self._clock.now_ns()
+        final_at_ns = None
+        if isinstance(outcome, InDoubt):
+            final_at_ns = self.final_at_ns(outcome.signed_at_ns or asked_at_ns)
+        elif isinstance(outcome, NotSent):
+            wait_s = delay_s(request.attempt, outcome.retry_after_s)
+            if now_ns + int(wait_s * 1e9) < request.since_ns + self._retry_window_ns:
+                self._retry_later(order, request, outcome, wait_s)
+                return
+        await self._engine.tell(
+            Answered(order.cl_ord_id, request.kind, request.attempt, outcome, now_ns, final_at_ns)
+        )
+
+    async def _call(self, order: Order, request: Request) -> Outcome:
+        """Make one call with a deadline; an answer that never came is doubt."""
+        try:
+            async with guarded(self._executor.name, self._deadline_s):
+                return await self._answer(order, request)
+        except (VenueUnavailable, OutcomeUnknown) as error:
+            return InDoubt(evidence=str(error))
+
+    async def _answer(self, order: Order, request: Request) -> Outcome:
+        match request.kind:
+            case RequestKind.NEW:
+                place = PlaceOrder(venue_cl_ord_id=order.venue_cl_ord_id, terms=order.terms)
+                return await self._executor.place(place)
+            case RequestKind.CANCEL:
+                return await self._executor.cancel(CancelOrder(ref=order_ref(order)))
+            case RequestKind.REPLACE:
+                return await self._executor.replace(_replace_order(order, request))
+
+    def _retry_later(self, order: Order, request: Request, outcome: NotSent, wait_s: float) -> None:
+        if self._group is not None:
+            self.retries += 1
+            name = f"{self._executor.name}-retry-{order.cl_ord_id}"
+            self._group.create_task(self._retry(order, request, outcome, wait_s), name=name)
+
+    async def _retry(self, order: Order, request: Request, outcome: NotSent, wait_s: float) -> None:
+        await asyncio.sleep(wait_s)
+        await self._engine.tell(
+            RetryDue(
+                order.cl_ord_id,
+                request.kind,
+                request.attempt + 1,
+                f"{outcome.reason}: {outcome.evidence}",
+                self._clock.now_ns(),
+            )
+        )
+
+
+def _replace_order(order: Order, request: Request) -> ReplaceOrder:
+    return ReplaceOrder(
+        ref=order_ref(order),
+        terms=order.terms,
+        qty=request.qty or order.qty,
+        px=request.px,
+        replace_no=order.replace_no,
+        request_id=f"{order.venue_cl_ord_id}r{order.replace_no}",
+    )

@@ -1,0 +1,295 @@
+"""
+The single writer of state: inbox -> decide -> journal -> fold -> answer and act.
+
+Rule 1: one task changes the blotter, and nothing it changed is visible before it is durable.
+Rule 2: whatever waits in the inbox becomes one batch and one commit: that is all the speed.
+Rule 3: bots are turned away when the inbox is full; evidence from venues waits for room, because
+        nothing a venue says may be dropped.
+Rule 4: a journal that cannot say whether it wrote ends the process; replay finds the truth.
+"""
+
+import asyncio
+from collections import deque
+from collections.abc import Callable, Iterable
+from typing import Protocol
+
+import structlog
+
+from brokerd.blotter import Blotter, Change, Stage
+from brokerd.broker import decide
+from brokerd.errors import BrokerdError, Busy, JournalError, JournalFull, Stopping
+from brokerd.events import AnyEvent
+from brokerd.executor import Clock
+from brokerd.feed import Feed
+from brokerd.history import History
+from brokerd.journal import ENTRIES_MAX, ClOrdIdTaken, Journal
+from brokerd.messages import Action, Message, Note, Stranger, Submit
+from brokerd.orders import Order
+
+MESSAGES_PER_BATCH_MAX = 512
+CHANGES_PER_BATCH = ENTRIES_MAX // 2
+"""Where a batch is full. Only the last message can carry it over ENTRIES_MAX, and only evidence
+has that many events, so a batch that takes two appends has all its submits in the first."""
+
+HISTORY_BACKLOG_MAX = 100_000
+
+log = structlog.get_logger(__name__)
+
+Waiter = asyncio.Future[Order | None]
+
+
+class Act(Protocol):
+    """Where actions go: whoever reaches the executors."""
+
+    def __call__(self, action: Action) -> None:
+        """Take an action that may now be done: what it rests on is durable."""
+        ...
+
+
+class Engine:
+    """
+    Owns the blotter. `do` is for bots and for whoever must see the result; `tell` is for evidence.
+
+    `pending_since_ns` is when, by the monotonic clock, a batch that is not durable yet was handed
+    to the journal: the watchdog's evidence. `act` and `on_changes` are called after each commit, in journal order; they must not wait.
+    """
+
+    def __init__(
+        self,
+        *,
+        journal: Journal,
+        history: History,
+        blotter: Blotter,
+        feed: Feed,
+        clock: Clock,
+        act: Act,
+        on_changes: Callable[[list[Change]], None],
+        inbox_max: int,
+        orders_in_memory_max: int,
+    ) -> None:
+        self.blotter = blotter
+        self._journal = journal
+        self._history = history
+        self._feed = feed
+        self._clock = clock
+        self._act = act
+        self._on_changes = on_changes
+        self._inbox: deque[tuple[Message, Waiter | None]] = deque()
+        self._inbox_max = inbox_max
+        self._orders_in_memory_max = orders_in_memory_max
+        self._wake = asyncio.Event()
+        self._room = asyncio.Event()
+        self._room.set()
+        self._heard: dict[str, list[asyncio.Future[None]]] = {}
+        self._is_stopping = False
+        self.pending_since_ns: int | None = None
+        self.strangers = 0
+        self.batches = 0
+
+    @property
+    def backlog(self) -> int:
+        """How many messages wait."""
+        return len(self._inbox)
+
+    def stop_taking(self) -> None:
+        """Refuse new orders from now on; everything else goes on until the daemon has stopped."""
+        self._is_stopping = True
+
+    async def do(self, message: Message) -> Order | None:
+        """
+        Return once the message's events are durable, with the order it was about.
+
+        Raises what the rules refuse with, Busy when the inbox is full, JournalFull or Stopping for
+        a new order that cannot be taken. If the caller is cancelled the message stands.
+        """
+        if len(self._inbox) >= self._inbox_max:
+            raise Busy("the daemon's inbox is full", hint="try again in a moment")
+        return await self.settle(message)
+
+    async def tell(self, message: Message) -> None:
+        """Hand over evidence; wait only for room in the inbox."""
+        while len(self._inbox) >= 2 * self._inbox_max:
+            self._room.clear()
+            await self._room.wait()
+        self._put(message, None)
+
+    async def note(self, event: AnyEvent) -> None:
+        """Put something that is about no order on record, and return when it is durable."""
+        await self.settle(Note(event))
+
+    async def settle(self, message: Message) -> Order | None:
+        """Hand over evidence and return when it is durable, with the order it was about."""
+        waiter: Waiter = asyncio.get_running_loop().create_future()
+        self._put(message, waiter)
+        return await waiter
+
+    async def heard(self, cl_ord_id: str, timeout_s: float) -> None:
+        """Return when the venue has said its first word about the order, or after `timeout_s`."""
+        order = self.blotter.get(cl_ord_id)
+        if order is None or order.acked_at_ns is not None or order.is_final:
+            return
+        waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._heard.setdefault(cl_ord_id, []).append(waiter)
+        try:
+            async with asyncio.timeout(timeout_s):
+                await waiter
+        except TimeoutError:
+            return
+        finally:
+            self._unhear(cl_ord_id, waiter)
+
+    async def run(self) -> None:
+        """Work until cancelled. Whatever ends this task otherwise ends the daemon."""
+        while True:
+            await self._wake.wait()
+            self._wake.clear()
+            while self._inbox:
+                await self._work()
+
+    def _put(self, message: Message, waiter: Waiter | None) -> None:
+        self._inbox.append((message, waiter))
+        self._wake.set()
+
+    async def _work(self) -> None:
+        """Take one batch through to its answers. A cl_ord_id taken long ago makes it start over."""
+        while True:
+            stage = Stage(self.blotter, self._journal.last_seq + 1)
+            taken, actions, replies = self._decide_all(stage)
+            try:
+                self.pending_since_ns = self._clock.monotonic_ns()
+                for chunk in _chunks(stage.changes):
+                    await self._journal.append(chunk[0].seq, [change.entry for change in chunk])
+                break
+            except ClOrdIdTaken as error:
+                for cl_ord_id in error.taken:
+                    await self.recall(cl_ord_id)
+        self.pending_since_ns = None
+        self.batches += 1
+        for _ in range(taken):
+            self._inbox.popleft()
+        self._room.set()
+        self.blotter.absorb(stage)
+        self._reply(replies)
+        strangers: list[Stranger] = []
+        for action in actions:
+            if isinstance(action, Stranger):
+                strangers.append(action)
+            else:
+                self._act(action)
+        if stage.changes:
+            await self._publish(stage)
+        for stranger in strangers:
+            await self._identify(stranger)
+
+    def _decide_all(
+        self, stage: Stage
+    ) -> tuple[int, list[Action], list[tuple[Waiter, Order | BrokerdError | None]]]:
+        """Decide about what waits, up to a batch; return how much that was and what it comes to."""
+        actions: list[Action] = []
+        replies: list[tuple[Waiter, str | BrokerdError | None]] = []
+        accepts_orders = self._journal.accepts_orders
+        taken = 0
+        for message, waiter in self._inbox:
+            if taken >= MESSAGES_PER_BATCH_MAX or len(stage.changes) >= CHANGES_PER_BATCH:
+                break
+            taken += 1
+            refusal = self._turned_away(message, accepts_orders=accepts_orders)
+            if refusal is None:
+                decision = decide(stage, message)
+                actions.extend(decision.actions)
+                reply = decision.reply or getattr(message, "cl_ord_id", None)
+            else:
+                reply = refusal
+            if waiter is not None:
+                replies.append((waiter, reply))
+        answers = [
+            (waiter, stage.get(reply) if isinstance(reply, str) else reply)
+            for waiter, reply in replies
+        ]
+        return taken, actions, answers
+
+    def _turned_away(self, message: Message, *, accepts_orders: bool) -> BrokerdError | None:
+        """Say why a new order cannot be taken now; a repeated one is still answered."""
+        if not isinstance(message, Submit) or self.blotter.get(message.cl_ord_id) is not None:
+            return None
+        if self._is_stopping:
+            return Stopping("the daemon is stopping", hint="submit again when it is back")
+        if not accepts_orders:
+            return JournalFull(
+                "the journal's disk is nearly full: no new orders, cancels still work",
+                hint="free space on the journal's disk; orders are taken again by themselves",
+            )
+        return None
+
+    async def recall(self, cl_ord_id: str) -> None:
+        """
+        Bring a settled order back into memory, so that the rules can decide about it.
+
+        Raises JournalError if history does not have it, which the journal says it must.
+        """
+        order = await self._history.find(cl_ord_id=cl_ord_id)
+        if order is None:
+            raise JournalError(f"{cl_ord_id} is in the journal but not in history")
+        exec_ids = await self._history.exec_ids(cl_ord_id)
+        if self.blotter.get(cl_ord_id) is None:
+            self.blotter.remember(order, exec_ids)
+
+    @staticmethod
+    def _reply(replies: list[tuple[Waiter, Order | BrokerdError | None]]) -> None:
+        for waiter, reply in replies:
+            if waiter.done():
+                continue
+            if isinstance(reply, BrokerdError):
+                waiter.set_exception(reply)
+            else:
+                waiter.set_result(reply)
+
+    async def _identify(self, stranger: Stranger) -> None:
+        """Look in history for the order a venue spoke of; if it is there, merge the report."""
+        reported, report = stranger.reported, stranger.reported.report
+        order = await self._history.find(
+            executor=reported.executor,
+            venue_cl_ord_id=report.venue_cl_ord_id,
+            venue_order_id=report.venue_order_id,
+        )
+        if order is None:
+            self.strangers += 1
+            log.warning(
+                "report_of_unknown_order",
+                executor=reported.executor,
+                venue_cl_ord_id=report.venue_cl_ord_id,
+                venue_order_id=report.venue_order_id,
+                exec_type=report.exec_type,
+            )
+        elif self.blotter.get(order.cl_ord_id) is None:
+            await self.recall(order.cl_ord_id)
+            self._put(reported, None)
+
+    async def _publish(self, stage: Stage) -> None:
+        self._feed.publish(stage.changes)
+        self._on_changes(stage.changes)
+        for change in stage.changes:
+            self._history.note(change.seq, change.entry, change.order)
+            if change.order is not None and change.order.cl_ord_id in self._heard:
+                self._tell_heard(change.order)
+        if len(self.blotter) > self._orders_in_memory_max:
+            self.blotter.forget(self._orders_in_memory_max, self._history.applied_seq)
+        if self._history.backlog > HISTORY_BACKLOG_MAX:
+            await self._history.flush()
+
+    def _tell_heard(self, order: Order) -> None:
+        if order.acked_at_ns is not None or order.is_final:
+            for waiter in self._heard.get(order.cl_ord_id, ()):
+                if not waiter.done():
+                    waiter.set_result(None)
+
+    def _unhear(self, cl_ord_id: str, waiter: asyncio.Future[None]) -> None:
+        waiters = self._heard[cl_ord_id]
+        waiters.remove(waiter)
+        if not waiters:
+            del self._heard[cl_ord_id]
+
+
+def _chunks(changes: list[Change]) -> Iterable[list[Change]]:
+    for start in range(0, len(changes), ENTRIES_MAX):
+        yield changes[start : start + ENTRIES_MAX]

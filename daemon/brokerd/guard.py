@@ -1,0 +1,42 @@
+"""
+The wall around executors: whatever goes wrong inside one comes out as an error of ours.
+
+The only broad `except` towards executors stands here. They are other people's code talking to
+other people's servers: a bug in one must not stop the others, and after it nobody knows what the
+venue did.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import structlog
+
+from brokerd.errors import BrokerdError, OutcomeUnknown, VenueUnavailable
+
+log = structlog.get_logger(__name__)
+
+
+@asynccontextmanager
+async def guarded(executor: str, deadline_s: float | None) -> AsyncIterator[None]:
+    """
+    Run a block that is inside an executor, at most `deadline_s` (None: as long as it takes).
+
+    Raises VenueUnavailable after the deadline and OutcomeUnknown for anything unforeseen.
+    """
+    try:
+        async with asyncio.timeout(deadline_s):
+            yield
+    except BrokerdError:
+        raise
+    except TimeoutError:
+        raise VenueUnavailable(
+            f"{executor} gave no answer within {deadline_s:g} s", reason="no_answer"
+        ) from None
+    except Exception as error:
+        log.exception("executor_failed", executor=executor)
+        raise OutcomeUnknown(
+            f"{executor} failed: {type(error).__name__}",
+            reason="executor_failed",
+            hint="the log has the traceback",
+        ) from error

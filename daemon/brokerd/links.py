@@ -1,0 +1,158 @@
+"""
+One executor with everything that works for it: dispatch, poller and listener, under one roof.
+
+Their lifetimes nest in `Link.run`; one that is down never stops another.
+"""
+
+import asyncio
+from collections.abc import Iterator, Mapping
+
+from brokerd.dispatch import Dispatch
+from brokerd.engine import Engine
+from brokerd.errors import Busy, Halted, InvalidOrder, InvalidParams, Starting, VenueUnavailable
+from brokerd.executor import Executor, InDoubt, LinkState
+from brokerd.listener import Listener
+from brokerd.messages import Action, Answered, Ask, Send
+from brokerd.orders import Order
+from brokerd.poller import Poller
+from brokerd.terms import Instrument, Terms, check_instrument
+from brokerd.words import suggest
+
+BACKLOG_MAX = 20_000
+"""Requests that may wait for one executor before new orders for it are refused."""
+
+
+class Link:
+    """One executor at work. `adapter` is the name of its code, for people."""
+
+    def __init__(
+        self,
+        adapter: str,
+        executor: Executor,
+        dispatch: Dispatch,
+        poller: Poller,
+        listener: Listener,
+    ) -> None:
+        self.adapter = adapter
+        self.executor = executor
+        self.dispatch = dispatch
+        self.poller = poller
+        self.listener = listener
+
+    @property
+    def name(self) -> str:
+        """The executor's configured name."""
+        return self.executor.name
+
+    async def run(self) -> None:
+        """Work until cancelled."""
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self.dispatch.run(), name=f"{self.name}-dispatch")
+            group.create_task(self.poller.run(), name=f"{self.name}-poller")
+            group.create_task(self.listener.run(), name=f"{self.name}-listener")
+
+    def check(self, terms: Terms) -> None:
+        """
+        Refuse an order that this executor cannot take, before anything is written.
+
+        Raises Halted, Starting, VenueUnavailable, Busy or InvalidOrder.
+        """
+        self._check_state()
+        promised = self.executor.capabilities
+        if terms.ord_type not in promised.ord_types:
+            raise _unsupported("ord_type", terms.ord_type, sorted(promised.ord_types))
+        if terms.time_in_force not in promised.times_in_force:
+            raise _unsupported(
+                "time_in_force", terms.time_in_force, sorted(promised.times_in_force)
+            )
+        check_instrument(self.instrument(terms.symbol), terms.qty, terms.px, terms.stop_px)
+
+    def instrument(self, symbol: str) -> Instrument:
+        """Return a symbol's rules; raise InvalidOrder with the nearest known symbol."""
+        instruments = self.executor.instruments()
+        if symbol not in instruments:
+            raise InvalidOrder(
+                f"{self.name} has no symbol {symbol}",
+                reason="unknown_symbol",
+                field="symbol",
+                hint=suggest(symbol, instruments),
+            )
+        return instruments[symbol]
+
+    def _check_state(self) -> None:
+        state, reason = self.listener.state, self.listener.reason
+        if state is LinkState.FROZEN:
+            raise Halted(f"executor {self.name} is frozen: {reason}", executor=self.name)
+        if state is LinkState.STARTING:
+            raise Starting(f"executor {self.name} is starting", hint="try again in a moment")
+        if state is LinkState.DOWN:
+            raise VenueUnavailable(
+                f"executor {self.name} is {state}{': ' if reason else ''}{reason}",
+                hint="nothing was sent; submit again when executor.list shows it up",
+                executor=self.name,
+            )
+        if self.dispatch.backlog >= BACKLOG_MAX:
+            raise Busy(f"{self.dispatch.backlog} requests wait for executor {self.name}")
+
+
+class Links:
+    """All executors, by name."""
+
+    def __init__(self) -> None:
+        self._links: dict[str, Link] = {}
+
+    def add(self, link: Link) -> None:
+        """Take in an executor."""
+        self._links[link.name] = link
+
+    def __iter__(self) -> Iterator[Link]:
+        return iter(self._links.values())
+
+    @property
+    def by_name(self) -> Mapping[str, Link]:
+        """The links under their executors' names."""
+        return self._links
+
+    def choose(self, name: str | None) -> Link:
+        """Return the executor a bot named, or the only one there is."""
+        if name is None and len(self._links) == 1:
+            return next(iter(self._links.values()))
+        if name is None or name not in self._links:
+            what = "say which executor" if name is None else f"no executor is named {name}"
+            raise InvalidParams(
+                what, reason="unknown_executor", field="executor", hint=suggest(name, self._links)
+            )
+        return self._links[name]
+
+    def act(self, action: Action) -> None:
+        """Pass an action on to the executor its order belongs to."""
+        if isinstance(action, Send | Ask):
+            link = self._links.get(action.order.terms.executor)
+            if link is not None:
+                (link.dispatch.send if isinstance(action, Send) else link.poller.ask)(action.order)
+
+
+def _unsupported(field: str, value: str, supported: list[str]) -> InvalidOrder:
+    return InvalidOrder(
+        f"the executor has no {field} {value}",
+        reason=f"{field}_not_supported",
+        field=field,
+        hint=f"it has {', '.join(supported)}",
+    )
+
+
+async def doubt_outstanding(engine: Engine, link: Link, orders: list[Order], at_ns: int) -> None:
+    """
+    Put in doubt every request that a run before this one left without an outcome.
+
+    It may have been sent a moment before the process died: the venue will be asked.
+    """
+    for order in orders:
+        request = order.request
+        if request is None or request.in_doubt:
+            continue
+        doubt = InDoubt(evidence="the daemon restarted before an answer came")
+        final_at_ns = link.dispatch.final_at_ns(at_ns)
+        await engine.settle(
+            Answered(order.cl_ord_id, request.kind, request.attempt, doubt, at_ns, final_at_ns)
+        )

@@ -1,0 +1,112 @@
+"""
+Keeps one executor connected: connect, subscribe, take a snapshot, listen, and again after a gap.
+
+Reports commute and repeat harmlessly, so the stream is merged while the snapshot is under way and
+no order of the two has to be kept.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack
+
+import structlog
+
+from brokerd.engine import Engine
+from brokerd.errors import BrokerdError, OutcomeUnknown, VenueUnavailable
+from brokerd.events import ExecutorChanged, Road
+from brokerd.executor import Clock, Executor, LinkState, Report
+from brokerd.guard import guarded
+from brokerd.messages import Reported
+from brokerd.poller import Poller
+from brokerd.retries import delay_s
+
+HEALTHY_AFTER_S = 60.0
+"""A link that held this long starts its next reconnects from the shortest wait again."""
+
+CONNECT_S_MAX = 30.0
+
+log = structlog.get_logger(__name__)
+
+
+class Listener:
+    """
+    The link to one executor. `state` is what bots see; `settled` is set once the first attempt to
+    come up has succeeded or failed, so that one dead venue does not hold up the daemon.
+    """
+
+    def __init__(self, executor: Executor, engine: Engine, poller: Poller, clock: Clock) -> None:
+        self._executor = executor
+        self._engine = engine
+        self._poller = poller
+        self._clock = clock
+        self.state = LinkState.STARTING
+        self.reason = ""
+        self.since_ns = clock.now_ns()
+        self.settled = asyncio.Event()
+        self.reports = 0
+
+    async def run(self) -> None:
+        """Work until cancelled, then let go of the executor: in the task that connected it."""
+        try:
+            await self._keep_connected()
+        finally:
+            await self._executor.aclose()
+
+    async def _keep_connected(self) -> None:
+        """Trouble at the venue is waited out, never raised."""
+        attempt, why = 0, BrokerdError("not tried yet")
+        loop = asyncio.get_running_loop()
+        while True:
+            began_s = loop.time()
+            try:
+                await self._connection()
+            except* (VenueUnavailable, OutcomeUnknown) as group:
+                why = _first(group)
+            await self._move(LinkState.DOWN, str(why))
+            attempt = 0 if loop.time() - began_s >= HEALTHY_AFTER_S else attempt + 1
+            await asyncio.sleep(delay_s(attempt, why.extra.get("retry_after_s")))
+
+    async def _connection(self) -> None:
+        """Live through one connection, from the first attempt to the first gap."""
+        name = self._executor.name
+        async with AsyncExitStack() as stack:
+            async with guarded(name, CONNECT_S_MAX):
+                await self._executor.connect()
+                reports = await stack.enter_async_context(self._executor.stream())
+            await self._move(LinkState.SYNCING)
+            async with asyncio.TaskGroup() as group:
+                group.create_task(self._sync(), name=f"{name}-sync")
+                await self._listen(reports)
+                raise VenueUnavailable("the stream ended", reason="stream_ended")
+
+    async def _sync(self) -> None:
+        await self._poller.sync()
+        await self._move(LinkState.UP)
+
+    async def _listen(self, reports: AsyncIterator[Report]) -> None:
+        name = self._executor.name
+        async with guarded(name, None):
+            async for report in reports:
+                self.reports += 1
+                await self._engine.tell(Reported(name, report, Road.STREAM, self._clock.now_ns()))
+
+    async def _move(self, state: LinkState, reason: str = "") -> None:
+        """Put a change of state on record before anyone sees it."""
+        if state is not LinkState.SYNCING:
+            self.settled.set()
+        if state is self.state:
+            return
+        at_ns = self._clock.now_ns()
+        await self._engine.note(
+            ExecutorChanged(at_ns=at_ns, executor=self._executor.name, state=state, reason=reason)
+        )
+        self.state, self.reason, self.since_ns = state, reason, at_ns
+
+
+def _first(group: BaseExceptionGroup[BrokerdError]) -> BrokerdError:
+    """Return the first error of a group, however deep the groups nest."""
+    error: BaseException = group
+    while isinstance(error, BaseExceptionGroup):
+        error = error.exceptions[0]
+    assert isinstance(error, BrokerdError)  # noqa: S101 - the group holds nothing else
+    return error

@@ -1,0 +1,454 @@
+"""
+The methods of the socket: one table, each with the shapes it takes and gives.
+
+A method reads its params, asks the engine or history, and shows the result; rules live elsewhere.
+The one broad `except` around a call is here: whatever a method did not foresee is a bug, told to
+the bot without its insides and to the log with them.
+"""
+
+import asyncio
+import os
+from collections.abc import Awaitable, Callable, Iterable
+from typing import Any
+
+import msgspec
+import structlog
+from msgspec import Struct
+
+from brokerd import __version__, results
+from brokerd.commands import unknown_order
+from brokerd.engine import Engine
+from brokerd.errors import (
+    BrokerdError,
+    InternalError,
+    InvalidParams,
+    MethodNotFound,
+    NotCancelable,
+    NotPermitted,
+    UnknownOrder,
+)
+from brokerd.executor import Clock
+from brokerd.feed import Feed
+from brokerd.filters import OrderFilter, matches
+from brokerd.history import History
+from brokerd.history_query import FillQuery, OrderQuery
+from brokerd.ids import Ids
+from brokerd.links import Links
+from brokerd.messages import Cancel, Replace, Submit
+from brokerd.orders import Order, OrdStatus, Status
+from brokerd.params import (
+    AnyIdParams,
+    FillParams,
+    FilterParams,
+    ListParams,
+    NoParams,
+    OrderParams,
+    ReplaceParams,
+    SubmitParams,
+    SubscribeParams,
+    read_cl_ord_id,
+    read_replace,
+    read_terms,
+    read_window,
+)
+from brokerd.rpc import Call, answer, failure, read_params
+from brokerd.server import Peer
+from brokerd.subscriptions import EventFilter, Subscription
+from brokerd.terms import check_instrument
+from brokerd.views import ShownOrder, show_entry, show_fill, show_order
+from brokerd.words import suggest
+
+CANCELS_AT_ONCE = 200
+SUBSCRIPTIONS_MAX = 8
+
+log = structlog.get_logger(__name__)
+
+
+class Method(Struct, frozen=True):
+    """One row of the table. `run` takes the peer and the decoded params."""
+
+    name: str
+    params: type[Struct]
+    result: type[Any]
+    run: Callable[[Peer, Any], Awaitable[Any]]
+    summary: str
+
+
+class Methods:
+    """All methods over one engine. `answer` is what the server calls for every call."""
+
+    def __init__(
+        self,
+        *,
+        engine: Engine,
+        history: History,
+        feed: Feed,
+        links: Links,
+        clock: Clock,
+        ids: Ids,
+        describe: Callable[[], Awaitable[results.DaemonInfo]],
+        stop: Callable[[], None],
+    ) -> None:
+        self._engine = engine
+        self._history = history
+        self._feed = feed
+        self._links = links
+        self._clock = clock
+        self._ids = ids
+        self._describe = describe
+        self._stop = stop
+        self.table = {method.name: method for method in self._methods()}
+        self._decoders = {
+            method.name: msgspec.json.Decoder(method.params) for method in self.table.values()
+        }
+        self._subscriptions = 0
+        self.subscribers = 0
+
+    def _methods(self) -> Iterable[Method]:
+        return (
+            Method("order.submit", SubmitParams, ShownOrder, self.submit, "Take a new order."),
+            Method("order.cancel", OrderParams, ShownOrder, self.cancel, "Ask for a cancel."),
+            Method(
+                "order.cancel_all",
+                FilterParams,
+                results.CancelAll,
+                self.cancel_all,
+                "Ask for a cancel of every working order that matches.",
+            ),
+            Method(
+                "order.replace",
+                ReplaceParams,
+                ShownOrder,
+                self.replace,
+                "Ask for another total quantity or limit price.",
+            ),
+            Method("order.get", AnyIdParams, ShownOrder, self.get, "Show one order."),
+            Method(
+                "order.check",
+                AnyIdParams,
+                ShownOrder,
+                self.check,
+                "Ask the venue about one order now, and show it.",
+            ),
+            Method("order.list", ListParams, results.Orders, self.list_orders, "List orders."),
+            Method(
+                "order.explain",
+                AnyIdParams,
+                results.Explanation,
+                self.explain,
+                "Show every transition of one order, with its cause and evidence.",
+            ),
+            Method("fill.list", FillParams, results.Fills, self.list_fills, "List executions."),
+            Method(
+                "events.subscribe",
+                SubscribeParams,
+                results.Subscribed,
+                self.subscribe,
+                "Send `event` notifications from `after_seq` on, without gap or repeat.",
+            ),
+            Method(
+                "events.unsubscribe",
+                NoParams,
+                results.Unsubscribed,
+                self.unsubscribe,
+                "End this connection's subscriptions.",
+            ),
+            Method(
+                "executor.list",
+                NoParams,
+                results.Executors,
+                self.list_executors,
+                "Show every executor: its link, its promises, what is in doubt.",
+            ),
+            Method(
+                "daemon.info",
+                NoParams,
+                results.DaemonInfo,
+                self.info,
+                "Show the daemon: version, uptime, journal, counts.",
+            ),
+            Method("daemon.ping", NoParams, results.Pong, self.ping, "Answer at once."),
+            Method("daemon.stop", NoParams, results.Stopping, self.stop, "Stop in order."),
+            Method(
+                "rpc.discover",
+                NoParams,
+                dict[str, Any],
+                self.discover,
+                "Describe all methods as an OpenRPC document.",
+            ),
+        )
+
+    async def answer(self, call: Call, peer: Peer) -> bytes | None:
+        """Answer one call; None for a notification, whatever came of it."""
+        call_id = call.id or b"null"
+        try:
+            reply = answer(call_id, await self._call(call, peer))
+        except BrokerdError as error:
+            reply = failure(call_id, error)
+        except Exception:
+            log.exception("method_failed", method=call.method)
+            reply = failure(call_id, InternalError("a bug: the daemon's log has the traceback"))
+        return reply if call.id is not None else None
+
+    async def _call(self, call: Call, peer: Peer) -> Any:
+        method = self.table.get(call.method)
+        if method is None:
+            hint = suggest(call.method, self.table)
+            raise MethodNotFound(f"there is no method {call.method[:64]}", hint=hint)
+        return await method.run(peer, read_params(self._decoders[call.method], call))
+
+    async def submit(self, _peer: Peer, params: SubmitParams) -> ShownOrder:
+        """Take a new order; answer when it is durable, or at the venue's first word."""
+        at_ns = self._clock.now_ns()
+        venue_cl_ord_id = self._ids.next()
+        cl_ord_id = (
+            venue_cl_ord_id if params.cl_ord_id is None else read_cl_ord_id(params.cl_ord_id)
+        )
+        link = self._links.choose(params.executor)
+        terms = read_terms(params, link.name)
+        if self._engine.blotter.get(cl_ord_id) is None:
+            link.check(terms)
+        arrival = link.executor.quote(terms.symbol)
+        order = await self._engine.do(Submit(cl_ord_id, venue_cl_ord_id, terms, arrival, at_ns))
+        if params.wait == "venue":
+            await self._engine.heard(cl_ord_id, params.timeout_s)
+            order = self._engine.blotter.get(cl_ord_id) or order
+        return show_order(_there(order, cl_ord_id))
+
+    async def cancel(self, _peer: Peer, params: OrderParams) -> ShownOrder:
+        """Ask for a cancel."""
+        return show_order(await self._cancel(params.cl_ord_id))
+
+    async def replace(self, _peer: Peer, params: ReplaceParams) -> ShownOrder:
+        """Ask for another quantity or price."""
+        qty, px = read_replace(params)
+        order = await self._find(params.cl_ord_id)
+        link = self._links.by_name.get(order.terms.executor)
+        if link is not None and not order.is_final:
+            instrument = link.instrument(order.terms.symbol)
+            new_px = order.px if px is None else px
+            check_instrument(instrument, qty or order.qty, new_px, None)
+        message = Replace(order.cl_ord_id, qty, px, self._clock.now_ns())
+        try:
+            return show_order(_there(await self._engine.do(message), order.cl_ord_id))
+        except UnknownOrder:
+            raise self._done_long_ago(order) from None
+
+    async def cancel_all(self, _peer: Peer, params: FilterParams) -> results.CancelAll:
+        """Ask for a cancel of every working order that matches."""
+        wanted = self._filter(params)
+        window = read_window(params.time, self._clock.now_ns())
+        meant = [
+            order.cl_ord_id
+            for link in self._links
+            for order in self._engine.blotter.unsettled(link.name)
+            if not order.is_final
+            and matches(wanted, order)
+            and (window.since_ns is None or order.created_at_ns >= window.since_ns)
+            and (window.until_ns is None or order.created_at_ns < window.until_ns)
+        ]
+        requested: list[str] = []
+        for start in range(0, len(meant), CANCELS_AT_ONCE):
+            chunk = meant[start : start + CANCELS_AT_ONCE]
+            done = await asyncio.gather(*(self._cancel_if_open(each) for each in chunk))
+            requested.extend(
+                cl_ord_id for cl_ord_id, was_open in zip(chunk, done, strict=True) if was_open
+            )
+        return results.CancelAll(requested=len(requested), cl_ord_ids=requested)
+
+    async def get(self, _peer: Peer, params: AnyIdParams) -> ShownOrder:
+        """Show one order."""
+        return show_order(await self._find_any(params))
+
+    async def check(self, _peer: Peer, params: AnyIdParams) -> ShownOrder:
+        """Ask the venue about one order; a difference goes on record like any other report."""
+        order = await self._find_any(params)
+        link = self._links.choose(order.terms.executor)
+        if self._engine.blotter.get(order.cl_ord_id) is None:
+            await self._engine.recall(order.cl_ord_id)
+        checked = await link.poller.check(order)
+        return show_order(checked or order)
+
+    async def list_orders(self, _peer: Peer, params: ListParams) -> results.Orders:
+        """List orders, newest first."""
+        window = read_window(params.time, self._clock.now_ns())
+        group_by = (params.group_by,) if isinstance(params.group_by, str) else params.group_by
+        page = await self._history.list_orders(
+            OrderQuery(
+                status=_several(params.status),
+                ord_status=_several(params.ord_status),
+                executor=params.executor,
+                symbol=params.symbol,
+                side=params.side,
+                group=params.group,
+                group_by=tuple(group_by),
+                latest_group=params.latest_group,
+                by=window.by,
+                since_ns=window.since_ns,
+                until_ns=window.until_ns,
+                limit=params.limit,
+                cursor=params.cursor,
+            )
+        )
+        return results.Orders([show_order(order) for order in page.items], page.next_cursor)
+
+    async def explain(self, _peer: Peer, params: AnyIdParams) -> results.Explanation:
+        """Show how an order came to be what it is."""
+        order = await self._find_any(params)
+        rows = await self._history.order_entries(order.cl_ord_id)
+        latest = self._engine.blotter.get(order.cl_ord_id) or order
+        transitions = [show_entry(row.seq, row.entry) for row in rows]
+        return results.Explanation(show_order(latest), transitions)
+
+    async def list_fills(self, _peer: Peer, params: FillParams) -> results.Fills:
+        """List executions, newest first."""
+        window = read_window(params.time, self._clock.now_ns())
+        page = await self._history.list_fills(
+            FillQuery(
+                cl_ord_id=params.cl_ord_id,
+                executor=params.executor,
+                symbol=params.symbol,
+                side=params.side,
+                group=params.group,
+                since_ns=window.since_ns,
+                until_ns=window.until_ns,
+                limit=params.limit,
+                cursor=params.cursor,
+            )
+        )
+        return results.Fills([show_fill(fill) for fill in page.items], page.next_cursor)
+
+    async def subscribe(self, peer: Peer, params: SubscribeParams) -> results.Subscribed:
+        """Start sending events to this connection."""
+        if len(peer.subscriptions) >= SUBSCRIPTIONS_MAX:
+            raise InvalidParams(
+                f"this connection has {SUBSCRIPTIONS_MAX} subscriptions",
+                reason="too_many_subscriptions",
+                hint="unsubscribe, or open another connection",
+            )
+        last_seq = self._feed.last_seq
+        after_seq = last_seq if params.after_seq is None else params.after_seq
+        if after_seq > last_seq:
+            raise InvalidParams(
+                f"after_seq {after_seq} is ahead of the journal, which ends at {last_seq}",
+                reason="after_seq_ahead",
+                field="after_seq",
+                hint="is this the journal that the seq came from?",
+            )
+        orders = OrderFilter(executor=params.executor, symbol=params.symbol, group=params.group)
+        wanted = EventFilter(
+            cl_ord_id=params.cl_ord_id, orders=orders, events=frozenset(params.events)
+        )
+        blotter = self._engine.blotter
+        subscription = Subscription(self._feed, blotter, self._history, wanted, after_seq)
+        self._subscriptions += 1
+        name = f"subscription-{self._subscriptions}"
+        peer.subscriptions[name] = peer.spawn(self._run(subscription, peer), name)
+        return results.Subscribed(after_seq)
+
+    async def unsubscribe(self, peer: Peer, _params: NoParams) -> results.Unsubscribed:
+        """Stop sending events to this connection."""
+        ended = len(peer.subscriptions)
+        for task in peer.subscriptions.values():
+            task.cancel()
+        peer.subscriptions.clear()
+        return results.Unsubscribed(ended)
+
+    async def list_executors(self, _peer: Peer, _params: NoParams) -> results.Executors:
+        """Show every executor."""
+        return results.Executors([results.show_link(link, self._engine) for link in self._links])
+
+    async def info(self, _peer: Peer, _params: NoParams) -> results.DaemonInfo:
+        """Show the daemon."""
+        return await self._describe()
+
+    async def ping(self, _peer: Peer, _params: NoParams) -> results.Pong:
+        """Answer at once."""
+        return results.Pong(pong=True, version=__version__)
+
+    async def stop(self, peer: Peer, _params: NoParams) -> results.Stopping:
+        """Stop the daemon in order; for its own user and root."""
+        if peer.uid not in {0, os.geteuid()}:
+            raise NotPermitted(
+                f"uid {peer.uid} may not stop the daemon", hint="ask its owner, or root"
+            )
+        self._stop()
+        return results.Stopping(stopping=True)
+
+    async def discover(self, _peer: Peer, _params: NoParams) -> dict[str, Any]:
+        """Describe all methods."""
+        from brokerd.discover import openrpc  # noqa: PLC0415 - it reads this module's Method
+
+        return openrpc(self.table.values())
+
+    async def _run(self, subscription: Subscription, peer: Peer) -> None:
+        self.subscribers += 1
+        try:
+            await subscription.run(peer)
+        finally:
+            self.subscribers -= 1
+
+    async def _cancel(self, cl_ord_id: str) -> Order:
+        message = Cancel(cl_ord_id, self._clock.now_ns())
+        try:
+            return _there(await self._engine.do(message), cl_ord_id)
+        except UnknownOrder:
+            raise self._done_long_ago(await self._find(cl_ord_id)) from None
+
+    async def _cancel_if_open(self, cl_ord_id: str) -> bool:
+        try:
+            await self._cancel(cl_ord_id)
+        except (NotCancelable, UnknownOrder):
+            return False
+        return True
+
+    async def _find(self, cl_ord_id: str) -> Order:
+        order = self._engine.blotter.get(cl_ord_id)
+        return order or _there(await self._history.find(cl_ord_id=cl_ord_id), cl_ord_id)
+
+    async def _find_any(self, params: AnyIdParams) -> Order:
+        if (params.cl_ord_id is None) == (params.executor_id is None):
+            raise InvalidParams(
+                "name the order by cl_ord_id or by executor_id", reason="one_id_needed"
+            )
+        if params.cl_ord_id is not None:
+            return await self._find(params.cl_ord_id)
+        executor_id = params.executor_id or ""
+        executor, _, venue_order_id = executor_id.partition(":")
+        order = self._engine.blotter.find(executor, None, venue_order_id)
+        if order is None:
+            order = await self._history.find(executor=executor, venue_order_id=venue_order_id)
+        if order is None:
+            raise unknown_order(executor_id, "executor_id")
+        return order
+
+    @staticmethod
+    def _done_long_ago(order: Order) -> NotCancelable:
+        """Build the error for an order that is settled and has left the engine's memory."""
+        return NotCancelable(
+            f"order {order.cl_ord_id} is {order.ord_status}", reason=f"already_{order.ord_status}"
+        )
+
+    @staticmethod
+    def _filter(params: FilterParams) -> OrderFilter:
+        return OrderFilter(
+            status=frozenset(_several(params.status) or ()),
+            ord_status=frozenset(_several(params.ord_status) or ()),
+            executor=params.executor,
+            symbol=params.symbol,
+            side=params.side,
+            group=params.group,
+        )
+
+
+def _there(order: Order | None, cl_ord_id: str) -> Order:
+    if order is None:
+        raise unknown_order(cl_ord_id)
+    return order
+
+
+def _several(one_or_more: Any) -> Any:
+    """Return a filter's statuses as a tuple; None if it has none."""
+    if one_or_more is None:
+        return None
+    return (one_or_more,) if isinstance(one_or_more, Status | OrdStatus) else tuple(one_or_more)

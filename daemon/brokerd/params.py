@@ -1,0 +1,255 @@
+"""
+What the methods take: the shapes of params, and the sentences for what is wrong with them.
+
+Unknown members are refused. Decimals stay as they came until `read_number` has parsed them.
+"""
+
+import re
+from decimal import Decimal
+from typing import Annotated, Literal
+
+import msgspec
+from msgspec import Meta, Struct
+
+from brokerd.errors import InvalidParams
+from brokerd.orders import OrdStatus, Status
+from brokerd.rpc import Number, absent, read_number
+from brokerd.terms import (
+    CL_ORD_ID_MAX,
+    GROUP_KEYS_MAX,
+    GROUP_TEXT_MAX,
+    OrdType,
+    Side,
+    Terms,
+    TimeInForce,
+    check_terms,
+)
+from brokerd.times import parse_rfc3339
+
+PAGE_MAX = 1000
+WAIT_S_MAX = 60.0
+
+_CL_ORD_ID = re.compile(rf"[!-~]{{1,{CL_ORD_ID_MAX}}}")
+_SPAN = re.compile(r"([0-9]{1,6})(s|m|h|d|w)", re.ASCII)
+_UNIT_S = {"s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 604_800}
+_NS = 1_000_000_000
+
+Group = dict[str, str]
+Limit = Annotated[int, Meta(ge=1, le=PAGE_MAX)]
+
+
+class NoParams(Struct, frozen=True, forbid_unknown_fields=True):
+    """A method that takes none."""
+
+
+class SubmitParams(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """A new order. Without `cl_ord_id` the daemon makes one, and a retry is another order."""
+
+    symbol: Annotated[str, Meta(min_length=1, max_length=64)]
+    side: Side
+    ord_type: OrdType
+    qty: Number
+    px: Number = msgspec.field(default_factory=absent)
+    stop_px: Number = msgspec.field(default_factory=absent)
+    decision_px: Number = msgspec.field(default_factory=absent)
+    cl_ord_id: str | None = None
+    executor: str | None = None
+    time_in_force: TimeInForce | None = None
+    expire_at: str | None = None
+    post_only: bool = False
+    group: Group = {}
+    wait: Literal["journal", "venue"] = "journal"
+    timeout_s: Annotated[float, Meta(ge=0, le=WAIT_S_MAX)] = 5.0
+
+
+class OrderParams(Struct, frozen=True, forbid_unknown_fields=True):
+    """One order, by the bot's id."""
+
+    cl_ord_id: str
+
+
+class AnyIdParams(Struct, frozen=True, forbid_unknown_fields=True):
+    """One order, by the bot's id or by its name outside ("paper:123")."""
+
+    cl_ord_id: str | None = None
+    executor_id: str | None = None
+
+
+class ReplaceParams(Struct, frozen=True, forbid_unknown_fields=True):
+    """Another total quantity (filled part included), another limit price, or both."""
+
+    cl_ord_id: str
+    qty: Number = msgspec.field(default_factory=absent)
+    px: Number = msgspec.field(default_factory=absent)
+
+
+class TimeParams(Struct, frozen=True, forbid_unknown_fields=True):
+    """A window: the last "15m" up to now, or from `since` to before `until`."""
+
+    time_type: Literal["relative", "absolute"]
+    last: str | None = None
+    since: str | None = None
+    until: str | None = None
+    by: Literal["created", "closed", "filled"] = "created"
+
+
+class Window(Struct, frozen=True):
+    """A window in ns since 1970: from `since_ns`, to before `until_ns`; None is open."""
+
+    since_ns: int | None = None
+    until_ns: int | None = None
+    by: Literal["created", "closed", "filled"] = "created"
+
+
+class FilterParams(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """Which orders are meant; what is left out does not filter."""
+
+    status: Status | list[Status] | None = None
+    ord_status: OrdStatus | list[OrdStatus] | None = None
+    executor: str | None = None
+    symbol: str | None = None
+    side: Side | None = None
+    group: Group = {}
+    time: TimeParams | None = None
+
+
+class ListParams(FilterParams, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """A page of orders, newest first; `latest_group` keeps only the newest of each group."""
+
+    group_by: str | list[str] = []
+    latest_group: bool = False
+    limit: Limit = 100
+    cursor: str | None = None
+
+
+class FillParams(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """A page of fills, newest first."""
+
+    cl_ord_id: str | None = None
+    executor: str | None = None
+    symbol: str | None = None
+    side: Side | None = None
+    group: Group = {}
+    time: TimeParams | None = None
+    limit: Limit = 100
+    cursor: str | None = None
+
+
+class SubscribeParams(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """Events from after `after_seq` on (0: all), or from now on; filters narrow them."""
+
+    after_seq: Annotated[int, Meta(ge=0)] | None = None
+    cl_ord_id: str | None = None
+    executor: str | None = None
+    symbol: str | None = None
+    group: Group = {}
+    events: list[str] = []
+
+
+def read_terms(params: SubmitParams, executor: str) -> Terms:
+    """Return a submit's terms, checked as far as they can be without knowing the venue."""
+    _check_group(params.group)
+    qty = read_number("qty", params.qty)
+    if qty is None:
+        raise InvalidParams("qty is missing", field="qty")
+    terms = Terms(
+        executor=executor,
+        symbol=params.symbol,
+        side=params.side,
+        ord_type=params.ord_type,
+        qty=qty,
+        px=read_number("px", params.px),
+        stop_px=read_number("stop_px", params.stop_px),
+        time_in_force=params.time_in_force or _default_time_in_force(params.ord_type),
+        expire_at_ns=read_time("expire_at", params.expire_at),
+        post_only=params.post_only,
+        group=params.group,
+        decision_px=read_number("decision_px", params.decision_px),
+    )
+    check_terms(terms)
+    return terms
+
+
+def _default_time_in_force(ord_type: OrdType) -> TimeInForce:
+    """Return gtc, but ioc for a market order: nothing of it can rest."""
+    return TimeInForce.IOC if ord_type is OrdType.MARKET else TimeInForce.GTC
+
+
+def read_cl_ord_id(cl_ord_id: str) -> str:
+    """Return a bot's own id, or raise InvalidParams if it cannot be one."""
+    if _CL_ORD_ID.fullmatch(cl_ord_id) is None:
+        raise InvalidParams(
+            f"cl_ord_id is 1 to {CL_ORD_ID_MAX} visible ASCII characters",
+            reason="bad_cl_ord_id",
+            field="cl_ord_id",
+        )
+    return cl_ord_id
+
+
+def read_replace(params: ReplaceParams) -> tuple[Decimal | None, Decimal | None]:
+    """Return the quantity and price of a replace, at least one of them."""
+    qty, px = read_number("qty", params.qty), read_number("px", params.px)
+    if qty is None and px is None:
+        raise InvalidParams("a replace names qty, px or both", reason="nothing_to_replace")
+    for field, value in (("qty", qty), ("px", px)):
+        if value is not None and value <= 0:
+            raise InvalidParams(f"{field} must be above 0", reason="not_positive", field=field)
+    return qty, px
+
+
+def read_time(field: str, text: str | None) -> int | None:
+    """Return a time in ns, None if there is none; raise InvalidParams naming the field."""
+    if text is None:
+        return None
+    try:
+        return parse_rfc3339(text)
+    except ValueError as error:
+        raise InvalidParams(
+            f"{field} {error}", reason="bad_time", field=field, hint="2026-01-31T12:00:00Z"
+        ) from None
+
+
+def read_window(params: TimeParams | None, now_ns: int) -> Window:
+    """Return the window that `time` means at `now_ns`."""
+    if params is None:
+        return Window()
+    if params.time_type == "relative":
+        _refuse_unless(params.last is not None, "last", "a relative window needs last, as in 15m")
+        _refuse_unless(params.since is None, "since", "since belongs to an absolute window")
+        _refuse_unless(params.until is None, "until", "until belongs to an absolute window")
+        return Window(now_ns - read_span_s(params.last or "") * _NS, None, params.by)
+    _refuse_unless(params.last is None, "last", "last belongs to a relative window")
+    since_ns, until_ns = read_time("since", params.since), read_time("until", params.until)
+    is_there = since_ns is not None or until_ns is not None
+    _refuse_unless(is_there, "since", "an absolute window needs since, until or both")
+    is_forward = since_ns is None or until_ns is None or since_ns < until_ns
+    _refuse_unless(is_forward, "until", "until must be after since")
+    return Window(since_ns, until_ns, params.by)
+
+
+def read_span_s(text: str) -> int:
+    """Return a span such as "90s", "15m", "1h", "1d" or "2w" in seconds."""
+    match = _SPAN.fullmatch(text)
+    if match is None:
+        raise InvalidParams(
+            f"{text!r} is no span of time",
+            reason="bad_span",
+            field="time.last",
+            hint="a whole number and one of s, m, h, d, w, as in 15m",
+        )
+    return int(match[1]) * _UNIT_S[match[2]]
+
+
+def _check_group(group: Group) -> None:
+    if len(group) > GROUP_KEYS_MAX:
+        raise InvalidParams(f"a group has at most {GROUP_KEYS_MAX} keys", field="group")
+    for key, value in group.items():
+        if not 0 < len(key) <= GROUP_TEXT_MAX or len(value) > GROUP_TEXT_MAX:
+            raise InvalidParams(
+                f"a group's keys and values have 1 to {GROUP_TEXT_MAX} characters", field="group"
+            )
+
+
+def _refuse_unless(is_right: bool, field: str, sentence: str) -> None:  # noqa: FBT001
+    if not is_right:
+        raise InvalidParams(sentence, reason="bad_window", field=f"time.{field}")

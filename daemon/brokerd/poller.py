@@ -1,0 +1,193 @@
+"""
+Asks one executor's venue: about single orders in doubt, and about everything at a slow floor rate.
+
+The stream is a hint, a poll is proof: real streams drop single fills while their heartbeats are
+fine, so the floor rate goes on while all looks well.
+"""
+
+import asyncio
+import heapq
+
+import structlog
+
+from brokerd.dispatch import order_ref
+from brokerd.engine import Engine
+from brokerd.errors import OutcomeUnknown, VenueUnavailable
+from brokerd.events import Road
+from brokerd.executor import Clock, Executor, OrderView, Snapshot
+from brokerd.guard import guarded
+from brokerd.messages import Viewed
+from brokerd.orders import Order
+from brokerd.reconcile import Reconciled, reconcile
+from brokerd.retries import ask_again
+
+FIRST_ASK_S = 0.05
+ASK_INTERVAL_S_MAX = 30.0
+QUESTIONS_AT_ONCE = 8
+SNAPSHOT_TRIES_MAX = 5
+SNAPSHOT_TIME_S_MAX = 60.0
+OVERLAP_NS = 60_000_000_000
+"""How far a snapshot reaches back behind the one before: executions may surface late."""
+
+EVIDENCE_PER_SLICE = 200
+"""How much evidence is handed over before other tasks get a turn."""
+
+log = structlog.get_logger(__name__)
+
+
+class Poller:
+    """
+    The questions to one executor. `ask` never waits; `run` works until cancelled.
+
+    An order is asked about until nothing is in doubt or missing any more, at intervals that
+    double up to ASK_INTERVAL_S_MAX, so that the number of requests an order costs is bounded.
+    """
+
+    def __init__(
+        self,
+        executor: Executor,
+        engine: Engine,
+        clock: Clock,
+        *,
+        deadline_s: float,
+        floor_s: float,
+    ) -> None:
+        self._executor = executor
+        self._engine = engine
+        self._clock = clock
+        self._deadline_s = deadline_s
+        self._floor_s = floor_s
+        self._due: list[tuple[float, str, float]] = []
+        self._scheduled: set[str] = set()
+        self._news = asyncio.Event()
+        self._places = asyncio.Semaphore(QUESTIONS_AT_ONCE)
+        self._since_ns = 0
+        self.questions = 0
+        self.missed_by_stream = 0
+
+    def ask(self, order: Order) -> None:
+        """See that the order is asked about soon, and again until the matter is settled."""
+        if order.cl_ord_id not in self._scheduled:
+            self._scheduled.add(order.cl_ord_id)
+            self._schedule(order.cl_ord_id, FIRST_ASK_S)
+
+    async def check(self, order: Order) -> Order | None:
+        """
+        Ask about an order now; return it as it is after the venue's answer.
+
+        Raises VenueUnavailable or OutcomeUnknown if there is none.
+        """
+        return await self._question(order)
+
+    async def sync(self) -> None:
+        """
+        Take a snapshot and merge it; ask about what it leaves open.
+
+        Raises VenueUnavailable or OutcomeUnknown if the venue gives none.
+        """
+        snapshot = await ask_again(
+            self._snapshot,
+            what=f"{self._executor.name}: snapshot",
+            tries_max=SNAPSHOT_TRIES_MAX,
+            time_s_max=SNAPSHOT_TIME_S_MAX,
+        )
+        orders = self._engine.blotter.unsettled(self._executor.name)
+        found = reconcile(self._executor.name, orders, snapshot, self._clock.now_ns())
+        await self._merge(found)
+        self._since_ns = snapshot.began_ns - OVERLAP_NS
+
+    async def run(self) -> None:
+        """Work until cancelled."""
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self._poll(), name=f"{self._executor.name}-poll")
+            while True:
+                cl_ord_id, interval_s = await self._next_due()
+                await self._places.acquire()
+                name = f"{self._executor.name}-ask-{cl_ord_id}"
+                group.create_task(self._pursue(cl_ord_id, interval_s), name=name)
+
+    async def _poll(self) -> None:
+        while True:
+            await asyncio.sleep(self._floor_s)
+            try:
+                await self.sync()
+            except (VenueUnavailable, OutcomeUnknown) as error:
+                log.warning("poll_failed", executor=self._executor.name, why=str(error))
+
+    async def _snapshot(self) -> Snapshot:
+        async with guarded(self._executor.name, self._deadline_s):
+            return await self._executor.snapshot(self._since_ns)
+
+    async def _merge(self, found: Reconciled) -> None:
+        for number, message in enumerate(found.evidence):
+            await self._engine.tell(message)
+            if number % EVIDENCE_PER_SLICE == 0:
+                await asyncio.sleep(0)
+        for order in found.to_ask:
+            self.ask(order)
+        for view in found.strangers:
+            log.warning(
+                "open_order_of_other_origin",
+                executor=self._executor.name,
+                venue_order_id=view.venue_order_id,
+                venue_cl_ord_id=view.venue_cl_ord_id,
+                symbol=view.symbol,
+            )
+
+    def _schedule(self, cl_ord_id: str, delay_s: float) -> None:
+        due_s = asyncio.get_running_loop().time() + delay_s
+        heapq.heappush(self._due, (due_s, cl_ord_id, delay_s))
+        self._news.set()
+
+    async def _next_due(self) -> tuple[str, float]:
+        """Wait until the earliest question is due; return its order and the interval it had."""
+        while True:
+            self._news.clear()
+            if not self._due:
+                await self._news.wait()
+                continue
+            due_s, cl_ord_id, interval_s = self._due[0]
+            wait_s = due_s - asyncio.get_running_loop().time()
+            if wait_s <= 0:
+                heapq.heappop(self._due)
+                return cl_ord_id, interval_s
+            try:
+                async with asyncio.timeout(wait_s):
+                    await self._news.wait()
+            except TimeoutError:
+                continue
+
+    async def _pursue(self, cl_ord_id: str, interval_s: float) -> None:
+        """Ask once; put the order back in the queue if the answer did not settle it."""
+        try:
+            order = self._engine.blotter.get(cl_ord_id)
+            if order is not None and not order.is_settled:
+                order = await self._question(order)
+        except (VenueUnavailable, OutcomeUnknown) as error:
+            log.warning("question_unanswered", cl_ord_id=cl_ord_id, why=str(error))
+            order = self._engine.blotter.get(cl_ord_id)
+        finally:
+            self._places.release()
+        if order is not None and order.must_be_asked:
+            self._schedule(cl_ord_id, min(interval_s * 2, ASK_INTERVAL_S_MAX))
+        else:
+            self._scheduled.discard(cl_ord_id)
+
+    async def _question(self, order: Order) -> Order | None:
+        self.questions += 1
+        asked_at_ns = self._clock.now_ns()
+        async with guarded(self._executor.name, self._deadline_s):
+            view = await self._executor.query(order_ref(order))
+        return await self._engine.settle(self._viewed(order, view, asked_at_ns))
+
+    def _viewed(self, order: Order, view: OrderView | None, asked_at_ns: int) -> Viewed:
+        promised = self._executor.capabilities
+        absence_after_s = promised.processing_bound_s + promised.query_lag_s
+        return Viewed(
+            cl_ord_id=order.cl_ord_id,
+            view=view,
+            road=Road.QUERY,
+            asked_at_ns=asked_at_ns,
+            at_ns=self._clock.now_ns(),
+            absence_after_ns=int(absence_after_s * 1e9) if promised.query_closed else None,
+        )

@@ -1,0 +1,164 @@
+"""What the methods give, beside orders: the shapes, and how executors are shown."""
+
+from decimal import Decimal
+from typing import Any
+
+from msgspec import Struct
+
+from brokerd.engine import Engine
+from brokerd.executor import Capabilities, LinkState
+from brokerd.links import Link
+from brokerd.times import rfc3339
+from brokerd.views import ShownFill, ShownOrder
+
+
+class CancelAll(Struct, frozen=True):
+    """How many orders were asked to be canceled, and which; those already done are not counted."""
+
+    requested: int
+    cl_ord_ids: list[str]
+
+
+class Orders(Struct, frozen=True):
+    """A page of orders; `next_cursor` asks for the next, null at the end."""
+
+    orders: list[ShownOrder]
+    next_cursor: str | None
+
+
+class Fills(Struct, frozen=True):
+    """A page of executions; `next_cursor` asks for the next, null at the end."""
+
+    fills: list[ShownFill]
+    next_cursor: str | None
+
+
+class Explanation(Struct, frozen=True):
+    """An order and every event that made it what it is, oldest first, each with its evidence."""
+
+    order: ShownOrder
+    transitions: list[dict[str, Any]]
+
+
+class Subscribed(Struct, frozen=True):
+    """The seq after which events will come."""
+
+    seq: int
+
+
+class Unsubscribed(Struct, frozen=True):
+    """How many subscriptions ended."""
+
+    ended: int
+
+
+class Pong(Struct, frozen=True):
+    """The daemon is there."""
+
+    pong: bool
+    version: str
+
+
+class Stopping(Struct, frozen=True):
+    """The daemon will stop in order."""
+
+    stopping: bool
+
+
+class Doubt(Struct, frozen=True):
+    """A request whose outcome nobody knows yet, and since when it has been asked."""
+
+    cl_ord_id: str
+    request: str
+    since: str
+    leaves_qty: Decimal
+
+
+class ShownExecutor(Struct, frozen=True):
+    """One executor: its link, what its venue promises, and what went over it."""
+
+    name: str
+    adapter: str
+    state: LinkState
+    reason: str
+    since: str
+    capabilities: Capabilities
+    symbols: list[str]
+    orders_unsettled: int
+    in_doubt: list[Doubt]
+    backlog: int
+    retries: int
+    questions: int
+    stream_reports: int
+    missed_by_stream: int
+    clock_offset_s: float | None = None
+    budget_left: dict[str, int] | None = None
+
+
+class Executors(Struct, frozen=True):
+    """Every configured executor."""
+
+    executors: list[ShownExecutor]
+
+
+class OrderCounts(Struct, frozen=True):
+    """Orders the daemon holds in memory, and how they stand."""
+
+    open: int
+    pending: int
+    in_doubt: int
+    in_memory: int
+    submitted: int
+
+
+class DaemonInfo(Struct, frozen=True):
+    """The daemon, for people and for `brokerctl status`."""
+
+    version: str
+    pid: int
+    started_at: str
+    uptime_s: float
+    epoch: str
+    seq: int
+    journal: str
+    socket: str
+    config: str
+    accepts_orders: bool
+    orders: OrderCounts
+    executors: dict[str, LinkState]
+    connections: int
+    subscribers: int
+    calls: int
+    batches: int
+    reports_of_unknown_orders: int
+    log_lines_dropped: int
+
+
+def show_link(link: Link, engine: Engine) -> ShownExecutor:
+    """Return an executor as bots see it."""
+    name, listener = link.name, link.listener
+    return ShownExecutor(
+        name=name,
+        adapter=link.adapter,
+        state=listener.state,
+        reason=listener.reason,
+        since=rfc3339(listener.since_ns),
+        capabilities=link.executor.capabilities,
+        symbols=sorted(link.executor.instruments()),
+        orders_unsettled=engine.blotter.unsettled_count(name),
+        in_doubt=[
+            Doubt(
+                order.cl_ord_id,
+                order.request.kind,
+                rfc3339(order.request.since_ns),
+                order.leaves_qty,
+            )
+            for order in engine.blotter.asking(name)
+            if order.request is not None and order.in_doubt
+        ],
+        backlog=link.dispatch.backlog,
+        retries=link.dispatch.retries,
+        questions=link.poller.questions,
+        stream_reports=listener.reports,
+        missed_by_stream=link.poller.missed_by_stream,
+    )

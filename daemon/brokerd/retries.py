@@ -1,0 +1,57 @@
+"""
+How long to wait before trying again: the one place that speaks to the backoff library.
+
+Only what certainly did not happen is tried again. A venue's Retry-After is a floor under the
+exponential wait, never shortened by jitter.
+"""
+
+from collections.abc import Awaitable, Callable
+from typing import TypeVar
+
+import backoff
+import structlog
+
+from brokerd.errors import OutcomeUnknown, VenueUnavailable
+
+FIRST_DELAY_S = 0.1
+DELAY_S_MAX = 30.0
+
+log = structlog.get_logger(__name__)
+
+T = TypeVar("T")
+
+
+def delay_s(attempt: int, retry_after_s: float | None = None) -> float:
+    """Return the wait before attempt `attempt` + 1: exponential with full jitter, in seconds."""
+    ceiling_s = min(FIRST_DELAY_S * 2 ** min(attempt, 16), DELAY_S_MAX)
+    return max(backoff.full_jitter(ceiling_s), retry_after_s or 0.0)
+
+
+async def ask_again(
+    question: Callable[[], Awaitable[T]], *, what: str, tries_max: int, time_s_max: float
+) -> T:
+    """
+    Put a question that changes nothing, again while the venue does not answer.
+
+    Raises the last VenueUnavailable or OutcomeUnknown after `tries_max` tries or `time_s_max`.
+    Each try needs a deadline of its own.
+    """
+    tries = iter(range(1, tries_max + 1))
+
+    def wait_s(error: Exception) -> float:
+        retry_after_s = getattr(error, "extra", {}).get("retry_after_s")
+        return delay_s(next(tries), retry_after_s)
+
+    def tell(details: object) -> None:
+        log.warning("question_repeated", what=what, details=str(details))
+
+    patiently = backoff.on_exception(
+        backoff.runtime,
+        (VenueUnavailable, OutcomeUnknown),
+        value=wait_s,
+        max_tries=tries_max,
+        max_time=time_s_max,
+        jitter=None,
+        logger=None,
+    )
+    return await patiently(question)()

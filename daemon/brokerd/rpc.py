@@ -1,0 +1,210 @@
+"""
+JSON-RPC 2.0 over lines, without I/O: bytes in, calls out; answers in, bytes out.
+
+One message a line, UTF-8, at most LINE_BYTES_MAX with its newline; a batch holds at most BATCH_MAX
+messages. The id is echoed byte for byte, so any JSON number or string a client likes is its own.
+Specification: jsonrpc.org/specification.
+"""
+
+from decimal import Decimal
+from typing import Annotated, Any, TypeVar
+
+import msgspec
+from msgspec import Meta, Raw, Struct
+
+from brokerd.errors import BrokerdError, InvalidParams, InvalidRequest, ParseError
+from brokerd.money import parse_decimal
+
+LINE_BYTES_MAX = 64 * 1024
+BATCH_MAX = 50
+ID_BYTES_MAX = 128
+
+NULL = b"null"
+
+T = TypeVar("T")
+
+Number = Annotated[
+    Raw,
+    Meta(
+        description='A decimal, as a string ("0.01") or a JSON number; read exactly.',
+        extra_json_schema={"type": ["string", "number"]},
+    ),
+]
+"""A parameter that is a decimal: kept as it came on the wire until `read_number` parses it."""
+
+
+def absent() -> Raw:
+    """Return the default of an optional `Number`: the same as null."""
+    return Raw(NULL)
+
+
+class Call(Struct, frozen=True):
+    """One request or notification; `id` is its raw JSON, None for a notification."""
+
+    method: str
+    params: Raw
+    id: bytes | None
+
+
+class Failure(Struct, frozen=True):
+    """A message that is no valid call: the answer to give, under the id if one could be read."""
+
+    error: BrokerdError
+    id: bytes
+
+
+class Received(Struct, frozen=True):
+    """What one line said. A batch is answered by one line that holds all its answers."""
+
+    messages: tuple[Call | Failure, ...]
+    is_batch: bool = False
+
+
+class _Envelope(Struct, frozen=True):
+    """The members of a JSON-RPC request, types checked by hand so that errors can be told apart."""
+
+    method: Any = None
+    jsonrpc: Any = None
+    params: Raw = msgspec.field(default_factory=lambda: Raw(b"{}"))
+    id: Raw = msgspec.field(default_factory=Raw)
+
+
+_decode_envelope = msgspec.json.Decoder(_Envelope).decode
+_decode_batch = msgspec.json.Decoder(list[Raw]).decode
+
+encode = msgspec.json.Encoder(decimal_format="string").encode
+
+_UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
+
+
+class LineBuffer:
+    """
+    Cuts a byte stream into lines; holds at most one unfinished line.
+
+    `feed` raises InvalidRequest once a line passes LINE_BYTES_MAX: nothing after it can be trusted
+    to start where a line starts, so the connection must end.
+    """
+
+    def __init__(self) -> None:
+        self._rest = b""
+
+    def feed(self, data: bytes) -> list[bytes]:
+        """Take what arrived; return the lines it completed, without newlines, empty ones left out."""
+        if self._rest:
+            data = self._rest + data
+        *lines, self._rest = data.split(b"\n")
+        if len(self._rest) >= LINE_BYTES_MAX or any(len(line) >= LINE_BYTES_MAX for line in lines):
+            self._rest = b""
+            raise InvalidRequest(
+                f"a line is longer than {LINE_BYTES_MAX} bytes",
+                reason="line_too_long",
+                hint="send one JSON-RPC message a line; split large batches",
+            )
+        return [line for line in lines if line.strip()]
+
+
+def receive(line: bytes) -> Received:
+    """Read one line. Never raises: what cannot be read comes back as the failure to answer with."""
+    if line.lstrip()[:1] != b"[":
+        return Received((_read_message(line),))
+    try:
+        messages = _decode_batch(line)
+    except _UNREADABLE as error:
+        return Received((_parse_failure(error),))
+    if not messages or len(messages) > BATCH_MAX:
+        refusal = InvalidRequest(
+            f"a batch holds 1 to {BATCH_MAX} messages, this one {len(messages)}",
+            reason="batch_size",
+        )
+        return Received((Failure(refusal, NULL),))
+    return Received(tuple(_read_message(bytes(message)) for message in messages), is_batch=True)
+
+
+def _read_message(line: bytes) -> Call | Failure:
+    try:
+        envelope = _decode_envelope(line)
+        call_id = bytes(envelope.id)
+    except msgspec.ValidationError:
+        return Failure(_not_a_request("the message is not an object"), NULL)
+    except _UNREADABLE as error:
+        return _parse_failure(error)
+    if call_id and not _is_id(call_id):
+        return Failure(_not_a_request("id must be a string, a number or null", field="id"), NULL)
+    if envelope.jsonrpc != "2.0":
+        problem = _not_a_request('jsonrpc must be "2.0"', field="jsonrpc")
+        return Failure(problem, call_id or NULL)
+    if not isinstance(envelope.method, str):
+        return Failure(_not_a_request("method must be a string", field="method"), call_id or NULL)
+    return Call(envelope.method, envelope.params, call_id or None)
+
+
+def _is_id(raw: bytes) -> bool:
+    return len(raw) <= ID_BYTES_MAX and (raw == NULL or raw[:1] in b'"-0123456789')
+
+
+def _not_a_request(what: str, field: str | None = None) -> InvalidRequest:
+    return InvalidRequest(what, field=field, hint="see the JSON-RPC 2.0 specification, section 4")
+
+
+def _parse_failure(error: Exception) -> Failure:
+    why = "nested too deeply" if isinstance(error, RecursionError) else str(error)
+    return Failure(ParseError(f"the line is not JSON: {why}", hint="one message a line"), NULL)
+
+
+def read_params(decoder: "msgspec.json.Decoder[T]", call: Call) -> T:
+    """
+    Decode a call's params by the method's own decoder.
+
+    Raises InvalidParams with the field's name in `field`, where msgspec tells it.
+    """
+    try:
+        return decoder.decode(call.params)
+    except _UNREADABLE as error:
+        what, _, path = str(error).partition(" - at `$")
+        field = path.rstrip("`").lstrip(".") or _named_in(what)
+        raise InvalidParams(
+            f"params of {call.method}: {what}", field=field, hint="rpc.discover lists the params"
+        ) from None
+
+
+def read_number(field: str, raw: Raw) -> Decimal | None:
+    """Parse an optional `Number`; None if it is absent. Raises InvalidParams naming the field."""
+    text = bytes(raw)
+    if text == NULL:
+        return None
+    try:
+        # ASCII first: a string with an escape or another script's digits is no number.
+        unquoted = text[1:-1] if text[:1] == b'"' else text
+        return parse_decimal(unquoted.decode("ascii"))
+    except ValueError as error:
+        why = "is not a plain decimal number" if isinstance(error, UnicodeDecodeError) else error
+        raise InvalidParams(
+            f"{field} {why}", reason="not_a_decimal", field=field, hint='for example "0.01"'
+        ) from None
+
+
+def _named_in(what: str) -> str | None:
+    """Return the field named in a sentence of msgspec's such as "Object missing required field `x`"."""
+    _, quote, rest = what.partition("`")
+    return rest.partition("`")[0] if quote and "field" in what else None
+
+
+def answer(call_id: bytes, result: Any) -> bytes:
+    """Build the response to a call that went well, without a newline."""
+    return b'{"jsonrpc":"2.0","id":%b,"result":%b}' % (call_id, encode(result))
+
+
+def failure(call_id: bytes, error: BrokerdError) -> bytes:
+    """Build the response to a call that did not, without a newline."""
+    told = {"code": error.code, "message": str(error), "data": error.data}
+    return b'{"jsonrpc":"2.0","id":%b,"error":%b}' % (call_id, encode(told))
+
+
+def notification(method: str, params: Any) -> bytes:
+    """Build a notification from us to a client, without a newline."""
+    return encode({"jsonrpc": "2.0", "method": method, "params": params})
+
+
+def batch(answers: list[bytes]) -> bytes:
+    """Join the answers to a batch's calls into one line, without a newline."""
+    return b"[%b]" % b",".join(answers)

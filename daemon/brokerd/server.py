@@ -1,0 +1,282 @@
+"""
+The Unix socket: connections, their limits, and the lines that go over them.
+
+Every connection is bounded: calls in flight, bytes unread, bytes unsent, and the time a bot may
+leave its answers unread. A bot that breaks a bound is slowed down or cut off; nobody else notices.
+"""
+
+import asyncio
+import socket
+import struct
+from collections import deque
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any, Protocol, cast
+
+import structlog
+
+from brokerd.errors import BrokerdError, Busy, ConfigError
+from brokerd.rpc import NULL, Call, LineBuffer, Received, batch, failure, receive
+
+WRITE_BUFFER_BYTES = 1024 * 1024
+"""Answers a bot may leave unread before we stop reading its calls."""
+
+SOCKET_PATH_BYTES_MAX = 107
+
+log = structlog.get_logger(__name__)
+
+
+class Peer(Protocol):
+    """The bot at the other end, as the methods see it."""
+
+    uid: int | None
+    subscriptions: dict[str, asyncio.Task[None]]
+
+    def spawn(self, work: Coroutine[Any, Any, None], name: str) -> asyncio.Task[None]:
+        """Run something for as long as the connection lives."""
+        ...
+
+    async def send(self, line: bytes) -> None:
+        """Write a line (without its newline) and wait until there is room for another."""
+        ...
+
+
+Answer = Callable[[Call, Peer], Awaitable[bytes | None]]
+"""Answers one call; never raises. None for a notification."""
+
+
+class Limits(Protocol):
+    """The socket's bounds, from the configuration."""
+
+    @property
+    def connections_max(self) -> int:
+        """Bots connected at the same time."""
+        ...
+
+    @property
+    def in_flight_max(self) -> int:
+        """Unanswered calls per connection."""
+        ...
+
+    @property
+    def stall_s(self) -> float:
+        """How long a bot may leave its answers unread."""
+        ...
+
+
+class Server:
+    """All connections. `answer` is what the methods make of a call."""
+
+    def __init__(self, answer: Answer, limits: Limits, group: asyncio.TaskGroup) -> None:
+        self.answer = answer
+        self.limits = limits
+        self.group = group
+        self.connections: set[Connection] = set()
+        self.calls = 0
+
+    def connection(self) -> "Connection":
+        """Make the protocol of one more connection."""
+        return Connection(self)
+
+    def close(self) -> None:
+        """Cut all connections: whatever was answered is on its way, nothing more will come."""
+        for connection in list(self.connections):
+            connection.close()
+
+
+class Connection(asyncio.Protocol):
+    """
+    One bot. Calls are started in the order they came; answers go out as they are ready.
+
+    Reading stops while `in_flight_max` calls are under way or the bot leaves answers unread, so
+    that the bot's own socket buffer is where its surplus waits.
+    """
+
+    def __init__(self, server: Server) -> None:
+        self._server = server
+        self._lines = LineBuffer()
+        self._waiting: deque[bytes] = deque()
+        self._in_flight = 0
+        self._writable = asyncio.Event()
+        self._writable.set()
+        self._stall: asyncio.TimerHandle | None = None
+        self._transport: asyncio.Transport | None = None
+        self.subscriptions: dict[str, asyncio.Task[None]] = {}
+        self._tasks: set[asyncio.Task[None]] = set()
+        self.uid: int | None = None
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Take in a bot, or turn it away if there are too many."""
+        # uvloop's transports are no subclass of asyncio's; a stream socket's has all that is used.
+        self._transport = transport = cast("asyncio.Transport", transport)
+        transport.set_write_buffer_limits(high=WRITE_BUFFER_BYTES)
+        self.uid = _peer_uid(transport.get_extra_info("socket"))
+        connections_max = self._server.limits.connections_max
+        if len(self._server.connections) >= connections_max:
+            refusal = Busy(
+                f"{connections_max} connections are open already",
+                hint="close idle ones, or raise daemon.connections_max",
+            )
+            self._refuse(refusal)
+            return
+        self._server.connections.add(self)
+
+    def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 - asyncio's
+        """Let go of everything that was done for this bot; its orders live on."""
+        self._server.connections.discard(self)
+        self._waiting.clear()
+        self._writable.set()
+        if self._stall is not None:
+            self._stall.cancel()
+        for task in self._tasks:
+            task.cancel()
+
+    def data_received(self, data: bytes) -> None:
+        """Cut what arrived into lines and start on them."""
+        try:
+            self._waiting.extend(self._lines.feed(data))
+        except BrokerdError as error:
+            self._refuse(error)
+            return
+        self._start_calls()
+
+    def pause_writing(self) -> None:
+        """Stop taking calls: the bot does not read its answers. It has `stall_s` to resume."""
+        self._writable.clear()
+        loop = asyncio.get_running_loop()
+        self._stall = loop.call_later(self._server.limits.stall_s, self._give_up)
+        self._throttle()
+
+    def resume_writing(self) -> None:
+        """Go on: the bot reads again."""
+        self._writable.set()
+        if self._stall is not None:
+            self._stall.cancel()
+            self._stall = None
+        self._start_calls()
+
+    def spawn(self, work: Coroutine[Any, Any, None], name: str) -> asyncio.Task[None]:
+        """Run something until it ends or the connection does."""
+        task = self._server.group.create_task(work, name=name)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        return task
+
+    async def send(self, line: bytes) -> None:
+        """Write a line and wait until there is room for another; drop it if the bot is gone."""
+        self._write(line)
+        await self._writable.wait()
+
+    def close(self) -> None:
+        """Close once what was written is out."""
+        if self._transport is not None:
+            self._transport.close()
+
+    def _start_calls(self) -> None:
+        while self._waiting and not self._is_throttled():
+            self._in_flight += 1
+            line = self._waiting.popleft()
+            self._server.group.create_task(self._serve(line), name="call")
+        self._throttle()
+
+    def _is_throttled(self) -> bool:
+        return self._in_flight >= self._server.limits.in_flight_max or not self._writable.is_set()
+
+    def _throttle(self) -> None:
+        transport = self._transport
+        if transport is None or transport.is_closing():
+            return
+        if self._waiting or self._is_throttled():
+            if transport.is_reading():
+                transport.pause_reading()
+        elif not transport.is_reading():
+            transport.resume_reading()
+
+    async def _serve(self, line: bytes) -> None:
+        received = receive(line)
+        try:
+            answers = await self._answer_all(received)
+        finally:
+            self._in_flight -= 1
+        if answers:
+            self._write(batch(answers) if received.is_batch else answers[0])
+        if self._waiting:
+            self._start_calls()
+        else:
+            self._throttle()
+
+    async def _answer_all(self, received: Received) -> list[bytes]:
+        if not received.is_batch:
+            only = received.messages[0]
+            if isinstance(only, Call):
+                self._server.calls += 1
+                reply = await self._server.answer(only, self)
+                return [] if reply is None else [reply]
+            return [failure(only.id, only.error)]
+        calls = [message for message in received.messages if isinstance(message, Call)]
+        self._server.calls += len(calls)
+        replies = await asyncio.gather(*(self._server.answer(call, self) for call in calls))
+        failures = [message for message in received.messages if not isinstance(message, Call)]
+        return [
+            *(reply for reply in replies if reply is not None),
+            *(failure(message.id, message.error) for message in failures),
+        ]
+
+    def _write(self, line: bytes) -> None:
+        if self._transport is not None and not self._transport.is_closing():
+            self._transport.write(line + b"\n")
+
+    def _refuse(self, error: BrokerdError) -> None:
+        """Say why, and hang up."""
+        log.warning("bot_refused", uid=self.uid, reason=error.reason)
+        self._write(failure(NULL, error))
+        self.close()
+
+    def _give_up(self) -> None:
+        log.warning("bot_stalled", uid=self.uid, stall_s=self._server.limits.stall_s)
+        if self._transport is not None:
+            self._transport.abort()
+
+
+def _peer_uid(connection: socket.socket | None) -> int | None:
+    """Return the uid at the other end, by SO_PEERCRED (unix(7))."""
+    if connection is None:
+        return None
+    credentials = connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12)
+    _pid, uid, _gid = struct.unpack("3i", credentials)
+    return int(uid)
+
+
+@asynccontextmanager
+async def listening(path: Path, server: Server) -> AsyncIterator[None]:
+    """
+    Listen on a Unix socket for the length of the block; the file is gone afterwards.
+
+    The caller holds the journal's lock, so a socket file that is there is stale and is removed.
+    The file's mode comes from the umask at bind: it is never changed after, when it would be late.
+    """
+    _clear_the_way(path)
+    loop = asyncio.get_running_loop()
+    listener = await loop.create_unix_server(server.connection, str(path))
+    try:
+        yield
+    finally:
+        listener.close()
+        server.close()
+        path.unlink(missing_ok=True)  # noqa: ASYNC240 - one quick call, and nothing runs any more
+
+
+def _clear_the_way(path: Path) -> None:
+    if len(str(path).encode()) > SOCKET_PATH_BYTES_MAX:
+        raise ConfigError(
+            f"the socket's path is longer than {SOCKET_PATH_BYTES_MAX} bytes: {path}",
+            field="daemon.socket",
+            hint="unix(7) allows no more: choose a shorter one",
+        )
+    if path.exists() and not path.is_socket():
+        raise ConfigError(
+            f"{path} is there and is not a socket", field="daemon.socket", hint="move it away"
+        )
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.unlink(missing_ok=True)

@@ -1,0 +1,103 @@
+"""
+A bot's subscription to events: a position in the journal and a filter, nothing more.
+
+Rule 1: no gap and no repeat: the next event is always the one after the position, read from
+        memory or from the journal, so that a bot may resume at any `after_seq` it has seen.
+Rule 2: a bot that falls behind is told so once, and catches up from disk at its own pace.
+"""
+
+from collections import OrderedDict
+
+from msgspec import Struct
+
+from brokerd.blotter import Blotter
+from brokerd.events import Entry, OrderEvent, OrderSubmitted, event_name
+from brokerd.feed import CHANGES_KEPT, Feed
+from brokerd.filters import OrderFilter, matches_terms
+from brokerd.history import History
+from brokerd.rpc import notification
+from brokerd.server import Peer
+from brokerd.terms import Terms
+from brokerd.views import show_entry
+
+EVENTS_PER_READ = 500
+LAG_MAX = CHANGES_KEPT // 2
+TERMS_CACHED = 1000
+
+
+class EventFilter(Struct, frozen=True, kw_only=True):
+    """Which events: of one order, of the orders a filter means, of some names; unset lets all by."""
+
+    cl_ord_id: str | None = None
+    orders: OrderFilter = OrderFilter()
+    events: frozenset[str] = frozenset()
+
+    @property
+    def needs_terms(self) -> bool:
+        """Whether an event's order must be looked up to decide."""
+        return self.orders != OrderFilter()
+
+
+class Subscription:
+    """One subscription; `run` sends until the connection ends or it is cancelled."""
+
+    def __init__(
+        self,
+        feed: Feed,
+        blotter: Blotter,
+        history: History,
+        wanted: EventFilter,
+        after_seq: int,
+    ) -> None:
+        self._feed = feed
+        self._blotter = blotter
+        self._history = history
+        self._wanted = wanted
+        self._seq = after_seq
+        self._terms: OrderedDict[str, Terms] = OrderedDict()
+        self._is_lagging = False
+
+    async def run(self, peer: Peer) -> None:
+        """Send every event that is wanted, in order, as fast as the bot reads."""
+        while True:
+            await self._feed.wait(self._seq)
+            await self._tell_lag(peer)
+            for seq, entry in await self._feed.read(self._seq, EVENTS_PER_READ):
+                if await self._is_wanted(entry):
+                    await peer.send(notification("event", show_entry(seq, entry)))
+                self._seq = seq
+
+    async def _tell_lag(self, peer: Peer) -> None:
+        """Tell a bot that it falls behind, and when it has caught up it may be told again."""
+        behind = self._feed.last_seq - self._seq
+        if behind > LAG_MAX and not self._is_lagging:
+            self._is_lagging = True
+            told = {"seq": self._seq, "behind": behind}
+            await peer.send(notification("events.lagging", told))
+        elif behind <= EVENTS_PER_READ:
+            self._is_lagging = False
+
+    async def _is_wanted(self, entry: Entry) -> bool:
+        event, wanted = entry.event, self._wanted
+        if wanted.events and event_name(event) not in wanted.events:
+            return False
+        if not isinstance(event, OrderEvent):
+            return wanted.cl_ord_id is None and not wanted.needs_terms
+        if wanted.cl_ord_id not in {None, event.cl_ord_id}:
+            return False
+        if not wanted.needs_terms:
+            return True
+        terms = event.terms if isinstance(event, OrderSubmitted) else None
+        terms = terms or await self._terms_of(event.cl_ord_id)
+        return terms is not None and matches_terms(wanted.orders, terms)
+
+    async def _terms_of(self, cl_ord_id: str) -> Terms | None:
+        terms = self._terms.get(cl_ord_id)
+        if terms is None:
+            order = self._blotter.get(cl_ord_id) or await self._history.find(cl_ord_id=cl_ord_id)
+            if order is None:
+                return None
+            terms = self._terms[cl_ord_id] = order.terms
+            if len(self._terms) > TERMS_CACHED:
+                self._terms.popitem(last=False)
+        return terms

@@ -1,0 +1,320 @@
+"""
+Lifetimes: what is opened first closes last, and one signal ends it all in order.
+
+    journal > history > engine, links, server > the wait for a signal
+
+The first SIGTERM or SIGINT stops in order; the second kills. Any task that dies takes the daemon
+with it: systemd starts another, and the journal knows where this one was.
+"""
+
+import asyncio
+import os
+import signal
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Protocol
+
+import structlog
+
+from brokerd import __version__, systemd
+from brokerd.blotter import Blotter, Change
+from brokerd.config import Config
+from brokerd.dispatch import Dispatch
+from brokerd.engine import Engine
+from brokerd.events import DaemonStarted, DaemonStopped
+from brokerd.executor import Clock, Executor
+from brokerd.feed import Feed
+from brokerd.history import History, Progress, open_history
+from brokerd.ids import Ids, new_epoch
+from brokerd.journal import Journal, open_journal
+from brokerd.links import Link, Links, doubt_outstanding
+from brokerd.listener import Listener
+from brokerd.log_drain import LogDrain
+from brokerd.logs import log_event
+from brokerd.methods import Methods
+from brokerd.orders import Order, Status
+from brokerd.poller import Poller
+from brokerd.results import DaemonInfo, OrderCounts
+from brokerd.server import Server, listening
+from brokerd.times import rfc3339
+
+READY_WAIT_S = 10.0
+"""How long a venue that does not come up may hold back READY=1."""
+
+TICK_S = 0.005
+REBUILD_TOLD_FROM = 50_000
+"""Rows below which a rebuild is too short to speak of."""
+
+log = structlog.get_logger(__name__)
+
+
+class BuildExecutor(Protocol):
+    """Makes a configured executor: (name, config, clock) -> Executor. Raises ConfigError."""
+
+    def __call__(self, name: str, config: Config, clock: Clock) -> Executor:
+        """Make it; it connects later."""
+        ...
+
+
+Adapters = Mapping[str, BuildExecutor]
+
+
+async def run(config: Config, adapters: Adapters, clock: Clock, drain: LogDrain) -> None:
+    """
+    Run the daemon until it is asked to stop.
+
+    Raises ConfigError, JournalError, or the group of whatever killed it.
+    """
+    executors = build_executors(config, adapters, clock)
+    reserve_free_bytes = config.daemon.reserve_free_mb * 1024 * 1024
+    journal_path = config.daemon.journal
+    async with (
+        open_journal(journal_path, clock, reserve_free_bytes=reserve_free_bytes) as journal,
+        open_history(history_path(journal_path), journal, progress=_told_progress()) as history,
+    ):
+        daemon = Daemon(config, clock, journal, history, drain)
+        for name, executor in executors.items():
+            daemon.add(config.executors[name].adapter, executor)
+        await daemon.run()
+
+
+def build_executors(config: Config, adapters: Adapters, clock: Clock) -> dict[str, Executor]:
+    """Make every configured executor; raises ConfigError before anything is opened."""
+    return {
+        name: adapters[each.adapter](name, config, clock) for name, each in config.executors.items()
+    }
+
+
+def history_path(journal: Path) -> Path:
+    """Return where the read model of a journal lies: beside it."""
+    return journal.with_name(f"{journal.stem}-history.db")
+
+
+class Daemon:
+    """The parts of a running daemon and how they hang together."""
+
+    def __init__(
+        self, config: Config, clock: Clock, journal: Journal, history: History, drain: LogDrain
+    ) -> None:
+        self._config = config
+        self._clock = clock
+        self._journal = journal
+        self._history = history
+        self._drain = drain
+        self._epoch = new_epoch()
+        self._started_at_ns = clock.now_ns()
+        self._started_ns = clock.monotonic_ns()
+        self._feed = Feed(journal)
+        self._links = Links()
+        self._engine = Engine(
+            journal=journal,
+            history=history,
+            blotter=Blotter(),
+            feed=self._feed,
+            clock=clock,
+            act=self._links.act,
+            on_changes=_log_changes,
+            inbox_max=config.daemon.inbox_max,
+            orders_in_memory_max=config.daemon.orders_in_memory_max,
+        )
+        self._asked_to_stop = asyncio.Event()
+        self._reason = ""
+        self._server: Server | None = None
+        self._methods: Methods | None = None
+
+    def add(self, adapter: str, executor: Executor) -> None:
+        """Take in an executor and what works for it."""
+        limits = self._config.daemon
+        dispatch = Dispatch(
+            executor,
+            self._engine,
+            self._clock,
+            deadline_s=limits.request_deadline_s,
+            retry_window_s=limits.retry_window_s,
+        )
+        poller = Poller(
+            executor,
+            self._engine,
+            self._clock,
+            deadline_s=limits.request_deadline_s,
+            floor_s=limits.poll_floor_s,
+        )
+        listener = Listener(executor, self._engine, poller, self._clock)
+        self._links.add(Link(adapter, executor, dispatch, poller, listener))
+
+    async def run(self) -> None:
+        """Come up, serve until asked to stop, go down in order."""
+        with self._signals():
+            await self._recall()
+            async with asyncio.TaskGroup() as group:
+                tasks = [
+                    group.create_task(self._engine.run(), name="engine"),
+                    group.create_task(self._history.run(), name="history"),
+                ]
+                await self._start()
+                tasks += [
+                    group.create_task(link.run(), name=f"{link.name}-link") for link in self._links
+                ]
+                interval_s = systemd.watchdog_interval_s()
+                if interval_s is not None:
+                    watch = systemd.keep_watch(interval_s, self._clock, self._pending_since_ns)
+                    tasks.append(group.create_task(watch, name="watchdog"))
+                await self._serve(group)
+                for task in tasks:
+                    task.cancel()
+
+    async def _recall(self) -> None:
+        """Load what is not settled: the read model's unsettled part is the snapshot."""
+        exec_ids = await self._history.unsettled_exec_ids()
+        for order in await self._history.unsettled():
+            self._engine.blotter.remember(order, exec_ids.get(order.cl_ord_id, ()))
+
+    async def _start(self) -> None:
+        """Put the new run on record, then doubt what the last one left open."""
+        now_ns = self._clock.now_ns()
+        await self._engine.note(DaemonStarted(at_ns=now_ns, version=__version__, epoch=self._epoch))
+        for name in self._engine.blotter.executors():
+            orders: list[Order] = self._engine.blotter.unsettled(name)
+            link = self._links.by_name.get(name)
+            if link is None:
+                log.error("orders_without_executor", executor=name, orders=len(orders))
+            else:
+                await doubt_outstanding(self._engine, link, orders, now_ns)
+
+    async def _serve(self, group: asyncio.TaskGroup) -> None:
+        methods = Methods(
+            engine=self._engine,
+            history=self._history,
+            feed=self._feed,
+            links=self._links,
+            clock=self._clock,
+            ids=Ids(self._epoch),
+            describe=self._describe,
+            stop=lambda: self.stop("asked by a bot"),
+        )
+        self._methods = methods
+        self._server = Server(methods.answer, self._config.daemon, group)
+        async with listening(self._config.daemon.socket, self._server):
+            await self._until_links_settled()
+            systemd.ready()
+            log.info("daemon_ready", socket=str(self._config.daemon.socket), version=__version__)
+            await self._asked_to_stop.wait()
+            systemd.stopping()
+            await self._wind_down()
+
+    async def _until_links_settled(self) -> None:
+        """Wait for every link's first success or failure, but not long, and not through a stop."""
+        loop = asyncio.get_running_loop()
+        give_up_s = loop.time() + READY_WAIT_S
+        waiting = [link.listener.settled for link in self._links]
+        while not all(each.is_set() for each in waiting):
+            if self._asked_to_stop.is_set() or loop.time() >= give_up_s:
+                return
+            await asyncio.sleep(TICK_S)
+
+    async def _wind_down(self) -> None:
+        """Take nothing new, wait for the answers under way, and put the end on record."""
+        self._engine.stop_taking()
+        log.info("daemon_stopping", reason=self._reason)
+        with suppress(TimeoutError):
+            async with asyncio.timeout(self._config.daemon.shutdown_grace_s):
+                while self._is_busy():  # noqa: ASYNC110 - many counts, asked once a run
+                    await asyncio.sleep(TICK_S)
+        stopped = DaemonStopped(at_ns=self._clock.now_ns(), reason=self._reason)
+        await self._engine.note(stopped)
+
+    def _is_busy(self) -> bool:
+        return self._engine.backlog > 0 or any(link.dispatch.is_busy for link in self._links)
+
+    def stop(self, reason: str) -> None:
+        """Ask for an orderly stop."""
+        self._reason = self._reason or reason
+        self._asked_to_stop.set()
+
+    @contextmanager
+    def _signals(self) -> Iterator[None]:
+        """Stop in order on the first SIGTERM or SIGINT; leave the second to the kernel."""
+        loop = asyncio.get_running_loop()
+
+        def first(name: str) -> None:
+            for each in _STOPPING:
+                loop.remove_signal_handler(each)
+                signal.signal(each, signal.SIG_DFL)
+            self.stop(name)
+
+        for each in _STOPPING:
+            loop.add_signal_handler(each, first, each.name)
+        # A closed terminal is no reason to leave orders without their broker.
+        loop.add_signal_handler(signal.SIGHUP, lambda: log.warning("hangup_ignored"))
+        try:
+            yield
+        finally:
+            for each in (*_STOPPING, signal.SIGHUP):
+                loop.remove_signal_handler(each)
+
+    def _pending_since_ns(self) -> int | None:
+        return self._engine.pending_since_ns
+
+    async def _describe(self) -> DaemonInfo:
+        config, engine = self._config, self._engine
+        return DaemonInfo(
+            version=__version__,
+            pid=os.getpid(),
+            started_at=rfc3339(self._started_at_ns),
+            uptime_s=round((self._clock.monotonic_ns() - self._started_ns) / 1e9, 3),
+            epoch=self._epoch,
+            seq=self._journal.last_seq,
+            journal=str(config.daemon.journal),
+            socket=str(config.daemon.socket),
+            config=str(config.path),
+            accepts_orders=self._journal.accepts_orders,
+            orders=await self._count_orders(),
+            executors={link.name: link.listener.state for link in self._links},
+            connections=len(self._server.connections) if self._server else 0,
+            subscribers=self._methods.subscribers if self._methods else 0,
+            calls=self._server.calls if self._server else 0,
+            batches=engine.batches,
+            reports_of_unknown_orders=engine.strangers,
+            log_lines_dropped=self._drain.dropped,
+        )
+
+    async def _count_orders(self) -> OrderCounts:
+        by_status: Counter[Status] = Counter()
+        for each in await self._history.counts():
+            by_status[each.status] += each.orders
+        in_doubt = sum(
+            order.in_doubt
+            for link in self._links
+            for order in self._engine.blotter.asking(link.name)
+        )
+        return OrderCounts(
+            open=by_status[Status.OPEN],
+            pending=by_status[Status.PENDING],
+            in_doubt=in_doubt,
+            in_memory=len(self._engine.blotter),
+            submitted=by_status.total(),
+        )
+
+
+_STOPPING = (signal.SIGTERM, signal.SIGINT)
+
+
+def _log_changes(changes: list[Change]) -> None:
+    for change in changes:
+        log_event(log, change.entry, change.seq)
+
+
+def _told_progress() -> Progress:
+    """Return a callback that logs how far a rebuild of the read model is, once per tenth."""
+    told = -1
+
+    def tell(done: int, total: int) -> None:
+        nonlocal told
+        tenth = 10 * done // max(total, 1)
+        if total >= REBUILD_TOLD_FROM and tenth != told:
+            told = tenth
+            log.info("history_rebuilding", rows_done=done, rows=total)
+
+    return tell

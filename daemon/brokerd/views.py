@@ -1,0 +1,185 @@
+"""
+Orders, fills and events as bots see them: times as RFC 3339 text, enumerations as words.
+
+Pure. The Structs are the shapes of the answers, and the schema that `rpc.discover` publishes.
+"""
+
+from decimal import Decimal
+from typing import Any
+
+from msgspec import Struct
+
+from brokerd.events import Entry, RequestKind, event_name
+from brokerd.history_read import Fill
+from brokerd.orders import Order, OrdStatus, Status
+from brokerd.terms import OrdType, Quote, Side, TimeInForce
+from brokerd.times import rfc3339
+
+
+class ShownQuote(Struct, frozen=True):
+    """The best bid and ask when the daemon received the order."""
+
+    bid_px: Decimal
+    ask_px: Decimal
+    at: str
+
+
+class ShownOrder(Struct, frozen=True):
+    """
+    One order, whole.
+
+    `qty` and `px` are what is in force now, replaces included; `fees` is by asset; `request` is
+    what is outstanding at the venue, and `in_doubt` says that nobody knows whether it happened.
+    """
+
+    cl_ord_id: str
+    executor: str
+    executor_id: str | None
+    venue_order_id: str | None
+    symbol: str
+    side: Side
+    ord_type: OrdType
+    qty: Decimal
+    px: Decimal | None
+    stop_px: Decimal | None
+    time_in_force: TimeInForce
+    expire_at: str | None
+    post_only: bool
+    group: dict[str, str]
+    decision_px: Decimal | None
+    status: Status
+    ord_status: OrdStatus
+    in_doubt: bool
+    request: RequestKind | None
+    cum_qty: Decimal
+    leaves_qty: Decimal
+    avg_px: Decimal | None
+    fees: dict[str, Decimal]
+    reason: str | None
+    created_at: str
+    sent_at: str | None
+    acked_at: str | None
+    first_fill_at: str | None
+    closed_at: str | None
+    updated_at: str
+    arrival: ShownQuote | None
+    seq: int
+
+
+def show_order(order: Order) -> ShownOrder:
+    """Return an order as bots see it."""
+    terms, request = order.terms, order.request
+    return ShownOrder(
+        cl_ord_id=order.cl_ord_id,
+        executor=terms.executor,
+        executor_id=order.executor_id,
+        venue_order_id=order.venue_order_id,
+        symbol=terms.symbol,
+        side=terms.side,
+        ord_type=terms.ord_type,
+        qty=order.qty,
+        px=order.px,
+        stop_px=terms.stop_px,
+        time_in_force=terms.time_in_force,
+        expire_at=_time(terms.expire_at_ns),
+        post_only=terms.post_only,
+        group=terms.group,
+        decision_px=terms.decision_px,
+        status=order.status,
+        ord_status=order.shown_status,
+        in_doubt=order.in_doubt,
+        request=request.kind if request else None,
+        cum_qty=order.cum_qty,
+        leaves_qty=order.leaves_qty,
+        avg_px=order.avg_px,
+        fees=order.fees,
+        reason=order.reason or None,
+        created_at=rfc3339(order.created_at_ns),
+        sent_at=_time(order.sent_at_ns),
+        acked_at=_time(order.acked_at_ns),
+        first_fill_at=_time(order.first_fill_at_ns),
+        closed_at=_time(order.closed_at_ns),
+        updated_at=rfc3339(order.updated_at_ns),
+        arrival=_quote(order.arrival),
+        seq=order.seq,
+    )
+
+
+class ShownFill(Struct, frozen=True):
+    """One execution; `seq` is its journal row. A fee below 0 is a rebate."""
+
+    seq: int
+    at: str
+    cl_ord_id: str
+    executor: str
+    symbol: str
+    side: Side
+    exec_id: str
+    last_qty: Decimal
+    last_px: Decimal
+    fee: Decimal
+    fee_asset: str
+    liquidity: str
+    venue_at: str | None
+
+
+def show_fill(fill: Fill) -> ShownFill:
+    """Return an execution as bots see it."""
+    event = fill.event
+    return ShownFill(
+        seq=fill.seq,
+        at=rfc3339(event.at_ns),
+        cl_ord_id=event.cl_ord_id,
+        executor=fill.executor,
+        symbol=fill.symbol,
+        side=fill.side,
+        exec_id=event.exec_id,
+        last_qty=event.last_qty,
+        last_px=event.last_px,
+        fee=event.fee,
+        fee_asset=event.fee_asset,
+        liquidity=event.liquidity,
+        venue_at=_time(event.venue_at_ns),
+    )
+
+
+def show_entry(seq: int, entry: Entry) -> dict[str, Any]:
+    """
+    Return a journalled event as a notification's params.
+
+    `seq`, `event`, `at`, the event's own members (a submit's terms laid flat), and for an order
+    what it was afterwards: `ord_status`, `cum_qty`, `leaves_qty`, and `avg_px`, `request`,
+    `in_doubt` where they apply.
+    """
+    shown = {"seq": seq, "event": event_name(entry.event), **_members(entry.event)}
+    if entry.after is not None:
+        shown.update(_members(entry.after))
+    return shown
+
+
+def _members(record: Struct) -> dict[str, Any]:
+    """Lay a record flat: `x_ns` becomes `x` as text, terms are merged, empty members left out."""
+    members: dict[str, Any] = {}
+    for name in record.__struct_fields__:
+        value = getattr(record, name)
+        if value is None or value == "":
+            continue
+        if name == "terms":
+            members.update(_members(value))
+        elif name.endswith("_ns"):
+            members[name.removesuffix("_ns")] = rfc3339(value)
+        elif isinstance(value, Quote):
+            members[name] = _quote(value)
+        else:
+            members[name] = value
+    return members
+
+
+def _time(at_ns: int | None) -> str | None:
+    return rfc3339(at_ns) if at_ns is not None else None
+
+
+def _quote(quote: Quote | None) -> ShownQuote | None:
+    if quote is None:
+        return None
+    return ShownQuote(quote.bid_px, quote.ask_px, rfc3339(quote.at_ns))
