@@ -5,6 +5,7 @@ import socket
 import tempfile
 import threading
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Self
 
@@ -35,6 +36,7 @@ class ScriptedDaemon:
         self._listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         self._listener.bind(self.path)
         self._listener.listen()
+        self._peers: list[Peer] = []
         self._threads = [threading.Thread(target=self._accept)]
 
     def __enter__(self) -> Self:
@@ -43,6 +45,10 @@ class ScriptedDaemon:
 
     def __exit__(self, *_: object) -> None:
         self._listener.shutdown(socket.SHUT_RDWR)
+        self._threads[0].join(10)
+        for peer in self._peers:
+            with suppress(OSError):
+                peer.shutdown(socket.SHUT_RDWR)
         for thread in self._threads:
             thread.join(10)
         self._listener.close()
@@ -57,6 +63,7 @@ class ScriptedDaemon:
                 peer, _ = self._listener.accept()
             except OSError:
                 return
+            self._peers.append(peer)
             thread = threading.Thread(target=self._serve, args=(peer,))
             self._threads.append(thread)
             thread.start()

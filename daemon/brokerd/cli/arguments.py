@@ -48,9 +48,16 @@ ORD_STATUSES = (
     "pending_cancel",
     "pending_replace",
 )
+SIDES = ("buy", "sell")
 TIME_BY = ("created", "closed", "filled")
 
+_ANY_OF = f"{', '.join(STATUSES)}; may be repeated"
+
 TIMEOUT_S = 10.0
+
+STATUSES_TOLD = """\
+exit status: 0 done, 1 the daemon or the venue said no, 2 usage, 3 daemon not reachable,
+4 outcome unknown (what to run to find out is printed), 5 a check failed, 6 not permitted"""
 
 
 class Parser(ArgumentParser):
@@ -90,29 +97,37 @@ def command_parser(command: str) -> Parser:
     return parser
 
 
-def add_filters(parser: Parser, *, time_by: bool = True) -> None:
-    """Declare the filters of order.list and fill.list; `filters` turns them into parameters."""
-    group = parser.add_argument_group("filters")
-    add = group.add_argument
-    add("--status", type=one_of(*STATUSES), action="append", help=" ".join(STATUSES))
+def add_order_filters(parser: Parser) -> None:
+    """Declare the filters of order.list; `filters` turns them into parameters."""
+    add = parser.add_argument
+    add("--status", type=one_of(*STATUSES), action="append", metavar="STATUS", help=_ANY_OF)
     add("--ord-status", type=one_of(*ORD_STATUSES), action="append", metavar="STATUS")
-    add("--executor")
-    add("--symbol")
+    add_filters(parser)
+    parser.add_argument(
+        "--time-by", type=one_of(*TIME_BY), metavar="|".join(TIME_BY), help="which time is meant"
+    )
+
+
+def add_filters(parser: Parser) -> None:
+    """Declare the filters that orders and fills have in common."""
+    add = parser.add_argument
+    add("--executor", metavar="NAME")
+    add("--symbol", metavar="SYMBOL")
+    add("--side", type=one_of(*SIDES), metavar="|".join(SIDES))
     add("--group", type=pair, action="append", metavar="KEY=VALUE")
-    add("--last", metavar="1h", help="since that long ago: 30s, 15m, 1h, 2d")
+    add("--last", metavar="1h", help="since that long ago: 30s, 15m, 1h, 2d, 1w")
     add("--since", type=utc_time, metavar="TIME", help="RFC 3339, UTC unless it says otherwise")
     add("--until", type=utc_time, metavar="TIME")
-    if time_by:
-        add("--time-by", type=one_of(*TIME_BY), metavar="WHICH", help=" ".join(TIME_BY))
 
 
 def filters(options: Namespace) -> dict[str, Any]:
     """Return the filter parameters that were given."""
     return {
-        "status": _one_or_many(options.status),
-        "ord_status": _one_or_many(options.ord_status),
+        "status": _one_or_many(getattr(options, "status", None)),
+        "ord_status": _one_or_many(getattr(options, "ord_status", None)),
         "executor": options.executor,
         "symbol": options.symbol,
+        "side": options.side,
         "group": group_of(options),
         "time": _time(options),
     }
@@ -221,4 +236,4 @@ def _unknown(text: str, names: Sequence[str], what: str = "") -> str:
 def _overview() -> str:
     width = max(map(len, COMMANDS))
     lines = [f"  {name.ljust(width)}  {summary}" for name, summary in COMMANDS.items()]
-    return "commands (brokerctl COMMAND --help tells more):\n" + "\n".join(lines)
+    return "\n".join(["commands (brokerctl COMMAND --help tells more):", *lines, "", STATUSES_TOLD])

@@ -18,7 +18,7 @@ from typing import NamedTuple
 
 from brokerd.cli.jsontext import Record, as_record
 from brokerd.cli.views import number
-from brokerd.journal_schema import SELECT_ROWS, link
+from brokerd.journal_schema import SELECT_META, SELECT_ROWS, genesis, link
 
 OK, WARN, FAIL = "ok", "warn", "fail"
 
@@ -82,7 +82,7 @@ def check_disk(directory: Path) -> list[Check]:
         why = f"{directory}: {error.strerror}"
         return [Check("journal disk", WARN, why, "run this as the daemon's user")]
     free_bytes = free.f_bavail * free.f_frsize
-    return [_judged_sync(sync_s), _judged_room(free_bytes)]
+    return [judged_sync(sync_s), judged_room(free_bytes)]
 
 
 def _sync_time_s(directory: Path) -> float:
@@ -97,7 +97,8 @@ def _sync_time_s(directory: Path) -> float:
     return sorted(times_s)[SYNC_TRIES // 2]
 
 
-def _judged_sync(sync_s: float) -> Check:
+def judged_sync(sync_s: float) -> Check:
+    """Every order waits for one durable write."""
     measured = f"{sync_s * 1000:.2f} ms, median of {SYNC_TRIES}"
     if sync_s <= SYNC_SLOW_S:
         return Check("sync time", OK, measured)
@@ -105,7 +106,8 @@ def _judged_sync(sync_s: float) -> Check:
     return Check("sync time", WARN, measured, fix)
 
 
-def _judged_room(free_bytes: int) -> Check:
+def judged_room(free_bytes: int) -> Check:
+    """The daemon keeps the last of the disk for fills and cancels."""
     measured = f"{free_bytes / (1 << 30):,.1f} GiB free"
     if free_bytes >= FREE_WARN_BYTES:
         return Check("free space", OK, measured)
@@ -133,30 +135,37 @@ def _judged_mode(name: str, path: Path, forbidden: int, fix: str) -> Check:
     except OSError as error:
         return Check(name, WARN, f"{path}: {error.strerror}", "run this as the daemon's user")
     if mode & forbidden:
-        return Check(name, FAIL, f"{path} has mode {mode:04o}", f"{fix} {path}")
+        # In a sticky directory nobody can take away what is there, only be there first.
+        verdict = WARN if mode & stat.S_ISVTX else FAIL
+        return Check(name, verdict, f"{path} has mode {mode:04o}", f"{fix} {path}")
     return Check(name, OK, f"mode {mode:04o}")
 
 
 def check_tail(journal: Path) -> Check:
     """Whether the newest rows of the journal still hash to what was written."""
-    name = "journal tail"
+    name, fix = "journal tail", f"brokerctl journal verify {journal}"
     if not journal.exists():
-        return Check(name, WARN, f"there is no {journal}", "name the journal, or its --config")
-    query = f"{SELECT_ROWS} ORDER BY seq DESC LIMIT {TAIL_ROWS + 1}"
+        return Check(name, WARN, f"there is no {journal}", "name the journal by its --config")
     try:
-        with closing(sqlite3.connect(f"file:{journal}?mode=ro", uri=True)) as connection:
-            rows: list[tuple[int, bytes, bytes]] = connection.execute(query).fetchall()[::-1]
+        rows = _tail(journal)
     except sqlite3.Error as error:
-        return Check(name, FAIL, f"cannot be read: {error}", f"brokerctl journal verify {journal}")
+        return Check(name, FAIL, f"cannot be read: {error}", fix)
     for (before, _, previous), (seq, body, digest) in pairwise(rows):
-        if seq != before + 1 or link(bytes(previous), seq, bytes(body)) != bytes(digest):
+        if seq != before + 1 or link(previous, seq, body) != digest:
             why = f"row {seq} is not what was written after row {before}"
-            return Check(name, FAIL, why, f"brokerctl journal verify {journal}")
-    return Check(name, OK, f"{max(len(rows) - 1, 0):,} rows verified, up to seq {_last(rows)}")
+            return Check(name, FAIL, why, fix)
+    return Check(name, OK, f"{len(rows) - 1:,} rows verified, up to seq {rows[-1][0]:,}")
 
 
-def _last(rows: list[tuple[int, bytes, bytes]]) -> int:
-    return rows[-1][0] if rows else 0
+def _tail(journal: Path) -> list[tuple[int, bytes, bytes]]:
+    """Return seq, body and hash of the newest rows, oldest first, led by what they follow."""
+    query = f"{SELECT_ROWS} ORDER BY seq DESC LIMIT {TAIL_ROWS + 1}"
+    with closing(sqlite3.connect(f"{journal.absolute().as_uri()}?mode=ro", uri=True)) as db:
+        rows: list[tuple[int, bytes, bytes]] = db.execute(query).fetchall()[::-1]
+        if len(rows) <= TAIL_ROWS:
+            (journal_id,) = db.execute(SELECT_META).fetchone()
+            rows.insert(0, (0, b"", genesis(journal_id)))
+    return rows
 
 
 def check_daemon(told: Record) -> list[Check]:
@@ -189,11 +198,12 @@ def check_executor(told: Record) -> list[Check]:
     checks = [Check(name, verdict, measured, fixes.get(state, "" if state == "up" else "wait"))]
     offset_s = number(told.get("clock_offset_s"))
     if offset_s is not None:
-        checks.append(_judged_clock(f"{name} clock", offset_s))
+        checks.append(judged_clock(f"{name} clock", offset_s))
     return checks
 
 
-def _judged_clock(name: str, offset_s: float) -> Check:
+def judged_clock(name: str, offset_s: float) -> Check:
+    """Venues refuse requests signed too far from their own time."""
     measured = f"{offset_s * 1000:+,.0f} ms against the venue"
     if abs(offset_s) <= CLOCK_WARN_S:
         return Check(name, OK, measured)

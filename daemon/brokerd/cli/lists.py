@@ -12,6 +12,8 @@ from brokerd.cli.jsontext import Record, as_records
 from brokerd.cli.terminal import Column, note
 
 WATCH_S = 2.0
+PAGE_MAX = 1_000
+"""The longest page the daemon gives: with --all there is no reason to ask for less."""
 
 
 class Listing(NamedTuple):
@@ -26,7 +28,7 @@ class Listing(NamedTuple):
 def add_paging(parser: Parser) -> None:
     """Declare the options of every list."""
     group = parser.add_argument_group("how much, how often")
-    group.add_argument("--limit", type=count, metavar="N", help="rows in a page")
+    group.add_argument("--limit", type=count, metavar="N", help="rows in a page, at most 1000")
     group.add_argument("--all", action="store_true", help="every page")
     add_watch(group)
 
@@ -46,8 +48,8 @@ def add_watch(parser: Any) -> None:
 def show_list(control: Control, options: Namespace, listing: Listing) -> Exit:
     """Print the list once, or again and again until interrupted."""
     every_page: bool = getattr(options, "all", True)
-    if getattr(options, "limit", None) is not None:
-        listing.params["limit"] = options.limit
+    if "limit" in options:
+        listing.params["limit"] = options.limit or (PAGE_MAX if every_page else None)
     if options.watch is None:
         _show_once(control, listing, every_page=every_page)
         return Exit.DONE

@@ -3,7 +3,7 @@
 import sys
 from argparse import Namespace
 
-from brokerd.cli.arguments import Parser, add_filters, filters
+from brokerd.cli.arguments import Parser, add_order_filters, filters
 from brokerd.cli.control import Control
 from brokerd.cli.errors import Exit
 from brokerd.cli.jsontext import as_list
@@ -12,7 +12,7 @@ from brokerd.cli.terminal import is_terminal, note, show
 
 def add_options(parser: Parser) -> None:
     """Declare the filters, and --yes."""
-    add_filters(parser)
+    add_order_filters(parser)
     parser.add_argument("-y", "--yes", action="store_true", help="do not ask on a terminal")
 
 

@@ -23,7 +23,7 @@ from brokerd.cli.control import Control
 from brokerd.cli.errors import Exit, Failure
 from brokerd.cli.jsontext import Record, as_records
 from brokerd.cli.paths import LOCAL_JOURNAL, configured_journal
-from brokerd.cli.terminal import Column
+from brokerd.cli.terminal import Column, plain_text
 from brokerd.cli.views import member
 
 _STYLES = {OK: "green", WARN: "yellow", FAIL: "red"}
@@ -54,7 +54,12 @@ def run(control: Control, options: Namespace) -> Exit:
     if control.out.is_json:
         control.out.records(rows)
     else:
-        control.out.table(_COLUMNS, rows)
+        title, *lines = control.out.layout(_COLUMNS, rows)
+        print(title)
+        for line, check in zip(lines, checks, strict=True):
+            print(line)
+            if check.fix:
+                print(control.out.paint(f"    {plain_text(check.fix)}", "dim"))
     return Exit.CHECK_FAILED if any(check.verdict == FAIL for check in checks) else Exit.DONE
 
 
@@ -73,5 +78,4 @@ _COLUMNS = [
     Column("check", member("name")),
     Column("verdict", member("verdict"), style=_STYLES.get),
     Column("measured", member("measured")),
-    Column("fix", member("fix")),
 ]

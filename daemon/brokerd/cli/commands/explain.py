@@ -43,7 +43,7 @@ def _with_changes(transitions: list[Record]) -> list[Record]:
     for transition in transitions:
         after = ord_status(transition)
         change = f"{before} -> {after}" if before and before != after else after
-        rows.append({**transition, "change": change})
+        rows.append({**transition, "change": change, "detail": detail(transition)})
         before = after
     return rows
 
@@ -59,5 +59,5 @@ _COLUMNS = [
     Column("status", member("change"), style=_style_of_change),
     Column("cum_qty", member("cum_qty"), 4, right=True),
     Column("road", member("road"), 1),
-    Column("detail", detail, 2),
+    Column("detail", member("detail"), 2),
 ]

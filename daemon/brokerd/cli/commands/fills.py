@@ -12,11 +12,11 @@ from brokerd.cli.views import fill_columns
 def add_options(parser: Parser) -> None:
     """Declare filters and paging."""
     add_filters(parser)
+    parser.add_argument("--id", metavar="CL_ORD_ID", help="of one order")
     add_paging(parser)
 
 
 def run(control: Control, options: Namespace) -> Exit:
     """Print the executions, newest page or all pages."""
-    return show_list(
-        control, options, Listing("fill.list", "fills", filters(options), fill_columns)
-    )
+    params = filters(options) | {"cl_ord_id": options.id}
+    return show_list(control, options, Listing("fill.list", "fills", params, fill_columns))

@@ -2,7 +2,7 @@
 
 from argparse import Namespace
 
-from brokerd.cli.arguments import Parser, add_filters, filters
+from brokerd.cli.arguments import Parser, add_order_filters, filters
 from brokerd.cli.control import Control
 from brokerd.cli.errors import Exit
 from brokerd.cli.lists import Listing, add_paging, show_list
@@ -11,9 +11,17 @@ from brokerd.cli.views import order_columns
 
 def add_options(parser: Parser) -> None:
     """Declare filters, grouping and paging."""
-    add_filters(parser)
-    parser.add_argument("--by", nargs="+", metavar="KEY", default=[], help="group keys to list by")
-    parser.add_argument("--latest-group", action="store_true", help="only the newest group")
+    add_order_filters(parser)
+    parser.add_argument(
+        "--by",
+        nargs="+",
+        metavar="KEY",
+        default=[],
+        help="group keys: shown first, and what --latest-group goes by",
+    )
+    parser.add_argument(
+        "--latest-group", action="store_true", help="only the newest order of each group"
+    )
     add_paging(parser)
 
 

@@ -4,15 +4,20 @@ import os
 import time
 from argparse import Namespace
 
-from brokerd.cli.arguments import Parser, group_of, one_of, pair, utc_time
+from brokerd.cli.arguments import SIDES, Parser, group_of, one_of, pair, utc_time
 from brokerd.cli.control import Control
 from brokerd.cli.errors import Exit, Unanswered
 from brokerd.cli.views import order_columns
 
-SIDES = ("buy", "sell")
 ORD_TYPES = ("market", "limit", "stop", "stop_limit")
 TIMES_IN_FORCE = ("gtc", "ioc", "fok", "day", "gtd")
 WAITS = ("journal", "venue")
+
+VENUE_WAIT_S_MAX = 60.0
+"""The longest the daemon holds an answer back for the venue's first word."""
+
+_TYPE_HELP = f"{', '.join(ORD_TYPES)}: inferred from the prices if left out"
+_WAIT_HELP = "answer when it is on record (default), or at the venue's first word"
 
 ANSWER_GRACE_S = 5.0
 """How much longer than the venue's time we wait for the daemon to say that it ran out."""
@@ -22,31 +27,31 @@ def add_options(parser: Parser) -> None:
     """Declare the terms of an order."""
     add = parser.add_argument
     add("symbol", metavar="SYMBOL")
-    add("side", metavar="SIDE", type=one_of(*SIDES), help=" ".join(SIDES))
+    add("side", metavar="SIDE", type=one_of(*SIDES), help="buy or sell")
     add("qty", metavar="QTY", help="in the base asset")
     add("--px", help="limit price")
     add("--stop-px", metavar="PX", help="trigger price")
-    add("--type", type=one_of(*ORD_TYPES), help="inferred from the prices if left out")
-    add("--tif", type=one_of(*TIMES_IN_FORCE), help=f"{' '.join(TIMES_IN_FORCE)} (default gtc)")
+    add("--type", type=one_of(*ORD_TYPES), metavar="TYPE", help=_TYPE_HELP)
+    add("--tif", type=one_of(*TIMES_IN_FORCE), metavar="|".join(TIMES_IN_FORCE))
     add("--expire-at", type=utc_time, metavar="TIME", help="with --tif gtd: RFC 3339")
     add("--post-only", action="store_true", help="refuse to take liquidity")
-    add("--executor", help="which way to a venue; may be left out if there is one")
+    add("--executor", metavar="NAME", help="which way to a venue; may be left out if there is one")
     add("--group", type=pair, action="append", metavar="KEY=VALUE", help="stamped on the order")
     add("--decision-px", metavar="PX", help="the price that made you want it, for statistics")
     add("--id", metavar="CL_ORD_ID", help="your own id, unique for ever; repeating it is safe")
-    add("--wait", type=one_of(*WAITS), help="answer when on record, or at the venue's first word")
+    add("--wait", type=one_of(*WAITS), metavar="|".join(WAITS), help=_WAIT_HELP)
 
 
 def run(control: Control, options: Namespace) -> Exit:
     """Submit under an id that is known before anything is sent, and show the order."""
     cl_ord_id = options.id or new_cl_ord_id()
-    waits = options.wait == "venue"
+    wait_s = min(control.timeout_s, VENUE_WAIT_S_MAX) if options.wait == "venue" else None
     try:
         order = control.tell(
             "order.submit",
             f"brokerctl order {cl_ord_id}",
-            _params(options, cl_ord_id) | {"timeout_s": control.timeout_s if waits else None},
-            timeout_s=control.timeout_s + ANSWER_GRACE_S if waits else None,
+            _params(options, cl_ord_id) | {"timeout_s": wait_s},
+            timeout_s=wait_s + ANSWER_GRACE_S if wait_s else None,
         )
     except Unanswered as lost:
         lost.what += f"; the order is {cl_ord_id}"

@@ -8,13 +8,15 @@ from brokerd.cli.arguments import Parser, count, group_of, pair
 from brokerd.cli.control import SILENT, Control
 from brokerd.cli.errors import Exit, Refusal, Unreachable
 from brokerd.cli.jsontext import Record, as_record
-from brokerd.cli.terminal import Output, note, plain_text, show
+from brokerd.cli.terminal import GAP, Output, note, plain_text, show
 from brokerd.cli.views import detail, ord_status, style_of
 from brokerd.cli.wire import Connection, Lost, Silence
 from brokerd.errors import Busy, Starting, Stopping
 
 QUIET_S = 15.0
 """Silence after which the daemon is asked whether it is still there."""
+
+NAME_CELLS = len("order_acknowledged")
 
 WAIT_FIRST_S, WAIT_MAX_S = 0.1, 5.0
 
@@ -34,8 +36,8 @@ def add_options(parser: Parser) -> None:
     """Declare where to begin, and the filters."""
     add = parser.add_argument
     add("--after-seq", type=count, metavar="N", help="begin behind event N; 0 is everything")
-    add("--executor")
-    add("--symbol")
+    add("--executor", metavar="NAME")
+    add("--symbol", metavar="SYMBOL")
     add("--group", type=pair, action="append", metavar="KEY=VALUE")
     add("--id", metavar="CL_ORD_ID")
     add("--event", action="append", metavar="NAME", help="may be repeated: order_traded, ...")
@@ -124,22 +126,21 @@ def _print(out: Output, events: Iterator[Record]) -> None:
 
 
 def line(out: Output, event: Record) -> str:
-    """Return an event as one short line, cut to the terminal's width."""
-    name = show(event.get("event"))
-    when = f"{show(event.get('at'))[11:23]} {show(event.get('seq')):>7}  "
-    status = ord_status(event)
-    what = f"{show(event.get('cl_ord_id') or event.get('executor'))}  {detail(event)}"
-    ending = f"  {status}" if status else ""
-    room = (out.width or 1 << 30) - len(when) - 20 - len(ending)
-    what = plain_text(what)
-    if len(what) > max(room, 0):
-        what = what[: max(room - 3, 0)] + "..."
-    return (
-        out.paint(when, "dim")
-        + out.paint(f"{plain_text(name):<18}  ", _EVENT_STYLES.get(name))
-        + what
-        + out.paint(plain_text(ending), style_of(status))
-    )
+    """Return an event as one short line; where the terminal is narrow, its detail is cut."""
+    name, status, told = show(event.get("event")), ord_status(event), plain_text(detail(event))
+    subject = event.get("cl_ord_id") or event.get("executor")
+    parts = [
+        (f"{show(event.get('at'))[11:23]} {show(event.get('seq')):>7}", "dim"),
+        (f"{name:<{NAME_CELLS}}", _EVENT_STYLES.get(name)),
+        (show(subject), None),
+        (status, style_of(status)),
+    ]
+    shown = [(plain_text(text), style) for text, style in parts if text]
+    if out.width is not None:
+        room = out.width - sum(len(text) + len(GAP) for text, _ in shown)
+        if len(told) > room:
+            told = f"{told[: room - 3]}..." if room > 3 else ""
+    return GAP.join([*(out.paint(text, style) for text, style in shown), told]).rstrip()
 
 
 def _filters(options: Namespace) -> Record:
@@ -149,7 +150,7 @@ def _filters(options: Namespace) -> Record:
         "symbol": options.symbol,
         "group": group_of(options),
         "cl_ord_id": options.id,
-        "event": options.event,
+        "events": options.event,
     }
     return {name: value for name, value in asked.items() if value is not None}
 

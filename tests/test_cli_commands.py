@@ -1,0 +1,337 @@
+"""Each command: what it asks of the daemon, and what it makes of the answer."""
+
+import json
+import os
+import pty
+import re
+import subprocess
+import sys
+from typing import Any
+
+import pytest
+from tests.scripted_daemon import Peer, Request, ScriptedDaemon, order, reply
+
+from brokerd.cli import arguments, main
+from brokerd.cli.commands import submit
+from brokerd.cli.errors import Exit
+from brokerd.orders import OrdStatus, Status
+from brokerd.terms import CL_ORD_ID_MAX, OrdType, Side, TimeInForce
+
+
+def run(script: dict[str, Any], *argv: str) -> tuple[int, ScriptedDaemon]:
+    with ScriptedDaemon(script) as daemon:
+        return main(["--socket", daemon.path, *argv]), daemon
+
+
+def submitted(*argv: str) -> dict[str, Any]:
+    _, daemon = run({"order.submit": order()}, "submit", "BTCUSDT", "buy", "0.010", *argv)
+    return daemon.params("order.submit")[0]
+
+
+def test_the_words_offered_are_the_daemons_own() -> None:
+    assert tuple(Side) == submit.SIDES
+    assert tuple(OrdType) == submit.ORD_TYPES
+    assert tuple(TimeInForce) == submit.TIMES_IN_FORCE
+    assert tuple(Status) == arguments.STATUSES
+    assert tuple(OrdStatus) == arguments.ORD_STATUSES
+
+
+@pytest.mark.parametrize(
+    ("argv", "ord_type"),
+    [
+        ([], "market"),
+        (["--px", "1"], "limit"),
+        (["--stop-px", "1"], "stop"),
+        (["--px", "1", "--stop-px", "2"], "stop_limit"),
+        (["--type", "limit"], "limit"),
+    ],
+)
+def test_submit_infers_the_type_from_the_prices(argv: list[str], ord_type: str) -> None:
+    assert submitted(*argv)["ord_type"] == ord_type
+
+
+def test_submit_sends_the_terms_as_they_were_written() -> None:
+    params = submitted(
+        *["--px", "39400.10", "--tif", "gtd", "--expire-at", "2026-01-31", "--post-only"],
+        *["--executor", "paper", "--group", "a=b", "--group", "c=d=e", "--decision-px", "1e2"],
+        *["--id", "my-1", "--wait", "journal"],
+    )
+    assert params == {
+        "cl_ord_id": "my-1",
+        "executor": "paper",
+        "symbol": "BTCUSDT",
+        "side": "buy",
+        "ord_type": "limit",
+        "qty": "0.010",
+        "px": "39400.10",
+        "time_in_force": "gtd",
+        "expire_at": "2026-01-31T00:00:00Z",
+        "post_only": True,
+        "group": {"a": "b", "c": "d=e"},
+        "decision_px": "1e2",
+        "wait": "journal",
+    }
+
+
+def test_submit_makes_an_id_of_its_own_that_no_other_run_makes() -> None:
+    ids = {submitted()["cl_ord_id"] for _ in range(3)}
+    assert len(ids) == 3
+    assert all(re.fullmatch(r"ctl-\d{8}T\d{6}-[0-9a-f]{12}", one) for one in ids)
+    assert max(map(len, ids)) <= CL_ORD_ID_MAX
+
+
+def test_waiting_for_the_venue_is_told_how_long_and_outwaited(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    assert submitted("--wait", "venue", "--timeout", "7")["timeout_s"] == 7
+    assert submitted("--wait", "venue", "--timeout", "3600")["timeout_s"] == 60
+    assert "timeout_s" not in submitted("--timeout", "7")
+
+
+def test_cancel_all_sends_its_filters_and_prints_the_ids(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    script = {"order.cancel_all": {"requested": 2, "cl_ord_ids": ["a-1", "a-2"]}}
+    argv = ["cancel-all", "--yes", "-o", "table", "--symbol", "BTCUSDT", "--group", "k=v"]
+    status, daemon = run(script, *argv)
+    out, err = capsys.readouterr()
+    assert (status, out) == (Exit.DONE, "a-1\na-2\n")
+    assert "2 orders" in err
+    assert daemon.params("order.cancel_all") == [{"symbol": "BTCUSDT", "group": {"k": "v"}}]
+
+
+@pytest.mark.parametrize(("answer", "sent"), [("y", 1), ("", 0), ("n", 0)])
+def test_cancel_all_asks_a_person_first(answer: str, sent: int) -> None:
+    leader, follower = pty.openpty()
+    with (
+        ScriptedDaemon({"order.cancel_all": {"requested": 0, "cl_ord_ids": []}}) as daemon,
+        subprocess.Popen(
+            [sys.executable, "-m", "brokerd.cli", "--socket", daemon.path, "cancel-all"],
+            stdin=follower,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+        ) as process,
+    ):
+        os.write(leader, answer.encode() + b"\n")
+        _, err = process.communicate(timeout=20)
+    os.close(follower)
+    os.close(leader)
+    assert b"Cancel every open order? [y/N]" in err
+    assert len(daemon.requests) == sent
+    assert process.returncode == (Exit.DONE if sent else Exit.REFUSED)
+
+
+def test_replace_sends_only_what_changes() -> None:
+    _, daemon = run({"order.replace": order()}, "replace", "a-1", "--px", "39500.0")
+    assert daemon.params("order.replace") == [{"cl_ord_id": "a-1", "px": "39500.0"}]
+
+
+def test_orders_sends_every_filter() -> None:
+    argv = "--status open --status CLOSED --ord-status new --executor paper --symbol X --side sell"
+    times = "--since 2026-01-31T09:30:00 --until 2026-02-01T00:00:00+01:00 --time-by closed"
+    more = "--group a=b --by user strategy --latest-group --limit 5"
+    _, daemon = run({"order.list": {"orders": []}}, "orders", *f"{argv} {times} {more}".split())
+    assert daemon.params("order.list") == [
+        {
+            "status": ["OPEN", "CLOSED"],
+            "ord_status": "new",
+            "executor": "paper",
+            "symbol": "X",
+            "side": "sell",
+            "group": {"a": "b"},
+            "time": {
+                "time_type": "absolute",
+                "since": "2026-01-31T09:30:00Z",
+                "until": "2026-02-01T00:00:00+01:00",
+                "by": "closed",
+            },
+            "group_by": ["user", "strategy"],
+            "latest_group": True,
+            "limit": 5,
+        }
+    ]
+
+
+def test_fills_sends_every_filter() -> None:
+    argv = "--last 1h --executor paper --symbol X --side buy --group a=b --id a-1"
+    _, daemon = run({"fill.list": {"fills": []}}, "fills", *argv.split())
+    assert daemon.params("fill.list") == [
+        {
+            "executor": "paper",
+            "symbol": "X",
+            "side": "buy",
+            "group": {"a": "b"},
+            "time": {"time_type": "relative", "last": "1h"},
+            "cl_ord_id": "a-1",
+        }
+    ]
+
+
+def pages(peer: Peer, request: Request) -> None:
+    """Three pages of two, by cursor."""
+    page = int(request["params"].get("cursor", "0"))
+    orders = [order(f"a-{2 * page + i}") for i in range(2)]
+    cursor = str(page + 1) if page < 2 else None
+    reply(peer, request, {"orders": orders, "next_cursor": cursor})
+
+
+@pytest.mark.parametrize("form", ["json", "table"])
+def test_all_follows_the_cursor_to_the_end(form: str, capsys: pytest.CaptureFixture[str]) -> None:
+    _, daemon = run({"order.list": pages}, "orders", "--all", "-o", form)
+    captured = capsys.readouterr()
+    assert re.findall(r"a-\d", captured.out) == [f"a-{i}" for i in range(6)]
+    assert captured.err == ""
+    assert daemon.params("order.list")[1:] == [
+        {"limit": 1000, "cursor": "1"},
+        {"limit": 1000, "cursor": "2"},
+    ]
+
+
+def test_one_page_says_that_there_are_more(capsys: pytest.CaptureFixture[str]) -> None:
+    run({"order.list": pages}, "orders")
+    captured = capsys.readouterr()
+    assert len(captured.out.splitlines()) == 2
+    assert "--all" in captured.err
+
+
+def test_an_empty_table_says_so_beside_stdout(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run({"fill.list": {"fills": []}}, "fills", "-o", "table")[0] == Exit.DONE
+    assert capsys.readouterr() == ("", "no fills match\n")
+
+
+class Stop(Exception):
+    """Ends a watch."""
+
+
+def test_watch_draws_again_and_outlives_a_daemon_that_is_away(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    waits: list[float] = []
+
+    def wait(length_s: float) -> None:
+        waits.append(length_s)
+        if len(waits) == 3:
+            raise Stop
+
+    monkeypatch.setattr("brokerd.cli.lists.time.sleep", wait)
+    away = lambda peer, request: peer.shutdown(2)  # noqa: E731
+    answers = [{"orders": [order("a-1")]}, away, {"orders": [order("a-2")]}]
+    with pytest.raises(Stop):
+        run({"order.list": answers}, "orders", "--watch", "0.5", "-o", "table")
+    out = capsys.readouterr().out
+    assert waits == [0.5] * 3
+    assert out.index("a-1") < out.index("went unanswered") < out.index("a-2")
+
+
+def test_order_shows_every_member_that_says_something_and_may_ask_the_venue(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    _, daemon = run({"order.check": order()}, "order", "a-1", "--check", "-o", "table")
+    out = capsys.readouterr().out
+    assert re.search(r"^executor_id +paper:17$", out, re.MULTILINE)
+    assert re.search(r"^group +strategy=mm$", out, re.MULTILINE)
+    assert "stop_px" not in out
+    assert daemon.params("order.check") == [{"cl_ord_id": "a-1"}]
+
+
+TRANSITIONS = [
+    {
+        "seq": 4,
+        "at": "2026-01-31T09:30:00.123456789Z",
+        "event": "order_submitted",
+        "road": "bot",
+        "side": "buy",
+        "qty": "0.01",
+        "symbol": "BTCUSDT",
+        "ord_type": "limit",
+        "px": "39400",
+        "ord_status": "pending_new",
+        "cum_qty": "0",
+    },
+    {
+        "seq": 5,
+        "at": "2026-01-31T09:30:00.223456789Z",
+        "event": "request_doubted",
+        "road": "reply",
+        "request": "new",
+        "evidence": "the venue hung up",
+        "ord_status": "pending_new",
+        "in_doubt": True,
+        "cum_qty": "0",
+    },
+    {
+        "seq": 9,
+        "at": "2026-01-31T09:30:01.223456789Z",
+        "event": "order_traded",
+        "road": "query",
+        "last_qty": "0.01",
+        "last_px": "39399",
+        "ord_status": "filled",
+        "cum_qty": "0.01",
+    },
+]
+
+
+def test_explain_tells_when_what_from_where_to_where_how_we_know_and_the_evidence(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    script = {"order.explain": {"order": order(), "transitions": TRANSITIONS}}
+    run(script, "explain", "a-1", "-o", "table")
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0] == "a-1  buy 0.010 BTCUSDT limit 39400.10  paper:17  new"
+    assert [re.split(r" {2,}", line)[0] for line in lines[2:4]] == [
+        "2026-01-31 09:30:00.123",
+        "2026-01-31 09:30:00.223",
+    ]
+    assert "buy 0.01 BTCUSDT limit 39400" in lines[2]
+    assert "pending_new -> pending_new?" in lines[3]
+    assert lines[4] == "    the venue hung up"
+    assert re.search(r"pending_new\? -> filled +0\.01 +query +0\.01 @ 39399", lines[5])
+
+
+def test_explain_as_json_is_a_line_a_transition(capsys: pytest.CaptureFixture[str]) -> None:
+    run({"order.explain": {"order": order(), "transitions": TRANSITIONS}}, "explain", "a-1")
+    assert [json.loads(line) for line in capsys.readouterr().out.splitlines()] == TRANSITIONS
+
+
+def test_status_and_executors_show_what_the_daemon_tells(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    told = {"version": "9", "uptime_s": 3900.5, "orders": {"open": 3}, "unheard_of": [1, 2]}
+    paper = {"name": "paper", "state": "up", "budget_left": {"orders": 99}, "in_doubt": 0}
+    run({"daemon.info": told}, "status", "-o", "table")
+    out = capsys.readouterr().out
+    assert re.search(r"^uptime_s +1h05m$", out, re.MULTILINE)
+    assert re.search(r"^orders +open=3$", out, re.MULTILINE)
+    assert "unheard_of" in out
+    run({"daemon.info": told}, "status")
+    assert json.loads(capsys.readouterr().out) == told
+    run({"executor.list": {"executors": [paper]}}, "executors", "-o", "table")
+    assert re.search(r"^paper +up +0 +orders=99$", capsys.readouterr().out, re.MULTILINE)
+
+
+@pytest.mark.parametrize("position", ["before", "behind"])
+def test_global_options_stand_before_or_behind_the_command(
+    position: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with ScriptedDaemon({"daemon.ping": "pong"}) as daemon:
+        call, options = ["call", "daemon.ping"], ["--socket", daemon.path, "-o", "json"]
+        assert main(options + call if position == "before" else call + options) == Exit.DONE
+    assert capsys.readouterr().out == '"pong"\n'
+
+
+def test_every_command_has_help_and_the_overview_names_it(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    assert main(["--help"]) == Exit.DONE
+    overview = capsys.readouterr().out
+    for command in arguments.COMMANDS:
+        assert main([command, "--help"]) == Exit.DONE
+        assert f"usage: brokerctl {command} " in capsys.readouterr().out
+        assert f"  {command} " in overview
+    assert "4 outcome unknown" in overview
+
+
+def test_version(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["--version"]) == Exit.DONE
+    assert re.fullmatch(r"brokerctl \d+\.\d+\.\d+\S*\n", capsys.readouterr().out)

@@ -1,0 +1,172 @@
+"""What a person sees: tables that fit, colours where they belong, nothing raw from outside."""
+
+import os
+import pty
+import re
+import struct
+import subprocess
+import sys
+import termios
+import time
+from fcntl import ioctl
+from typing import Any
+
+import pytest
+from tests.scripted_daemon import ScriptedDaemon, order
+
+from brokerd.cli import main
+from brokerd.cli.progress import bar
+from brokerd.cli.terminal import Column, Output, fit, plain_text, width_of
+from brokerd.cli.views import age, duration, order_columns, style_of
+from brokerd.orders import OrdStatus, Status
+
+ESCAPE = "\x1b["
+
+
+def table(*orders: dict[str, Any]) -> list[str]:
+    return Output("table", no_color=True).layout(order_columns(), orders)
+
+
+def at_terminal(script: dict[str, Any], *argv: str, columns: int = 200, **env: str) -> str:
+    """Run brokerctl on a terminal of its own and return what it wrote there."""
+    leader, follower = pty.openpty()
+    ioctl(follower, termios.TIOCSWINSZ, struct.pack("HHHH", 24, columns, 0, 0))
+    clean = {k: v for k, v in os.environ.items() if k not in {"NO_COLOR", "COLUMNS", "LINES"}}
+    with (
+        ScriptedDaemon(script) as daemon,
+        subprocess.Popen(
+            [sys.executable, "-m", "brokerd.cli", "--socket", daemon.path, *argv],
+            stdin=follower,
+            stdout=follower,
+            stderr=subprocess.DEVNULL,
+            env={**clean, "TERM": "xterm", **env},
+        ) as process,
+    ):
+        os.close(follower)
+        written = b""
+        try:
+            while chunk := os.read(leader, 65_536):
+                written += chunk
+        except OSError:  # EIO: the last writer has gone
+            pass
+        os.close(leader)
+        process.wait(10)
+    return written.decode().replace("\r\n", "\n")
+
+
+def test_a_terminal_gets_a_coloured_table_and_a_pipe_json_lines(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    script = {"order.list": {"orders": [order()], "next_cursor": None}}
+    seen = at_terminal(script, "orders")
+    assert "cl_ord_id" in seen
+    assert f"{ESCAPE}32mbuy" in seen
+    with ScriptedDaemon(script) as daemon:
+        main(["--socket", daemon.path, "orders"])
+    assert capsys.readouterr().out.startswith('{"cl_ord_id":"a-1"')
+
+
+@pytest.mark.parametrize(
+    ("argv", "env"),
+    [((), {"NO_COLOR": "1"}), (("--no-color",), {}), ((), {"TERM": "dumb"})],
+    ids=["NO_COLOR", "--no-color", "dumb"],
+)
+def test_no_colour_where_it_is_not_wanted(argv: tuple[str, ...], env: dict[str, str]) -> None:
+    seen = at_terminal({"order.list": {"orders": [order()]}}, "orders", *argv, **env)
+    assert "cl_ord_id" in seen
+    assert ESCAPE not in seen
+
+
+def test_output_option_wins_over_what_stdout_is(capsys: pytest.CaptureFixture[str]) -> None:
+    script = {"order.get": order()}
+    assert at_terminal(script, "order", "a-1", "-o", "json").startswith('{"cl_ord_id"')
+    with ScriptedDaemon(script) as daemon:
+        main(["-o", "table", "--socket", daemon.path, "order", "a-1"])
+    assert re.search(r"^qty +0\.010$", capsys.readouterr().out, re.MULTILINE)
+
+
+@pytest.mark.parametrize("columns", [20, 40, 62, 80, 100, 200])
+def test_a_table_fits_its_terminal_and_keeps_what_matters(columns: int) -> None:
+    orders = [order(f"bot-{i}", qty=f"{i}.5", avg_px="39400.123456") for i in range(5)]
+    script = {"order.list": {"orders": orders}}
+    lines = at_terminal(script, "orders", "--no-color", columns=columns).splitlines()
+    titles = lines[0].split()
+    assert {"cl_ord_id", "ord_status"} <= set(titles)
+    if columns >= 40:
+        assert max(map(len, lines)) <= columns
+    assert ("age" in titles) == (columns >= 200)
+
+
+def test_the_most_dispensable_column_goes_first() -> None:
+    columns = [Column("a", str, 0), Column("b", str, 2), Column("c", str, 1)]
+    assert fit(columns, [5, 5, 5], 19) == [0, 1, 2]
+    assert fit(columns, [5, 5, 5], 18) == [0, 2]
+    assert fit(columns, [5, 5, 5], 1) == [0]
+    assert fit(columns, [5, 5, 5], None) == [0, 1, 2]
+
+
+def test_numbers_stand_on_the_right_and_words_on_the_left() -> None:
+    _, short, long = table(order("a", qty="1"), order("abc", qty="12345.678"))
+    start = long.index("12345.678")
+    assert short[start : start + 9] == "        1"
+    assert short.startswith("a  ")
+
+
+def test_doubt_is_marked_on_the_status() -> None:
+    assert "pending_new?" in table(order(ord_status="pending_new", in_doubt=True))[1]
+    assert style_of("filled?") == "magenta"
+
+
+def test_every_status_has_a_colour() -> None:
+    assert all(style_of(status) for status in [*OrdStatus, *Status])
+
+
+def test_missing_and_unknown_members_do_no_harm() -> None:
+    assert len(table({}, {"cl_ord_id": "a", "qty": None, "new": 1}, {"created_at": "soon"})) == 4
+
+
+def test_control_characters_from_outside_are_shown_not_obeyed() -> None:
+    evil = "x\x1b]0;owned\x07\r\n\u202ey"
+    shown = plain_text(evil)
+    assert shown == "x\\x1b]0;owned\\x07\\r\\n\\u202ey"
+    assert ESCAPE not in "\n".join(table(order(evil)))
+    assert plain_text("Zürich 1 000") == "Zürich 1 000"
+
+
+def test_accents_that_combine_take_no_cell() -> None:
+    assert width_of("cafe\u0301") == 4
+    _, first, second = table(order("cafe\u0301"), order("1234"))
+    assert first.index("paper") == second.index("paper") + 1
+
+
+def test_ten_thousand_rows_take_well_under_a_second() -> None:
+    orders = [order(f"bot-{i:06}", qty=f"{i}.5") for i in range(10_000)]
+    began_s = time.process_time()
+    lines = table(*orders)
+    assert len(lines) == 10_001
+    assert time.process_time() - began_s < 0.7
+
+
+def test_a_group_it_is_listed_by_leads_the_table() -> None:
+    lines = Output("table", no_color=True).layout(order_columns(["strategy", "user"]), [order()])
+    assert lines[0].split()[:3] == ["strategy", "user", "cl_ord_id"]
+    assert lines[1].split()[:2] == ["mm", "a-1"]
+
+
+@pytest.mark.parametrize(
+    ("length_s", "text"),
+    [(0, "0s"), (-5, "0s"), (59.9, "59s"), (60, "1m"), (3_900, "1h05m"), (187_200, "2d04h")],
+)
+def test_durations_in_two_units(length_s: float, text: str) -> None:
+    assert duration(length_s) == text
+
+
+def test_age_counts_from_nanosecond_stamps() -> None:
+    assert age("1970-01-01T00:00:30.123456789Z", 90.5) == "1m"
+    assert age(None, 90.5) == ""
+
+
+def test_a_progress_bar_tells_share_rate_and_time_left() -> None:
+    text = bar(250_000, 1_000_000, "rows", 2.0)
+    assert text == "[######..................]  25%  250,000 of 1,000,000 rows  125,000/s  6s left"
+    assert "100%" in bar(0, 0, "rows", 0.0)
