@@ -16,10 +16,10 @@ from msgspec import Meta, Struct
 from msgspec.structs import replace
 
 from brokerd.errors import ConfigError
-from brokerd.overrides import PREFIX, apply_overrides
+from brokerd.overrides import apply_overrides
 from brokerd.secrets import has_secret, is_secret_key
-from brokerd.setting_words import dotted, reference_table, suggest
-from brokerd.settings import Key, Problem, decode, read_toml
+from brokerd.setting_words import reference_table, suggest
+from brokerd.settings import Key, Problem, config_error, decode, read_toml
 
 T = TypeVar("T", bound=Struct)
 
@@ -181,7 +181,7 @@ def load_config(path: Path, environ: Mapping[str, str] = os.environ) -> Config:
     executors, more = _decode_executors(table.get("executors", {}))
     problems += found + more
     if problems or daemon is None:
-        raise _config_error(str(path), problems, origins)
+        raise config_error(str(path), problems, origins)
     return Config(daemon=daemon, executors=executors, path=path, base_dir=base_dir, origins=origins)
 
 
@@ -196,7 +196,7 @@ def decode_settings(
     """Read the settings of one executor as `kind`; raise ConfigError with all that is wrong."""
     value, problems = decode(kind, settings, ("executors", name))
     if value is None:
-        raise _config_error(source, problems, origins or {})
+        raise config_error(source, problems, origins or {})
     return value
 
 
@@ -283,16 +283,3 @@ def _drop_secrets(level: Any, key: Key) -> Iterator[Problem]:
             yield Problem((*key, name), what)
         else:
             yield from _drop_secrets(value, (*key, name))
-
-
-def _config_error(source: str, problems: list[Problem], origins: Mapping[Key, str]) -> ConfigError:
-    lines = [_sentence(source, problem, origins) for problem in problems]
-    return ConfigError("\n".join(lines), problems=lines)
-
-
-def _sentence(source: str, problem: Problem, origins: Mapping[Key, str]) -> str:
-    """Name the file, or the variable the value came from, then the key, then what is wrong."""
-    if problem.key[0].startswith(PREFIX):
-        return f"${problem.key[0]} {problem.what}"
-    named = origins.get(problem.key)
-    return f"{f'${named}' if named else source}: {dotted(problem.key)} {problem.what}"

@@ -24,8 +24,8 @@ def apply_overrides(
     """
     Put the environment's values into `table`, in place.
 
-    Returns which variable each overridden key came from, and the variables that name no key
-    (their problems' key is the variable).
+    Returns which variable each overridden key came from, and a problem for each variable that
+    names no key.
     """
     origins: dict[Key, str] = {}
     problems: list[Problem] = []
@@ -35,7 +35,7 @@ def apply_overrides(
         key = _key(name, table)
         target = _table_at(table, key[:-1]) if key else None
         if key is None or target is None:
-            problems.append(Problem((name,), _names_nothing(name, table, daemon_keys)))
+            problems.append(Problem((), _names_nothing(name, table, daemon_keys)))
             continue
         target[key[-1]] = _value(environ[name])
         origins[key] = name
@@ -88,4 +88,4 @@ def _names_nothing(name: str, table: Mapping[str, Any], daemon_keys: Iterable[st
     executors = (name.replace("-", "_") for name in _table(table.get("executors")))
     known += [f"executors__{name}__adapter" for name in executors]
     near = suggest(name, [f"{PREFIX}{key.upper()}" for key in known])
-    return f"names no key of this configuration; {near}"
+    return f"${name} names no key of this configuration; {near}"

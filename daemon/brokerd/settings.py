@@ -18,7 +18,7 @@ from msgspec.structs import FieldInfo, fields
 from brokerd.errors import ConfigError
 from brokerd.money import parse_decimal
 from brokerd.secrets import Secret, is_secret_key
-from brokerd.setting_words import TEXT_SHOWN_MAX, choices, describe, plain_type, suggest
+from brokerd.setting_words import TEXT_SHOWN_MAX, choices, describe, dotted, plain_type, suggest
 
 T = TypeVar("T", bound=Struct)
 
@@ -29,7 +29,11 @@ FILE_BYTES_MAX = 1024 * 1024
 
 
 class Problem(Struct, frozen=True):
-    """Something wrong at one key, as the rest of a sentence that begins with the key."""
+    """
+    Something wrong at one key, as the rest of a sentence that begins with the key.
+
+    Without a key it is the whole sentence.
+    """
 
     key: Key
     what: str
@@ -80,6 +84,22 @@ def decode(kind: type[T], table: Mapping[str, Any], key: Key) -> tuple[T | None,
     except msgspec.ValidationError as error:
         # All fields are well by themselves: this is what `__post_init__` says of them together.
         return None, [Problem(key, f"is refused: {str(error).split(' - at `')[0]}")]
+
+
+def config_error(
+    source: str, problems: Sequence[Problem], origins: Mapping[Key, str]
+) -> ConfigError:
+    """Return the error that tells all problems, a line each; `origins` as in `Config`."""
+    lines = [_sentence(source, problem, origins) for problem in problems]
+    return ConfigError("\n".join(lines), problems=lines)
+
+
+def _sentence(source: str, problem: Problem, origins: Mapping[Key, str]) -> str:
+    """Name the file, or the variable the value came from, then the key, then what is wrong."""
+    if not problem.key:
+        return problem.what
+    variable = origins.get(problem.key)
+    return f"{f'${variable}' if variable else source}: {dotted(problem.key)} {problem.what}"
 
 
 def _check(kind: type[Struct], table: Mapping[str, Any], key: Key) -> list[Problem]:
