@@ -4,7 +4,7 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Annotated, Literal
 
-from msgspec import Meta, Struct
+from msgspec import Meta, Struct, field
 
 from brokerd.errors import ConfigError
 from brokerd.money import parse_decimal
@@ -13,6 +13,7 @@ from brokerd_adapters.paper.markets import LISTINGS, Market, Paced, SyntheticMar
 from brokerd_adapters.paper.misbehaviour import Faults
 from brokerd_adapters.paper.replay import ReplayMarket
 
+_BALANCES = {"USDT": Decimal(10_000_000), "BTC": Decimal(1_000), "ETH": Decimal(10_000)}
 _FEE_BPS_MAX = 1_000
 _BPS_DIGITS_MAX = 4
 
@@ -35,11 +36,7 @@ class PaperConfig(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True)
     speed: Annotated[float, Meta(gt=0, le=1e6)] = 1.0
     loop: bool = False
     symbols: tuple[str, ...] = ()
-    balances: dict[str, Decimal] = {
-        "USDT": Decimal(10_000_000),
-        "BTC": Decimal(1_000),
-        "ETH": Decimal(10_000),
-    }
+    balances: dict[str, Decimal] = field(default_factory=lambda: dict(_BALANCES))
     maker_fee_bps: Decimal = Decimal(10)
     taker_fee_bps: Decimal = Decimal(10)
     latency_ms: Annotated[float, Meta(ge=0, le=60_000)] = 0.0

@@ -107,7 +107,7 @@ class PaperExecutor:
 
     async def aclose(self) -> None:
         """Stop the market, end the stream, close the log."""
-        for task in self._running:
+        for task in tuple(self._running):
             task.cancel()
         await self._stack.aclose()
         self._host.close()
@@ -161,7 +161,6 @@ class PaperExecutor:
     @asynccontextmanager
     async def stream(self) -> AsyncGenerator[AsyncIterator[Report], None]:
         """Subscribe to the venue's reports; opening another stream cuts the one before."""
-        _ = self._host.up
         subscription = self._host.subscribe()
         try:
             yield subscription
@@ -207,11 +206,13 @@ class PaperExecutor:
         if misbehaviour and misbehaviour.loses_answer():
             raise OutcomeUnknown("the paper venue's answer was lost", reason="answer_lost")
         self._host.on_time(self._clock.now_ns())
-        return self._host.up
+        return self._host.require()
 
     def _run(self, body: Coroutine[None, None, None], what: str) -> None:
         if self._tasks is not None:
-            self._running.append(self._tasks.create_task(body, name=f"{self.name}-{what}"))
+            task = self._tasks.create_task(body, name=f"{self.name}-{what}")
+            self._running.append(task)
+            task.add_done_callback(self._running.remove)
 
     async def _play(self, market: Market, quoted: asyncio.Future[None]) -> None:
         """Feed the market to the venue. A recording that breaks off breaks the link."""
@@ -228,6 +229,8 @@ class PaperExecutor:
             self._host.cut(str(error))
             if not quoted.done():
                 quoted.set_exception(error)
+                # Marked as seen: a connect that was given up no longer asks.
+                quoted.exception()
 
     async def _let_expire(self) -> None:
         while True:

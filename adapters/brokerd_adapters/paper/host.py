@@ -35,9 +35,8 @@ class VenueHost:
         self._log = PaperLog(log_path) if log_path else None
         self._subscription: Subscription | None = None
 
-    @property
-    def up(self) -> PaperVenue:
-        """The venue; raises VenueUnavailable while it is down."""
+    def require(self) -> PaperVenue:
+        """Return the venue; raises VenueUnavailable while it is down."""
         if self.venue is None:
             raise VenueUnavailable("the paper venue is not connected", reason="not_connected")
         return self.venue
@@ -96,7 +95,8 @@ class VenueHost:
         return True
 
     def subscribe(self) -> Subscription:
-        """Open the stream; the one before is cut."""
+        """Open the stream; the one before is cut. Raises VenueUnavailable while the venue is down."""
+        self.require()
         self.cut("another stream was opened")
         self._subscription = Subscription(STREAM_MAX)
         return self._subscription
