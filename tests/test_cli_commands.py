@@ -121,6 +121,22 @@ def test_cancel_all_asks_a_person_first(answer: str, sent: int) -> None:
     assert process.returncode == (Exit.DONE if sent else Exit.REFUSED)
 
 
+@pytest.mark.parametrize("argv", [["cancel", "a-1"], ["replace", "a-1", "--qty", "2"]])
+def test_a_changed_order_is_shown_in_a_table(
+    argv: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    run({"order.cancel": order(), "order.replace": order()}, *argv, "-o", "table")
+    title, row = capsys.readouterr().out.splitlines()
+    assert (title.split()[0], row.split()[0]) == ("cl_ord_id", "a-1")
+
+
+def test_call_shows_an_object_as_a_card_with_what_is_nested_left_as_json(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    run({"m.get": {"a": "text", "b": {"c": [1, 0.10]}}}, "call", "m.get", "-o", "table")
+    assert capsys.readouterr().out == 'a  text\nb  {"c":[1,0.1]}\n'
+
+
 def test_replace_sends_only_what_changes() -> None:
     _, daemon = run({"order.replace": order()}, "replace", "a-1", "--px", "39500.0")
     assert daemon.params("order.replace") == [{"cl_ord_id": "a-1", "px": "39500.0"}]
@@ -298,7 +314,8 @@ def test_status_and_executors_show_what_the_daemon_tells(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     told = {"version": "9", "uptime_s": 3900.5, "orders": {"open": 3}, "unheard_of": [1, 2]}
-    paper = {"name": "paper", "state": "up", "budget_left": {"orders": 99}, "in_doubt": 0}
+    doubts = [{"cl_ord_id": "a-1"}, {"cl_ord_id": "a-2"}]
+    paper = {"name": "paper", "state": "up", "budget_left": {"orders": 99}, "in_doubt": doubts}
     run({"daemon.info": told}, "status", "-o", "table")
     out = capsys.readouterr().out
     assert re.search(r"^uptime_s +1h05m$", out, re.MULTILINE)
@@ -307,7 +324,7 @@ def test_status_and_executors_show_what_the_daemon_tells(
     run({"daemon.info": told}, "status")
     assert json.loads(capsys.readouterr().out) == told
     run({"executor.list": {"executors": [paper]}}, "executors", "-o", "table")
-    assert re.search(r"^paper +up +0 +orders=99$", capsys.readouterr().out, re.MULTILINE)
+    assert re.search(r"^paper +up +2 +orders=99$", capsys.readouterr().out, re.MULTILINE)
 
 
 @pytest.mark.parametrize("position", ["before", "behind"])

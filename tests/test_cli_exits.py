@@ -83,6 +83,7 @@ def test_1_when_the_venue_rejected_the_order(capsys: pytest.CaptureFixture[str])
         (["call", "order.get", "cl_ord_id"], "KEY=VALUE"),
         (["call", "order.get", "n:=x"], "not JSON"),
         (["call", "order.get", "--params", "[]"], "not a JSON object"),
+        (["journal", "verify", "j.db", "--config", "c.toml"], "exclude each other"),
         (["journal", "verify", "/nowhere/j.db"], "no journal at"),
         ([], "which command?"),
     ],

@@ -4,7 +4,7 @@ import time
 from collections.abc import Callable, Sequence
 from datetime import datetime
 
-from brokerd.cli.jsontext import Record, as_record
+from brokerd.cli.jsontext import Record, as_list, as_record
 from brokerd.cli.terminal import Column, show
 
 _STYLES = {
@@ -102,7 +102,8 @@ def executor_columns() -> list[Column]:
         Column("adapter", member("adapter"), 4),
         Column("state", member("state"), style=style_of),
         Column("since", time_member("since"), 5),
-        Column("in_doubt", member("in_doubt"), 1, right=True),
+        Column("unsettled", member("orders_unsettled"), 3, right=True),
+        Column("in_doubt", _doubt_count, 1, right=True),
         Column("clock_offset_s", member("clock_offset_s"), 3, right=True),
         Column("budget_left", member("budget_left"), 6, right=True),
         Column("reason", member("reason"), 2),
@@ -119,6 +120,10 @@ def number(value: object) -> float | None:
         return float(str(value))
     except ValueError:
         return None
+
+
+def _doubt_count(executor: Record) -> str:
+    return str(len(as_list(executor.get("in_doubt"))))
 
 
 def clock(at: object) -> str:
