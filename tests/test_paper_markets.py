@@ -2,14 +2,17 @@
 
 import asyncio
 from collections.abc import Iterable
+from decimal import Decimal
 from itertools import islice
 from pathlib import Path
 
 import pytest
+from tests.fixtures.paper.orders import order
 
 from brokerd.errors import ConfigError
+from brokerd.executor import Report
 from brokerd.money import is_multiple
-from brokerd_adapters.paper import LISTINGS, Paced, ReplayMarket, SyntheticMarket
+from brokerd_adapters.paper import LISTINGS, Paced, PaperVenue, ReplayMarket, SyntheticMarket
 from brokerd_adapters.paper.markets import QuoteTick, Tick, TradeTick
 
 FIXTURES = Path(__file__).parent / "fixtures" / "paper"
@@ -149,6 +152,37 @@ class TestReplay:
         assert len(ticks) == rows
         assert [t.at_ns for t in ticks] == sorted(t.at_ns for t in ticks)
         assert isinstance(ticks[0], QuoteTick)
+
+
+class TestVenueOnAMarket:
+    @pytest.mark.parametrize("seed", [1, 2])
+    def test_the_same_seed_and_commands_give_the_same_reports_to_the_last_byte(
+        self, seed: int
+    ) -> None:
+        first, again = played(seed), played(seed)
+        assert first == again
+        assert any(report.execution is not None for report in first)
+
+    def test_another_seed_gives_other_executions(self) -> None:
+        assert played(1) != played(2)
+
+
+def played(seed: int) -> list[Report]:
+    listings = {"BTCUSDT": LISTINGS["BTCUSDT"]}
+    venue = PaperVenue({"BTCUSDT": BTC}, {"USDT": Decimal(10_000_000), "BTC": Decimal(100)})
+    told: list[Report] = []
+    for number, tick in enumerate(islice(SyntheticMarket(listings, seed=seed).ticks(), 400)):
+        if isinstance(tick, QuoteTick):
+            quote = (tick.bid_px, tick.bid_qty, tick.ask_px, tick.ask_qty)
+            told += venue.on_quote(tick.symbol, *quote, tick.at_ns)
+            request = order("buy", "0.5", str(tick.bid_px), id=f"id-{number}")
+            answer = venue.place(request, tick.at_ns)
+            assert isinstance(answer, tuple)
+            told += answer
+        else:
+            trade = (tick.trade_id, tick.px, tick.qty, tick.buyer_is_maker)
+            told += venue.on_trade(tick.symbol, *trade, tick.at_ns)
+    return told
 
 
 class TestPaced:

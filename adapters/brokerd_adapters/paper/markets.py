@@ -16,7 +16,7 @@ from typing import Protocol
 
 from msgspec import Struct
 
-from brokerd.money import multiply, plain
+from brokerd.money import divide, multiply, plain
 from brokerd.terms import Instrument
 
 _S_NS = 1_000_000_000
@@ -152,7 +152,7 @@ class SyntheticMarket:
     def _walk(self, listing: Listing) -> Iterator[Tick]:
         instrument = listing.instrument
         chance = random.Random(f"{self._seed}/{instrument.symbol}")  # noqa: S311  a market, no key
-        start = int(listing.start_px / instrument.tick)
+        start = int(divide(listing.start_px, instrument.tick))
         step, mid, at_ns, trade_id = max(1, start // 20_000), start, 0, 0
         while True:
             quote = _quote(chance, instrument, at_ns, mid, max(1, step // 20))
