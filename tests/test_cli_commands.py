@@ -271,6 +271,7 @@ TRANSITIONS = [
         "road": "reply",
         "request": "new",
         "evidence": "the venue hung up",
+        "sent_at": "2026-01-31T09:30:00.200000000Z",
         "ord_status": "pending_new",
         "in_doubt": True,
         "cum_qty": "0",
@@ -301,6 +302,7 @@ def test_explain_tells_when_what_from_where_to_where_how_we_know_and_the_evidenc
     ]
     assert "buy 0.01 BTCUSDT limit 39400" in lines[2]
     assert "pending_new -> pending_new?" in lines[3]
+    assert "sent_at" not in lines[3]
     assert lines[4] == "    the venue hung up"
     assert re.search(r"pending_new\? -> filled +0\.01 +query +0\.01 @ 39399", lines[5])
 

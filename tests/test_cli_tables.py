@@ -184,17 +184,27 @@ def test_a_watch_stays_on_its_screen_and_erases_what_was_there() -> None:
     assert "100 orders" in lines[0]
 
 
-def test_a_tail_on_a_terminal_is_coloured_by_what_happened() -> None:
-    def stream(peer: Peer, request: Request) -> None:
-        reply(peer, request, {"seq": 0})
-        for seq, name in enumerate(["order_traded", "order_rejected"], 1):
-            params = {"seq": seq, "event": name, "cl_ord_id": "a-1"}
-            say(peer, {"jsonrpc": "2.0", "method": "event", "params": params})
-        hang_up(peer, request)
+def stream(peer: Peer, request: Request) -> None:
+    """Two events, then the end of the connection."""
+    reply(peer, request, {"seq": 0})
+    for seq, (name, reason) in enumerate([("order_traded", "w"), ("order_rejected", "w " * 50)], 1):
+        params = {"seq": seq, "event": name, "cl_ord_id": "a-1", "reason": reason}
+        say(peer, {"jsonrpc": "2.0", "method": "event", "params": params})
+    hang_up(peer, request)
 
+
+def test_a_tail_on_a_terminal_is_coloured_by_what_happened() -> None:
     seen = at_terminal({"events.subscribe": [stream, Error(400, "enough")]}, "tail")
     assert f"{ESCAPE}32morder_traded" in seen
     assert f"{ESCAPE}31morder_rejected" in seen
+
+
+@pytest.mark.parametrize("columns", [36, 40, 60, 80, 200])
+def test_a_line_of_a_tail_never_exceeds_its_terminal(columns: int) -> None:
+    script = {"events.subscribe": [stream, Error(400, "enough")]}
+    short, long = at_terminal(script, "tail", "--no-color", columns=columns).splitlines()
+    assert max(len(short), len(long)) <= columns
+    assert long.endswith("...") == (40 <= columns < 200)
 
 
 def test_a_progress_bar_is_drawn_for_a_person_and_for_nobody_else(

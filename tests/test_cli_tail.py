@@ -94,11 +94,15 @@ def test_a_torn_last_line_is_not_an_event_and_is_asked_for_again(
     assert seqs(capsys) == [4, 5]
 
 
-def test_goes_on_while_the_daemon_restarts() -> None:
+def test_goes_on_while_the_daemon_restarts_and_says_once_that_it_waits(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("brokerd.cli.commands.tail.WAIT_FIRST_S", 0.001)
     script = {"events.subscribe": [stream(event(4)), Error(300, "starting"), hang_up, THE_END]}
     status, daemon = tail(script)
     assert status == Exit.FORBIDDEN
     assert daemon.params("events.subscribe")[1:] == [{"after_seq": 4}] * 3
+    assert capsys.readouterr().err.count("waiting for the daemon") == 1
 
 
 @pytest.mark.parametrize(
@@ -183,14 +187,3 @@ def test_a_line_for_a_person_says_when_what_whose_and_how_much(
     assert capsys.readouterr().out == (
         "09:30:04.000       4  order_traded        a-1  filled  0.01 @ 39400 fee 0.1 USDT\n"
     )
-
-
-def test_a_line_never_exceeds_the_terminal(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    fills = [event(4, cl_ord_id="a-1", reason="word " * 50), event(5, cl_ord_id="a-1", reason="w")]
-    for columns in (46, 50, 80, 200):
-        monkeypatch.setenv("COLUMNS", str(columns))
-        tail({"events.subscribe": [stream(*fills), THE_END]}, "-o", "table")
-        lines = capsys.readouterr().out.splitlines()
-        assert max(map(len, lines)) <= columns

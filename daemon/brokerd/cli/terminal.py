@@ -56,9 +56,7 @@ class Output:
     @property
     def width(self) -> int | None:
         """Columns of the terminal now; it may be resized while we watch."""
-        if self.is_terminal or "COLUMNS" in os.environ:
-            return terminal_size().columns
-        return None
+        return terminal_size().columns if self.is_terminal else None
 
     def record(self, value: object) -> None:
         """Print one JSON line."""

@@ -159,7 +159,7 @@ def terms(order: Record) -> str:
 
 
 def detail(event: Record) -> str:
-    """Return what an event says of its own: an order's terms, an execution, a reason."""
+    """Return what an event says of its own, times aside: an order's terms, a fill, a reason."""
     if "last_qty" in event:
         fee = f" fee {show(event['fee'])} {show(event.get('fee_asset'))}" if "fee" in event else ""
         return f"{show(event['last_qty'])} @ {show(event.get('last_px'))}{fee}"
@@ -167,5 +167,5 @@ def detail(event: Record) -> str:
         return terms(event)
     of_request = {"request"} if str(event.get("event")).startswith("request_") else set[str]()
     skipped = (_ABOUT_ENVELOPE | _ABOUT_STATE) - of_request
-    own = {name: value for name, value in event.items() if name not in skipped}
+    own = {name: v for name, v in event.items() if name not in skipped and name[-3:] != "_at"}
     return show({name: value for name, value in own.items() if value not in (None, "", {}, False)})

@@ -46,7 +46,7 @@ def add_options(parser: Parser) -> None:
 def run(control: Control, options: Namespace) -> Exit:
     """Print events as they come until interrupted; a lost connection is resumed where it broke."""
     feed = Feed(options.after_seq, _filters(options))
-    wait_s = WAIT_FIRST_S
+    wait_s = 0.0
     while True:
         seen = feed.seq
         try:
@@ -55,8 +55,11 @@ def run(control: Control, options: Namespace) -> Exit:
             control.hang_up()
             if feed.seq is None or (isinstance(away, Refusal) and away.code not in _FOR_NOW):
                 raise _as_failure(away) from away
-            wait_s = WAIT_FIRST_S if feed.seq != seen else min(wait_s * 2, WAIT_MAX_S)
-            note(f"brokerctl: connection lost after seq {feed.seq}; again in {wait_s:.1f} s")
+            if not wait_s or feed.seq != seen:
+                note(f"brokerctl: connection lost after seq {feed.seq}: waiting for the daemon")
+                wait_s = WAIT_FIRST_S
+            else:
+                wait_s = min(wait_s * 2, WAIT_MAX_S)
         time.sleep(wait_s)
 
 
