@@ -10,6 +10,7 @@ index range with the fewest orders in it; everything else is checked on each row
 
 import base64
 import binascii
+from collections.abc import Sequence
 from typing import Any, Generic, Literal, TypeVar
 
 import msgspec
@@ -97,12 +98,17 @@ class Page(Struct, Generic[T], frozen=True):
 
 
 class Driver(Struct, frozen=True):
-    """An index range to walk: its tables, its condition, and whose columns time and no are."""
+    """
+    An index range to walk: its tables, and its condition.
+
+    `names` is the table that tells created_at_ns and no first: what can be checked there spares
+    the order's own row.
+    """
 
     source: str
     where: str = "1"
     params: tuple[Any, ...] = ()
-    owner: str = "o"
+    names: str = "o"
 
 
 class Where:
@@ -131,6 +137,14 @@ def statuses(query: OrderQuery) -> frozenset[OrdStatus]:
     return wanted
 
 
+def group_driver(query: OrderQuery | FillQuery) -> Driver:
+    """Return the range of the orders whose group has all the pairs asked for, group by group."""
+    each = "SELECT group_id FROM group_tags WHERE key = ? AND value = ?"
+    ids = " INTERSECT ".join([each] * len(query.group))
+    params = tuple(text for pair in query.group.items() for text in pair)
+    return Driver("orders o INDEXED BY orders_group", f"o.group_id IN ({ids})", params)
+
+
 def tags(query: OrderQuery | FillQuery) -> list[tuple[str, str]]:
     """Return the (key, value) tags that a query asks for."""
     own = [("executor", query.executor), ("symbol", query.symbol)]
@@ -138,9 +152,9 @@ def tags(query: OrderQuery | FillQuery) -> list[tuple[str, str]]:
     return found + [(group_tag(key), value) for key, value in query.group.items()]
 
 
-def order_conditions(query: OrderQuery, *, with_group: bool = True) -> Where:
-    """Return what an order `o` must fulfil, the window left out."""
-    where = _terms_conditions(query, with_group=with_group)
+def order_conditions(query: OrderQuery) -> Where:
+    """Return what an order `o` must fulfil, window and group left out."""
+    where = _terms_conditions(query)
     if query.status is not None:
         coarse = _coarse(query)
         where.add(f"o.status IN {placeholders(len(coarse))}", *coarse)
@@ -164,8 +178,10 @@ def order_page(
     """Return the SQL of a page: rows (body, time, no), one more than the limit."""
     column, pieces, params = TIME_COLUMNS[query.by], list[str](), list[Any]()
     for driver in drivers:
-        time, no = f"{driver.owner}.{column}", f"{driver.owner}.no"
+        owner = driver.names if query.by == "created" else "o"
+        time, no = f"{owner}.{column}", f"{owner}.no"
         where = order_conditions(query)
+        _add_group(where, query, driver.names)
         where.add(f"{time} IS NOT NULL")
         add_window(where, time, query)
         if after is not None:
@@ -184,6 +200,7 @@ def order_page(
 def fill_page(query: FillQuery, driver: Driver, after: Key | None) -> tuple[str, list[Any]]:
     """Return the SQL of a page: rows (body, executor, symbol, side, at_ns, seq), one too many."""
     where = _terms_conditions(query)
+    _add_group(where, query, driver.names)
     if query.cl_ord_id is not None:
         where.add("o.cl_ord_id = ?", query.cl_ord_id)
     add_window(where, "f.at_ns", query)
@@ -196,35 +213,45 @@ def fill_page(query: FillQuery, driver: Driver, after: Key | None) -> tuple[str,
     return sql, [*driver.params, *where.params, query.limit + 1]
 
 
-def latest_walk(query: OrderQuery, bound: Key, count: int) -> tuple[str, list[Any]]:
-    """
-    Return the SQL of one step over the groups, newest first, from `bound` down.
-
-    Rows: the group's keys, its newest order's (at_ns, no), and the (at_ns, no) of its newest
-    order that matches, None if none does.
-    """
-    inner = order_conditions(query, with_group=False)
-    add_window(inner, f"o.{TIME_COLUMNS[query.by]}", query)
-    outer = Where()
-    outer.add("g.newest_at_ns <= ? AND (g.newest_at_ns, g.newest_no) < (?, ?)", bound[0], *bound)
+def groups_below(query: OrderQuery, bound: Key, count: int) -> tuple[str, list[Any]]:
+    """Return the SQL of one step over the groups, newest first: (at_ns, no, id, keys)."""
+    where = Where()
+    where.add("newest_at_ns <= ? AND (newest_at_ns, newest_no) < (?, ?)", bound[0], *bound)
     if query.by == "created" and query.since_ns is not None:
-        outer.add("g.newest_at_ns >= ?", query.since_ns)
-    for item in query.group.items():
-        outer.add("EXISTS (SELECT 1 FROM json_each(g.keys) WHERE key = ? AND value = ?)", *item)
-    walk = (
-        "SELECT g.keys, g.newest_at_ns, g.newest_no,"
-        " (SELECT o.no FROM orders o INDEXED BY orders_group"
-        f" WHERE o.group_id = g.id AND {inner}"
-        " ORDER BY o.created_at_ns DESC, o.no DESC LIMIT 1) AS no"
-        f" FROM groups g INDEXED BY groups_newest WHERE {outer}"
-        " ORDER BY g.newest_at_ns DESC, g.newest_no DESC LIMIT ?"
-    )
+        where.add("newest_at_ns >= ?", query.since_ns)
+    for key, value in query.group.items():
+        where.add(
+            "EXISTS (SELECT 1 FROM group_tags WHERE key = ? AND value = ? AND group_id = id)",
+            key,
+            value,
+        )
     sql = (
-        "SELECT w.keys, w.newest_at_ns, w.newest_no, n.created_at_ns, n.no"
-        f" FROM ({walk}) w LEFT JOIN orders n ON n.no = w.no"
-        " ORDER BY w.newest_at_ns DESC, w.newest_no DESC"
+        f"SELECT newest_at_ns, newest_no, id, keys FROM groups INDEXED BY groups_newest WHERE {where}"
+        " ORDER BY newest_at_ns DESC, newest_no DESC LIMIT ?"
     )
-    return sql, [*inner.params, *outer.params, count]
+    return sql, [*where.params, count]
+
+
+def latest_conditions(query: OrderQuery) -> Where:
+    """Return what an order `o` of a group must fulfil; without any, a group's newest is its latest."""
+    where, column = order_conditions(query), f"o.{TIME_COLUMNS[query.by]}"
+    if query.by != "created":
+        where.add(f"{column} IS NOT NULL")
+    add_window(where, column, query)
+    return where
+
+
+def latest_in(where: Where, ids: Sequence[int]) -> tuple[str, list[Any]]:
+    """Return the SQL for the newest order that matches in each group: (group id, at_ns, no)."""
+    order = f"FROM orders o INDEXED BY orders_group WHERE o.group_id = g.id AND {where}"
+    sql = (
+        f"WITH g AS MATERIALIZED (SELECT g.id, (SELECT o.created_at_ns {order}"
+        " ORDER BY o.created_at_ns DESC LIMIT 1) AS at_ns"
+        f" FROM groups g WHERE g.id IN {placeholders(len(ids))})"
+        f" SELECT g.id, g.at_ns, (SELECT max(o.no) {order} AND o.created_at_ns = g.at_ns)"
+        " FROM g WHERE g.at_ns IS NOT NULL"
+    )
+    return sql, [*where.params, *ids, *where.params]
 
 
 def check_limit(limit: int) -> None:
@@ -264,19 +291,22 @@ def _bad_cursor() -> InvalidParams:
     )
 
 
-def _terms_conditions(query: OrderQuery | FillQuery, *, with_group: bool = True) -> Where:
+def _terms_conditions(query: OrderQuery | FillQuery) -> Where:
     where = Where()
     for column in ("executor", "symbol", "side"):
         if (value := getattr(query, column)) is not None:
             where.add(f"o.{column} = ?", value)
-    for key, value in query.group.items() if with_group else ():
+    return where
+
+
+def _add_group(where: Where, query: OrderQuery | FillQuery, names: str) -> None:
+    for key, value in query.group.items():
         where.add(
-            "EXISTS (SELECT 1 FROM order_tags WHERE key = ? AND value = ?"
-            " AND created_at_ns = o.created_at_ns AND no = o.no)",
+            "EXISTS (SELECT 1 FROM order_tags x WHERE x.key = ? AND x.value = ?"
+            f" AND x.created_at_ns = {names}.created_at_ns AND x.no = {names}.no)",
             group_tag(key),
             value,
         )
-    return where
 
 
 def _coarse(query: OrderQuery) -> tuple[Status, ...]:

@@ -26,7 +26,10 @@ from brokerd.history_query import (
     decode_cursor,
     encode_cursor,
     fill_page,
-    latest_walk,
+    group_driver,
+    groups_below,
+    latest_conditions,
+    latest_in,
     order_page,
     statuses,
     tags,
@@ -160,7 +163,8 @@ class HistoryReader:
         if query.latest_group:
             found = await self._latest(query, after)
         else:
-            found = await self._fetch(*order_page(query, await self._drivers(query), after))
+            drivers = await self._drivers(query)
+            found = await self._fetch(*order_page(query, drivers, after)) if drivers else []
         orders = tuple(decode_order(body) for body, _, _ in found[: query.limit])
         more = len(found) > query.limit
         return Page(orders, encode_cursor(by, found[query.limit - 1][1:3]) if more else None)
@@ -191,11 +195,18 @@ class HistoryReader:
             raise
 
     async def _drivers(self, query: OrderQuery) -> list[Driver]:
-        """Choose what to walk: the tag or the statuses with the fewest orders, or all by time."""
+        """
+        Choose what to walk: the tag or the statuses with the fewest orders, or all by time.
+
+        Empty where the statuses asked for contradict each other.
+        """
         by_time = Driver(f"orders o INDEXED BY orders_{query.by}")
-        choices = [(await self._tag_size(*tag), [_tag_driver(*tag, query)]) for tag in tags(query)]
+        choices = [(await self._tag_size(*tag), [_tag_driver(*tag)]) for tag in tags(query)]
+        choices += [(size, [driver]) for size, driver in await self._group_choices(query)]
         if query.status is not None or query.ord_status is not None:
             wanted = sorted(statuses(query))
+            if not wanted:
+                return []
             choices.append((await self._status_size(wanted), [_status_driver(s) for s in wanted]))
         if query.by != "created":
             choices = [choice for choice in choices if choice[0] <= SORT_MAX]
@@ -205,11 +216,11 @@ class HistoryReader:
         by_order = "CROSS JOIN fills f INDEXED BY fills_order ON f.order_no = o.no"
         if query.cl_ord_id is not None:
             return Driver(f"orders o {by_order}", "o.cl_ord_id = ?", (query.cl_ord_id,))
-        sizes = [(await self._tag_size(*tag), tag) for tag in tags(query)]
-        size, tag = min(sizes, default=(SORT_MAX + 1, ("", "")))
-        if size <= SORT_MAX:
-            source = f"order_tags t CROSS JOIN orders o ON o.no = t.no {by_order}"
-            return Driver(source, "t.key = ? AND t.value = ?", tag)
+        choices = [(await self._tag_size(*tag), _tag_driver(*tag)) for tag in tags(query)]
+        choices += await self._group_choices(query)
+        size, driver = min(choices, key=lambda choice: choice[0], default=(SORT_MAX + 1, None))
+        if driver is not None and size <= SORT_MAX:
+            return Driver(f"{driver.source} {by_order}", driver.where, driver.params, driver.names)
         return Driver("fills f INDEXED BY fills_at CROSS JOIN orders o ON o.no = f.order_no")
 
     async def _tag_size(self, key: str, value: str) -> int:
@@ -223,6 +234,16 @@ class HistoryReader:
         ((size,),) = await self._fetch(sql, wanted)
         return int(size)
 
+    async def _group_choices(self, query: OrderQuery | FillQuery) -> list[tuple[int, Driver]]:
+        """Two pairs of a group may be common each and rare together: then go by whole groups."""
+        if len(query.group) < 2:
+            return []
+        driver = group_driver(query)
+        sql = f"SELECT count(*) FROM (SELECT 1 FROM {driver.source} WHERE {driver.where} LIMIT ?)"
+        ((size,),) = await self._fetch(sql, (*driver.params, SORT_MAX + 1))
+        # Its rows are not in order of time: worth it only where few are to be sorted.
+        return [(int(size), driver)] if size <= SORT_MAX else []
+
     async def _latest(self, query: OrderQuery, after: Key | None) -> list[tuple[bytes, int, int]]:
         """
         Walk the groups, newest first, until the page is certain; rows (body, created_at_ns, no).
@@ -235,18 +256,33 @@ class HistoryReader:
         bound: Key | None = (NEVER_NS, NEVER_NS)
         page: list[Key] = []
         while bound is not None and len(page) <= query.limit:
-            walked = await self._fetch(*latest_walk(query, bound, WALK_STEP))
-            for keys, _, _, created_at_ns, no in walked:
-                if no is not None:
-                    combination = _combination(decode_keys(keys), query.group_by)
-                    key = (created_at_ns, no)
-                    newest[combination] = max(key, newest.get(combination, key))
-            bound = walked[-1][1:3] if len(walked) == WALK_STEP else None
+            walked = await self._fetch(*groups_below(query, bound, WALK_STEP))
+            await self._take_latest(query, walked, newest)
+            bound = walked[-1][:2] if len(walked) == WALK_STEP else None
             certain = (
                 key for key in newest.values() if key < below and (bound is None or key >= bound)
             )
             page = sorted(certain, reverse=True)[: query.limit + 1]
         return await self._bodies(page)
+
+    async def _take_latest(
+        self, query: OrderQuery, walked: list[Any], newest: dict[tuple[str | None, ...], Key]
+    ) -> None:
+        """Bring `newest` up to date with the groups of one step."""
+        combinations: dict[int, tuple[str | None, ...]] = {}
+        keys: list[tuple[int, int, int]] = []
+        for at_ns, no, group_id, text in walked:
+            combination = _combination(decode_keys(text), query.group_by)
+            # A group that ends before what its combination has already cannot add to it.
+            if (at_ns, no) > newest.get(combination, (-NEVER_NS, 0)):
+                combinations[group_id] = combination
+                keys.append((group_id, at_ns, no))
+        where = latest_conditions(query)
+        if where.texts and keys:
+            keys = await self._fetch(*latest_in(where, list(combinations)))
+        for group_id, at_ns, no in keys:
+            combination = combinations[group_id]
+            newest[combination] = max((at_ns, no), newest.get(combination, (at_ns, no)))
 
     async def _bodies(self, keys: list[Key]) -> list[tuple[bytes, int, int]]:
         sql = f"SELECT no, body FROM orders WHERE no IN {placeholders(len(keys))}"
@@ -254,10 +290,9 @@ class HistoryReader:
         return [(bodies[no], created_at_ns, no) for created_at_ns, no in keys]
 
 
-def _tag_driver(key: str, value: str, query: OrderQuery) -> Driver:
+def _tag_driver(key: str, value: str) -> Driver:
     source = "order_tags t CROSS JOIN orders o ON o.no = t.no"
-    owner = "t" if query.by == "created" else "o"
-    return Driver(source, "t.key = ? AND t.value = ?", (key, value), owner)
+    return Driver(source, "t.key = ? AND t.value = ?", (key, value), "t")
 
 
 def _status_driver(ord_status: OrdStatus) -> Driver:

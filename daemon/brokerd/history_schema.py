@@ -5,7 +5,8 @@ An order's row number `no` is the seq of its submit, so that it is the same afte
 breaks ties between orders of one nanosecond by who came first. What never changes of an order
 (executor, symbol, group, times of birth) is written once into `order_tags`, one row a value and
 newest last: any such filter is one index range in the order a page wants it. `groups` has one row
-for each distinct group, with its newest order: `latest_group` walks those instead of the orders.
+for each distinct group, with its newest order: `latest_group` walks those instead of the orders,
+and `orders_group` holds what it filters by, so that it need not read the orders themselves.
 """
 
 from collections import Counter
@@ -20,20 +21,13 @@ from brokerd.orders import Order, Request
 from brokerd.sqlite import multi_row
 from brokerd.terms import Quote, Terms
 
-SCHEMA_VERSION = 1
-
-SHAPE = sha256(
-    repr(
-        (SCHEMA_VERSION, [kind.__struct_fields__ for kind in (Order, Request, Terms, Quote)])
-    ).encode()
-).hexdigest()
-"""What the stored orders look like: a file of another shape is rebuilt, not read."""
-
 SCHEMA = """
 CREATE TABLE meta (journal_id TEXT, shape TEXT, applied_seq INTEGER, applied_hash BLOB);
 CREATE TABLE groups (id INTEGER PRIMARY KEY, keys TEXT NOT NULL UNIQUE,
     newest_at_ns INTEGER NOT NULL, newest_no INTEGER NOT NULL);
 CREATE INDEX groups_newest ON groups (newest_at_ns, newest_no);
+CREATE TABLE group_tags (key TEXT, value TEXT, group_id INTEGER,
+    PRIMARY KEY (key, value, group_id)) WITHOUT ROWID;
 CREATE TABLE orders (no INTEGER PRIMARY KEY, cl_ord_id TEXT NOT NULL UNIQUE,
     venue_cl_ord_id TEXT NOT NULL, executor TEXT NOT NULL, symbol TEXT NOT NULL,
     side TEXT NOT NULL, group_id INTEGER NOT NULL, created_at_ns INTEGER NOT NULL,
@@ -43,7 +37,8 @@ CREATE INDEX orders_created ON orders (created_at_ns);
 CREATE INDEX orders_closed ON orders (closed_at_ns) WHERE closed_at_ns IS NOT NULL;
 CREATE INDEX orders_filled ON orders (last_fill_at_ns) WHERE last_fill_at_ns IS NOT NULL;
 CREATE INDEX orders_status ON orders (ord_status, created_at_ns);
-CREATE INDEX orders_group ON orders (group_id, created_at_ns);
+CREATE INDEX orders_group ON orders
+    (group_id, created_at_ns, status, ord_status, executor, symbol, side);
 CREATE INDEX orders_live ON orders (no) WHERE live = 1;
 CREATE INDEX orders_venue_cl_ord_id ON orders (venue_cl_ord_id);
 CREATE TABLE order_tags (key TEXT, value TEXT, created_at_ns INTEGER, no INTEGER,
@@ -57,6 +52,11 @@ CREATE INDEX fills_at ON fills (at_ns);
 CREATE TABLE counts (executor TEXT, status TEXT, ord_status TEXT, orders INTEGER NOT NULL,
     PRIMARY KEY (executor, status, ord_status)) WITHOUT ROWID;
 """
+
+SHAPE = sha256(
+    repr((SCHEMA, [kind.__struct_fields__ for kind in (Order, Request, Terms, Quote)])).encode()
+).hexdigest()
+"""What the tables and the stored orders look like: a file of another shape is rebuilt, not read."""
 
 encode = msgspec.json.Encoder(decimal_format="string").encode
 encode_keys = msgspec.json.Encoder(order="deterministic").encode
@@ -80,6 +80,7 @@ _GROUP_CHANGED = (
     " newest_no = excluded.newest_no WHERE (excluded.newest_at_ns, excluded.newest_no)"
     " > (newest_at_ns, newest_no)"
 )
+_GROUP_TAG = "(?,?,(SELECT id FROM groups WHERE keys = ?))"
 _VENUE_ID = "(?,?,(SELECT no FROM orders WHERE cl_ord_id = ?))"
 _FILL = "(?,(SELECT no FROM orders WHERE cl_ord_id = ?),?,?,?)"
 _COUNT_CHANGED = " ON CONFLICT DO UPDATE SET orders = orders + excluded.orders"
@@ -143,14 +144,8 @@ class Batch:
 def statements(piece: Sequence[Change]) -> Iterator[Statement]:
     """Yield the statements that bring one piece of changed orders up to date, but for `counts`."""
     new = [(change, change.no) for change in piece if change.no is not None]
-    groups = [
-        (encode_keys(change.order.terms.group).decode(), change.order.created_at_ns, no)
-        for change, no in new
-    ]
-    if groups:
-        yield _insert(
-            "INSERT INTO groups (keys, newest_at_ns, newest_no)", "(?,?,?)", groups, _GROUP_CHANGED
-        )
+    if new:
+        yield from _group_statements(new)
     yield _insert("INSERT INTO orders", _ORDER, map(_order_row, piece), _ORDER_CHANGED)
     tags = [
         (key, value, change.order.created_at_ns, no)
@@ -166,6 +161,21 @@ def statements(piece: Sequence[Change]) -> Iterator[Statement]:
     ]
     if names:
         yield _insert("INSERT OR IGNORE INTO venue_ids", _VENUE_ID, names)
+
+
+def _group_statements(new: Sequence[tuple[Change, int]]) -> Iterator[Statement]:
+    newest: dict[str, tuple[str, int, int]] = {}
+    tags: dict[tuple[str, str, str], None] = {}
+    for change, no in new:
+        group = change.order.terms.group
+        keys = encode_keys(group).decode()
+        row = (keys, change.order.created_at_ns, no)
+        newest[keys] = max(row, newest.get(keys, row))
+        tags |= {(key, value, keys): None for key, value in group.items()}
+    columns = "INSERT INTO groups (keys, newest_at_ns, newest_no)"
+    yield _insert(columns, "(?,?,?)", newest.values(), _GROUP_CHANGED)
+    if tags:
+        yield _insert("INSERT OR IGNORE INTO group_tags", _GROUP_TAG, tags)
 
 
 def tags_of(terms: Terms) -> list[tuple[str, str]]:
