@@ -277,18 +277,23 @@ async def test_a_commit_that_raised_ends_the_journal(
             await journal.append(journal.last_seq + 1, a_day().entries[:1])
 
 
-async def test_an_append_that_is_cancelled_is_still_watched_to_its_end(tmp_path: Path) -> None:
-    """No fsync is left half-watched: the rows are there and counted when the caller lets go."""
+async def test_after_a_cancelled_append_the_journal_takes_nothing_more(tmp_path: Path) -> None:
+    """Nobody saw the outcome, so nothing may be built on it; the next start reads what is there."""
     story = a_day()
-    async with opened(tmp_path / "j.db") as journal, asyncio.TaskGroup() as group:
-        append = group.create_task(journal.append(1, story.entries[:3]))
-        await asyncio.sleep(0)
-        append.cancel()
-        with pytest.raises(asyncio.CancelledError):
-            await append
-        assert journal.last_seq == 3
-        await journal.append(4, story.entries[3:])
-    assert verify(tmp_path / "j.db").rows == len(story.entries)
+    async with opened(tmp_path / "j.db") as journal:
+        async with asyncio.TaskGroup() as group:
+            append = group.create_task(journal.append(1, story.entries[:3]))
+            await asyncio.sleep(0)
+            append.cancel()
+        assert append.cancelled()
+        with pytest.raises(JournalError, match="may or may not be in the journal"):
+            await journal.append(1, story.entries[:3])
+    assert verify(tmp_path / "j.db").first_bad is None
+    async with opened(tmp_path / "j.db") as journal:
+        assert journal.last_seq in {0, 3}
+        await journal.append(
+            journal.last_seq + 1, [story.entries[0]] if journal.last_seq == 0 else story.entries[3:]
+        )
 
 
 async def test_a_reader_cannot_write(tmp_path: Path) -> None:

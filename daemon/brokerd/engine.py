@@ -51,7 +51,8 @@ class Engine:
     Owns the blotter. `do` is for bots and for whoever must see the result; `tell` is for evidence.
 
     `pending_since_ns` is when, by the monotonic clock, a batch that is not durable yet was handed
-    to the journal: the watchdog's evidence. `act` and `on_changes` are called after each commit, in journal order; they must not wait.
+    to the journal: the watchdog's evidence. `act` and `on_changes` (events and their journalled
+    bodies) are called after each commit, in journal order; they must not wait.
     """
 
     def __init__(
@@ -63,7 +64,7 @@ class Engine:
         feed: Feed,
         clock: Clock,
         act: Act,
-        on_changes: Callable[[list[Change]], None],
+        on_changes: Callable[[list[Change], list[bytes]], None],
         inbox_max: int,
         orders_in_memory_max: int,
     ) -> None:
@@ -157,8 +158,10 @@ class Engine:
             taken, actions, replies = self._decide_all(stage)
             try:
                 self.pending_since_ns = self._clock.monotonic_ns()
+                bodies: list[bytes] = []
                 for chunk in _chunks(stage.changes):
-                    await self._journal.append(chunk[0].seq, [change.entry for change in chunk])
+                    entries = [change.entry for change in chunk]
+                    bodies += await self._journal.append(chunk[0].seq, entries)
                 break
             except ClOrdIdTaken as error:
                 for cl_ord_id in error.taken:
@@ -177,7 +180,7 @@ class Engine:
             else:
                 self._act(action)
         if stage.changes:
-            await self._publish(stage)
+            await self._publish(stage, bodies)
         for stranger in strangers:
             await self._identify(stranger)
 
@@ -265,9 +268,9 @@ class Engine:
             await self.recall(order.cl_ord_id)
             self._put(reported, None)
 
-    async def _publish(self, stage: Stage) -> None:
+    async def _publish(self, stage: Stage, bodies: list[bytes]) -> None:
         self._feed.publish(stage.changes)
-        self._on_changes(stage.changes)
+        self._on_changes(stage.changes, bodies)
         for change in stage.changes:
             self._history.note(change.seq, change.entry, change.order)
             if change.order is not None and change.order.cl_ord_id in self._heard:

@@ -103,9 +103,9 @@ class Journal(Protocol):
         """False when the disk is so full that what is left is kept for fills and cancels."""
         ...
 
-    async def append(self, first_seq: int, entries: Sequence[Entry]) -> None:
+    async def append(self, first_seq: int, entries: Sequence[Entry]) -> list[bytes]:
         """
-        Write entries as rows `first_seq`, `first_seq` + 1, ... and return when they are durable.
+        Write entries as rows `first_seq`, `first_seq` + 1, ...; return their bodies once durable.
 
         Raises ClOrdIdTaken (nothing was written), JournalError (unknown; stop), or ValueError for
         a batch that is empty, above ENTRIES_MAX, or not the next one.
@@ -145,15 +145,29 @@ class SqliteJournal:
         """False when the disk is so full that what is left is kept for fills and cancels."""
         return self._reserve.has_room()
 
-    async def append(self, first_seq: int, entries: Sequence[Entry]) -> None:
+    async def append(self, first_seq: int, entries: Sequence[Entry]) -> list[bytes]:
         """
-        Write entries as rows `first_seq`, `first_seq` + 1, ... and return when they are durable.
+        Write entries as rows `first_seq`, `first_seq` + 1, ...; return their bodies once durable.
 
         Raises ClOrdIdTaken (nothing was written), JournalError (unknown; stop), or ValueError for
         a batch that is empty, above ENTRIES_MAX, or not the next one. A caller that is cancelled
-        still waits for the outcome, so that no statement is ever left unwatched.
+        leaves an outcome nobody has seen, so the journal takes nothing more after it.
         """
-        await finish(self._append(first_seq, entries))
+        async with self._lock:
+            self._check(first_seq, len(entries))
+            bodies = [encode_entry(entry) for entry in entries]
+            head, values = self._head, list[Any]()
+            for seq, (entry, body) in enumerate(zip(entries, bodies, strict=True), first_seq):
+                head = link(head, seq, body)
+                values += (seq, *columns(entry.event), body.decode(), head)
+            try:
+                await self._insert(len(entries), values)
+            except ClOrdIdTaken:
+                raise
+            except BaseException as error:  # noqa: BLE001 - any other end leaves the outcome unknown
+                self._fail(first_seq, error)
+            self.last_seq, self._head = first_seq + len(entries) - 1, head
+            return bodies
 
     async def read(self, after_seq: int, limit: int) -> list[Row]:
         """Return up to `limit` rows (at most READ_MAX) that follow `after_seq`, oldest first."""
@@ -182,26 +196,13 @@ class SqliteJournal:
                 after_seq = row.seq
                 yield row
 
-    async def _append(self, first_seq: int, entries: Sequence[Entry]) -> None:
-        async with self._lock:
-            if self._failure is not None:
-                raise self._failure
-            if first_seq != self.last_seq + 1:
-                raise ValueError(f"the next row is {self.last_seq + 1}, not {first_seq}")
-            if not 0 < len(entries) <= ENTRIES_MAX:
-                raise ValueError(f"a batch has 1 to {ENTRIES_MAX} entries, not {len(entries)}")
-            head, values = self._head, list[Any]()
-            for seq, entry in enumerate(entries, first_seq):
-                body = encode_entry(entry)
-                head = link(head, seq, body)
-                values += (seq, *columns(entry.event), body.decode(), head)
-            try:
-                await self._insert(len(entries), values)
-            except ClOrdIdTaken:
-                raise
-            except BaseException as error:  # noqa: BLE001 - any other end leaves the outcome unknown
-                self._fail(first_seq, error)
-            self.last_seq, self._head = first_seq + len(entries) - 1, head
+    def _check(self, first_seq: int, count: int) -> None:
+        if self._failure is not None:
+            raise self._failure
+        if first_seq != self.last_seq + 1:
+            raise ValueError(f"the next row is {self.last_seq + 1}, not {first_seq}")
+        if not 0 < count <= ENTRIES_MAX:
+            raise ValueError(f"a batch has 1 to {ENTRIES_MAX} entries, not {count}")
 
     async def _insert(self, count: int, values: list[Any]) -> None:
         """Run the one statement; again, with the ballast's room, if the disk was full."""

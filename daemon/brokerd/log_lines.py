@@ -10,11 +10,12 @@ import re
 from collections.abc import Callable, MutableMapping
 from pathlib import Path
 from types import TracebackType
-from typing import Any, cast
+from typing import Any, cast, get_args
 
 import msgspec
+from msgspec import Struct
 
-from brokerd.events import Entry
+from brokerd.events import After, AnyEvent, Entry, event_name
 from brokerd.secrets import REDACTED, Secret, redact_members
 from brokerd.times import rfc3339
 
@@ -28,7 +29,16 @@ TEXT_MAX = 1024
 SEVERITY = {"debug": 7, "info": 6, "warning": 4, "error": 3, "critical": 2}
 """Our levels as syslog(3) counts them."""
 
-Line = tuple[int, str, MutableMapping[str, Any]]
+
+class LoggedRow(Struct, frozen=True):
+    """A row of the journal to be logged, with the body it was written with."""
+
+    seq: int
+    entry: Entry
+    body: bytes
+
+
+Line = tuple[int, str, MutableMapping[str, Any] | LoggedRow]
 """Wall clock (ns), level, and what was logged, its `event` included."""
 
 Render = Callable[[Line], bytes]
@@ -43,12 +53,35 @@ _COLOURS = {"debug": "2", "info": "32", "warning": "33", "error": "31", "critica
 def json_line(line: Line) -> bytes:
     """Render one line of JSON, its newline included, at most `LINE_BYTES_MAX` long."""
     try:
-        rendered = _ENCODER.encode(told(line))
+        rendered = _row(line) or _ENCODER.encode(told(line))
         if len(rendered) >= LINE_BYTES_MAX:
             rendered = _ENCODER.encode(_cut(line))
     except Exception as error:  # noqa: BLE001  # a value that cannot be written must not cost the line
         rendered = msgspec.json.encode(_unwritable(line, error))
     return rendered + b"\n"
+
+
+_SPLIT = b'},"after":{'
+_BODY_HEAD = len(b'{"event":{')
+
+_SAYS_TWICE = {
+    type_ for type_ in get_args(AnyEvent) if {*After.__struct_fields__} & {*type_.__struct_fields__}
+}
+"""Events with a field of the same name as what they left: these are taken apart in `told`."""
+
+
+def _row(line: Line) -> bytes | None:
+    """
+    Splice a journal row's body into a line: it is rendered already, and lies flat but for the
+    two braces between the event and what it left. None for what must be rendered.
+    """
+    ts_ns, level, row = line
+    if type(row) is not LoggedRow or type(row.entry.event) in _SAYS_TWICE:
+        return None
+    event, _, after = row.body[_BODY_HEAD:].rpartition(_SPLIT)
+    members = event + b"," + after[:-1] if event else row.body[_BODY_HEAD:-1]
+    head = b'{"ts":"%b","ts_ns":%d,"level":"%b","seq":%d,'
+    return head % (rfc3339(ts_ns).encode(), ts_ns, level.encode(), row.seq) + members
 
 
 def journald_line(line: Line) -> bytes:
@@ -73,11 +106,12 @@ def told(line: Line) -> dict[str, Any]:
     """Return the members of a line in order, with secrets blanked."""
     ts_ns, level, values = line
     members: dict[str, Any] = {"ts": rfc3339(ts_ns), "ts_ns": ts_ns, "level": level}
+    if isinstance(values, LoggedRow):
+        members |= {"event": event_name(values.entry.event), "seq": values.seq}
+        return redact_members(members | _entry_members(values.entry))
     members["event"] = values.get("event", "")
     for key, value in values.items():
-        if type(value) is Entry:
-            members |= _entry_members(value)
-        elif key != "event":
+        if key != "event":
             members[f"{key}_" if key in _HEAD else key] = value
     return redact_members(members)
 
@@ -173,6 +207,7 @@ def _cut(line: Line) -> dict[str, Any]:
 
 def _unwritable(line: Line, error: Exception) -> dict[str, Any]:
     ts_ns, level, values = line
-    event = str(values.get("event", "")).encode("ascii", "backslashreplace").decode()
+    event = event_name(values.entry.event) if isinstance(values, LoggedRow) else values.get("event")
+    event = str(event).encode("ascii", "backslashreplace").decode()
     head = {"ts": rfc3339(ts_ns), "ts_ns": ts_ns, "level": level, "event": event[:TEXT_MAX]}
     return {**head, "unwritable": type(error).__name__}

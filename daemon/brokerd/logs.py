@@ -12,7 +12,7 @@ Values are taken as they are if they cannot change, and copied if they can.
 import logging
 import os
 import sys
-from collections.abc import Generator, Mapping, MutableMapping
+from collections.abc import Generator, Mapping, MutableMapping, Sequence
 from contextlib import contextmanager
 from decimal import Decimal
 from functools import partial
@@ -23,12 +23,13 @@ import structlog
 from structlog.typing import EventDict, FilteringBoundLogger, WrappedLogger
 
 from brokerd import events
+from brokerd.blotter import Change
 from brokerd.clock import SystemClock
-from brokerd.events import Entry
 from brokerd.log_drain import BYTES_MAX, LINES_MAX, LogDrain
 from brokerd.log_lines import (
     LINE_BYTES_MAX,
     Line,
+    LoggedRow,
     Render,
     console_line,
     describe_exception,
@@ -54,6 +55,7 @@ _LEVELS: dict[type[events.Event], int] = {
     events.FillsMissed: logging.WARNING,
     events.ReportDisputed: logging.ERROR,
 }
+_LEVEL_NAMES = {level: logging.getLevelName(level).lower() for level in (10, 20, 30, 40)}
 _LINK_LEVELS = {"down": logging.WARNING, "frozen": logging.ERROR}
 
 
@@ -95,17 +97,33 @@ def configure_logs(
         drain.close()
 
 
-def log_event(log: FilteringBoundLogger, entry: Entry, seq: int) -> None:
+class EventLog:
     """
-    Log one row of the journal under its event's name: its fields, `seq`, and the order after it.
+    Logs rows of the journal, each under its event's name: its fields, `seq`, the order after it.
 
-    Costs the caller no more than any line: the entry is taken apart by the drain's thread.
+    It goes round structlog: there are several lines for every order, and the journal has rendered
+    them already.
     """
-    event = entry.event
-    level = _LEVELS.get(type(event), logging.INFO)
+
+    def __init__(self, drain: LogDrain, level: LogLevel) -> None:
+        self._drain = drain
+        self._least = logging.getLevelNamesMapping()[level.upper()]
+
+    def __call__(self, changes: Sequence[Change], bodies: Sequence[bytes]) -> None:
+        """Queue a line for each change; never waits."""
+        now_ns = _CLOCK.now_ns()
+        for change, body in zip(changes, bodies, strict=True):
+            level = level_of(change.entry.event)
+            if level >= self._least:
+                row = LoggedRow(change.seq, change.entry, body)
+                self._drain.put((now_ns, _LEVEL_NAMES[level], row), _LINE_BYTES + len(body))
+
+
+def level_of(event: events.Event) -> int:
+    """Return how much an event wants to be seen, as a level of the standard library."""
     if type(event) is events.ExecutorChanged:
-        level = _LINK_LEVELS.get(event.state, level)
-    log.log(level, events.event_name(event), seq=seq, entry=entry)
+        return _LINK_LEVELS.get(event.state, logging.INFO)
+    return _LEVELS.get(type(event), logging.INFO)
 
 
 def _choose_render(log_format: LogFormat, fd: int, environ: Mapping[str, str]) -> Render:
@@ -135,8 +153,6 @@ def _hand_over(_: WrappedLogger, level: str, values: EventDict) -> tuple[tuple[L
             if len(value) > LINE_BYTES_MAX:
                 values[key] = value = value[:LINE_BYTES_MAX]  # noqa: PLW2901  # what is weighed is what waits
             size += len(value)
-        elif isinstance(value, Entry):
-            size += _LINE_BYTES + len(getattr(value.event, "evidence", ""))
         elif type(value) not in _SCALARS:
             values[key] = _frozen(value)
             size += len(msgspec.json.encode(values[key]))

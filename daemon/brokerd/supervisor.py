@@ -19,7 +19,7 @@ from typing import Protocol
 import structlog
 
 from brokerd import __version__, systemd
-from brokerd.blotter import Blotter, Change
+from brokerd.blotter import Blotter
 from brokerd.config import Config
 from brokerd.dispatch import Dispatch
 from brokerd.engine import Engine
@@ -32,7 +32,7 @@ from brokerd.journal import Journal, open_journal
 from brokerd.links import Link, Links, doubt_outstanding
 from brokerd.listener import Listener
 from brokerd.log_drain import LogDrain
-from brokerd.logs import log_event
+from brokerd.logs import EventLog
 from brokerd.methods import Methods
 from brokerd.orders import Order, Status
 from brokerd.poller import Poller
@@ -115,7 +115,7 @@ class Daemon:
             feed=self._feed,
             clock=clock,
             act=self._links.act,
-            on_changes=_log_changes,
+            on_changes=EventLog(drain, config.daemon.log_level),
             inbox_max=config.daemon.inbox_max,
             orders_in_memory_max=config.daemon.orders_in_memory_max,
         )
@@ -299,11 +299,6 @@ class Daemon:
 
 
 _STOPPING = (signal.SIGTERM, signal.SIGINT)
-
-
-def _log_changes(changes: list[Change]) -> None:
-    for change in changes:
-        log_event(log, change.entry, change.seq)
 
 
 def _told_progress() -> Progress:
