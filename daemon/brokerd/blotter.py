@@ -183,13 +183,14 @@ class Stage:
     def find(
         self, executor: str, venue_cl_ord_id: str | None, venue_order_id: str | None
     ) -> Order | None:
-        """Return the order a venue means, as this batch leaves it."""
+        """Return the order a venue means, as this batch leaves it, by our id first."""
         cl_ord_id = self._by_venue_cl_ord_id.get(venue_cl_ord_id or "")
-        if cl_ord_id is None and venue_order_id is not None:
+        order = self._blotter.find(executor, venue_cl_ord_id, None)
+        if cl_ord_id is None and order is None and venue_order_id is not None:
             cl_ord_id = self._by_venue_order_id.get((executor, venue_order_id))
+            order = self._blotter.find(executor, None, venue_order_id)
         if cl_ord_id is not None:
             return self.orders[cl_ord_id]
-        order = self._blotter.find(executor, venue_cl_ord_id, venue_order_id)
         return self.orders.get(order.cl_ord_id, order) if order is not None else None
 
     def has_execution(self, cl_ord_id: str, exec_id: str) -> bool:

@@ -9,7 +9,7 @@ import asyncio
 from collections import deque
 
 from brokerd.engine import Engine
-from brokerd.errors import OutcomeUnknown, VenueUnavailable
+from brokerd.errors import BrokerdError
 from brokerd.events import RequestKind
 from brokerd.executor import (
     CancelOrder,
@@ -108,12 +108,12 @@ class Dispatch:
                     self._under_way -= 1
 
     async def _request(self, order: Order, request: Request) -> None:
-        asked_at_ns = self._clock.now_ns()
         outcome = await self._call(order, request)
         now_ns = self._clock.now_ns()
         final_at_ns = None
         if isinstance(outcome, InDoubt):
-            final_at_ns = self.final_at_ns(outcome.signed_at_ns or asked_at_ns)
+            # It may have waited for budget before it was signed; it was not signed after this.
+            final_at_ns = self.final_at_ns(outcome.signed_at_ns or now_ns)
         elif isinstance(outcome, NotSent):
             wait_s = delay_s(request.attempt, outcome.retry_after_s)
             if now_ns + int(wait_s * 1e9) < request.since_ns + self._retry_window_ns:
@@ -128,7 +128,7 @@ class Dispatch:
         try:
             async with guarded(self._executor.name, self._deadline_s):
                 return await self._answer(order, request)
-        except (VenueUnavailable, OutcomeUnknown) as error:
+        except BrokerdError as error:
             return InDoubt(evidence=str(error))
 
     async def _answer(self, order: Order, request: Request) -> Outcome:

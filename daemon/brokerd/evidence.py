@@ -69,6 +69,10 @@ def answered(stage: Stage, message: Answered) -> Decision:
         case Accepted() as accepted:
             for report in accepted.reports:
                 _merge(stage, order, _from_reply(order, report, accepted, message.at_ns))
+            silent = stage.get(order.cl_ord_id)
+            if not accepted.reports and silent is not None and silent.request is not None:
+                # The reply told nothing of the order, and the stream may drop what it tells.
+                return Decision((Ask(silent),))
         case InDoubt(evidence=evidence) if is_awaited:
             _doubt(stage, message, evidence, message.final_at_ns)
         case Refused() as refused if is_awaited:
@@ -100,6 +104,9 @@ def retry_due(stage: Stage, message: RetryDue) -> Decision:
         return NOTHING
     if request.kind is not message.request or request.in_doubt:
         return NOTHING
+    if request.kind is RequestKind.REPLACE and order.cancel_wanted:
+        _end_request(stage, order, message.at_ns, Road.DAEMON, "canceled_instead")
+        return Decision(_next_steps(stage, order.cl_ord_id, message.at_ns))
     if request.kind is RequestKind.NEW and order.cancel_wanted:
         stage.record(
             OrderCanceled(
@@ -142,7 +149,7 @@ def _merge(stage: Stage, order: Order, message: Reported) -> None:
     match message.report.exec_type:
         case ExecType.NEW:
             _merge_acknowledgement(stage, order, message)
-        case ExecType.TRADE:
+        case ExecType.TRADE | ExecType.PARTIAL_FILL | ExecType.FILL:
             _merge_execution(stage, order, message)
         case ExecType.REPLACED:
             _merge_replaced(stage, order, message)
@@ -279,7 +286,9 @@ def _next_steps(stage: Stage, cl_ord_id: str, at_ns: int) -> tuple[Action, ...]:
     if order is None:
         return ()
     steps: tuple[Action, ...] = ()
-    if order.cancel_wanted and order.request is None and not order.is_final:
+    request = order.request
+    is_free = request is None or (request.kind is RequestKind.REPLACE and request.in_doubt)
+    if order.cancel_wanted and is_free and not order.is_final:
         steps = request_cancel(stage, order, at_ns, road=Road.DAEMON, queued=False).actions
     if order.must_be_asked:
         return (*steps, Ask(order))
@@ -411,24 +420,28 @@ def _settle_request(
         return ()
     is_over = request.final_at_ns is not None and message.asked_at_ns >= request.final_at_ns
     if view.ord_status in FINAL:
-        return _request_failed(stage, order, message, "too_late")
+        return _end_request(stage, order, message.at_ns, message.road, "too_late")
     if request.kind is RequestKind.CANCEL and request.in_doubt:
         # A cancel names one order and can be repeated: at worst the second finds nothing to do.
         if request.attempt < CANCEL_ATTEMPTS_MAX:
             return (Send(_retry(stage, order, message.at_ns, "the venue shows the order open")),)
-        return _request_failed(stage, order, message, "no_effect")
-    if request.kind is RequestKind.REPLACE and request.in_doubt and is_over:
-        return _request_failed(stage, order, message, "not_executed")
+        # A venue without promises would leave the bot without a cancel for ever.
+        if is_over or request.final_at_ns is None:
+            return _end_request(stage, order, message.at_ns, message.road, "no_effect")
+    elif request.kind is RequestKind.REPLACE and request.in_doubt and is_over:
+        return _end_request(stage, order, message.at_ns, message.road, "not_executed")
     return ()
 
 
-def _request_failed(stage: Stage, order: Order, message: Viewed, reason: str) -> tuple[Action, ...]:
+def _end_request(
+    stage: Stage, order: Order, at_ns: int, road: Road, reason: str
+) -> tuple[Action, ...]:
     assert order.request is not None  # noqa: S101 - callers have looked
     stage.record(
         RequestRefused(
-            at_ns=message.at_ns,
+            at_ns=at_ns,
             cl_ord_id=order.cl_ord_id,
-            road=message.road,
+            road=road,
             request=order.request.kind,
             reason=reason,
         )

@@ -12,7 +12,7 @@ from contextlib import asynccontextmanager
 
 import structlog
 
-from brokerd.errors import BrokerdError, OutcomeUnknown, VenueUnavailable
+from brokerd.errors import ConfigError, OutcomeUnknown, VenueUnavailable
 
 log = structlog.get_logger(__name__)
 
@@ -22,17 +22,18 @@ async def guarded(executor: str, deadline_s: float | None) -> AsyncIterator[None
     """
     Run a block that is inside an executor, at most `deadline_s` (None: as long as it takes).
 
-    Raises VenueUnavailable after the deadline and OutcomeUnknown for anything unforeseen.
+    Raises VenueUnavailable after the deadline and OutcomeUnknown for anything unforeseen. What an
+    executor may raise passes, and ConfigError, which the operator must see.
     """
     try:
         async with asyncio.timeout(deadline_s):
             yield
-    except BrokerdError:
+    except (VenueUnavailable, OutcomeUnknown, ConfigError):
         raise
     except TimeoutError:
-        raise VenueUnavailable(
-            f"{executor} gave no answer within {deadline_s:g} s", reason="no_answer"
-        ) from None
+        # An executor may also have a deadline of its own, where there is none of ours.
+        within = "in time" if deadline_s is None else f"within {deadline_s:g} s"
+        raise VenueUnavailable(f"{executor} gave no answer {within}", reason="no_answer") from None
     except Exception as error:
         log.exception("executor_failed", executor=executor)
         raise OutcomeUnknown(

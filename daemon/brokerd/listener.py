@@ -6,8 +6,8 @@ no order of the two has to be kept.
 """
 
 import asyncio
-from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 
 import structlog
 
@@ -24,6 +24,7 @@ HEALTHY_AFTER_S = 60.0
 """A link that held this long starts its next reconnects from the shortest wait again."""
 
 CONNECT_S_MAX = 30.0
+CLOSE_S_MAX = 5.0
 
 log = structlog.get_logger(__name__)
 
@@ -44,43 +45,60 @@ class Listener:
         self.since_ns = clock.now_ns()
         self.settled = asyncio.Event()
         self.reports = 0
+        self._up_since_s: float | None = None
 
     async def run(self) -> None:
         """Work until cancelled, then let go of the executor: in the task that connected it."""
         try:
             await self._keep_connected()
         finally:
-            await self._executor.aclose()
+            await self._let_go(self._executor.aclose())
 
     async def _keep_connected(self) -> None:
         """Trouble at the venue is waited out, never raised."""
         attempt, why = 0, BrokerdError("not tried yet")
         loop = asyncio.get_running_loop()
         while True:
-            began_s = loop.time()
+            self._up_since_s = None
             try:
                 await self._connection()
             except* (VenueUnavailable, OutcomeUnknown) as group:
                 why = _first(group)
             await self._move(LinkState.DOWN, str(why))
-            attempt = 0 if loop.time() - began_s >= HEALTHY_AFTER_S else attempt + 1
+            up_since_s = loop.time() if self._up_since_s is None else self._up_since_s
+            attempt = 0 if loop.time() - up_since_s >= HEALTHY_AFTER_S else attempt + 1
             await asyncio.sleep(delay_s(attempt, why.extra.get("retry_after_s")))
 
     async def _connection(self) -> None:
         """Live through one connection, from the first attempt to the first gap."""
-        name = self._executor.name
-        async with AsyncExitStack() as stack:
-            async with guarded(name, CONNECT_S_MAX):
-                await self._executor.connect()
-                reports = await stack.enter_async_context(self._executor.stream())
+        async with self._subscribed() as reports:
             await self._move(LinkState.SYNCING)
             async with asyncio.TaskGroup() as group:
-                group.create_task(self._sync(), name=f"{name}-sync")
+                group.create_task(self._sync(), name=f"{self._executor.name}-sync")
                 await self._listen(reports)
                 raise VenueUnavailable("the stream ended", reason="stream_ended")
 
+    @asynccontextmanager
+    async def _subscribed(self) -> AsyncGenerator[AsyncIterator[Report]]:
+        """Connect and subscribe; let go of the subscription at the end, however that goes."""
+        subscription = AsyncExitStack()
+        async with guarded(self._executor.name, CONNECT_S_MAX):
+            await self._executor.connect()
+            reports = await subscription.enter_async_context(self._executor.stream())
+        try:
+            yield reports
+        finally:
+            await self._let_go(subscription.aclose())
+
+    async def _let_go(self, closing: Awaitable[None]) -> None:
+        """Wait for something of the executor's to close. A fault there is logged and stops nobody."""
+        with suppress(BrokerdError):
+            async with guarded(self._executor.name, CLOSE_S_MAX):
+                await closing
+
     async def _sync(self) -> None:
         await self._poller.sync()
+        self._up_since_s = asyncio.get_running_loop().time()
         await self._move(LinkState.UP)
 
     async def _listen(self, reports: AsyncIterator[Report]) -> None:

@@ -1,7 +1,8 @@
 """
 What the methods take: the shapes of params, and the sentences for what is wrong with them.
 
-Unknown members are refused. Decimals stay as they came until `read_number` has parsed them.
+Unknown members are refused, texts and lists have a limit. Decimals stay as they came until
+`read_number` has parsed them.
 """
 
 import re
@@ -28,13 +29,29 @@ from brokerd.times import parse_rfc3339
 
 PAGE_MAX = 1000
 WAIT_S_MAX = 60.0
+TEXT_MAX = 64
+EXECUTOR_ID_MAX = 128
+CHOICES_MAX = 32
+"""Entries of a list that a parameter may be."""
 
 _CL_ORD_ID = re.compile(rf"[!-~]{{1,{CL_ORD_ID_MAX}}}")
 _SPAN = re.compile(r"([0-9]{1,6})(s|m|h|d|w)", re.ASCII)
 _UNIT_S = {"s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 604_800}
 _NS = 1_000_000_000
 
-Group = dict[str, str]
+_TIME_NS_END = 1 << 63
+"""Times are signed 64-bit nanoseconds, here and in SQLite: up to the year 2262."""
+
+Text = Annotated[str, Meta(max_length=TEXT_MAX)]
+OrderId = Annotated[str, Meta(max_length=CL_ORD_ID_MAX)]
+ExecutorId = Annotated[str, Meta(max_length=EXECUTOR_ID_MAX)]
+GroupKey = Annotated[str, Meta(min_length=1, max_length=GROUP_TEXT_MAX)]
+GroupText = Annotated[str, Meta(max_length=GROUP_TEXT_MAX)]
+Group = Annotated[dict[GroupKey, GroupText], Meta(max_length=GROUP_KEYS_MAX)]
+Statuses = Annotated[list[Status], Meta(max_length=CHOICES_MAX)]
+OrdStatuses = Annotated[list[OrdStatus], Meta(max_length=CHOICES_MAX)]
+Events = Annotated[list[Text], Meta(max_length=CHOICES_MAX)]
+GroupKeys = Annotated[list[GroupKey], Meta(max_length=GROUP_KEYS_MAX)]
 Limit = Annotated[int, Meta(ge=1, le=PAGE_MAX)]
 
 
@@ -45,7 +62,7 @@ class NoParams(Struct, frozen=True, forbid_unknown_fields=True):
 class SubmitParams(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """A new order. Without `cl_ord_id` the daemon makes one, and a retry is another order."""
 
-    symbol: Annotated[str, Meta(min_length=1, max_length=64)]
+    symbol: Annotated[str, Meta(min_length=1, max_length=TEXT_MAX)]
     side: Side
     ord_type: OrdType
     qty: Number
@@ -53,7 +70,7 @@ class SubmitParams(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True
     stop_px: Number = msgspec.field(default_factory=absent)
     decision_px: Number = msgspec.field(default_factory=absent)
     cl_ord_id: str | None = None
-    executor: str | None = None
+    executor: Text | None = None
     time_in_force: TimeInForce | None = None
     expire_at: str | None = None
     post_only: bool = False
@@ -65,20 +82,20 @@ class SubmitParams(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True
 class OrderParams(Struct, frozen=True, forbid_unknown_fields=True):
     """One order, by the bot's id."""
 
-    cl_ord_id: str
+    cl_ord_id: OrderId
 
 
 class AnyIdParams(Struct, frozen=True, forbid_unknown_fields=True):
     """One order, by the bot's id or by its name outside ("paper:123")."""
 
-    cl_ord_id: str | None = None
-    executor_id: str | None = None
+    cl_ord_id: OrderId | None = None
+    executor_id: ExecutorId | None = None
 
 
 class ReplaceParams(Struct, frozen=True, forbid_unknown_fields=True):
     """Another total quantity (filled part included), another limit price, or both."""
 
-    cl_ord_id: str
+    cl_ord_id: OrderId
     qty: Number = msgspec.field(default_factory=absent)
     px: Number = msgspec.field(default_factory=absent)
 
@@ -104,10 +121,10 @@ class Window(Struct, frozen=True):
 class FilterParams(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """Which orders are meant; what is left out does not filter."""
 
-    status: Status | list[Status] | None = None
-    ord_status: OrdStatus | list[OrdStatus] | None = None
-    executor: str | None = None
-    symbol: str | None = None
+    status: Status | Statuses | None = None
+    ord_status: OrdStatus | OrdStatuses | None = None
+    executor: Text | None = None
+    symbol: Text | None = None
     side: Side | None = None
     group: Group = {}
     time: TimeParams | None = None
@@ -116,7 +133,7 @@ class FilterParams(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True
 class ListParams(FilterParams, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """A page of orders, newest first; `latest_group` keeps only the newest of each group."""
 
-    group_by: str | list[str] = []
+    group_by: GroupKey | GroupKeys = []
     latest_group: bool = False
     limit: Limit = 100
     cursor: str | None = None
@@ -125,9 +142,9 @@ class ListParams(FilterParams, frozen=True, forbid_unknown_fields=True, kw_only=
 class FillParams(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """A page of fills, newest first."""
 
-    cl_ord_id: str | None = None
-    executor: str | None = None
-    symbol: str | None = None
+    cl_ord_id: OrderId | None = None
+    executor: Text | None = None
+    symbol: Text | None = None
     side: Side | None = None
     group: Group = {}
     time: TimeParams | None = None
@@ -139,16 +156,15 @@ class SubscribeParams(Struct, frozen=True, forbid_unknown_fields=True, kw_only=T
     """Events from after `after_seq` on (0: all), or from now on; filters narrow them."""
 
     after_seq: Annotated[int, Meta(ge=0)] | None = None
-    cl_ord_id: str | None = None
-    executor: str | None = None
-    symbol: str | None = None
+    cl_ord_id: OrderId | None = None
+    executor: Text | None = None
+    symbol: Text | None = None
     group: Group = {}
-    events: list[str] = []
+    events: Events = []
 
 
 def read_terms(params: SubmitParams, executor: str) -> Terms:
     """Return a submit's terms, checked as far as they can be without knowing the venue."""
-    _check_group(params.group)
     qty = read_number("qty", params.qty)
     if qty is None:
         raise InvalidParams("qty is missing", field="qty")
@@ -202,11 +218,15 @@ def read_time(field: str, text: str | None) -> int | None:
     if text is None:
         return None
     try:
-        return parse_rfc3339(text)
+        at_ns = parse_rfc3339(text)
+        if 0 <= at_ns < _TIME_NS_END:
+            return at_ns
+        why = "is outside the years 1970 to 2261"
     except ValueError as error:
-        raise InvalidParams(
-            f"{field} {error}", reason="bad_time", field=field, hint="2026-01-31T12:00:00Z"
-        ) from None
+        why = str(error)
+    raise InvalidParams(
+        f"{field} {why}", reason="bad_time", field=field, hint="2026-01-31T12:00:00Z"
+    )
 
 
 def read_window(params: TimeParams | None, now_ns: int) -> Window:
@@ -217,7 +237,8 @@ def read_window(params: TimeParams | None, now_ns: int) -> Window:
         _refuse_unless(params.last is not None, "last", "a relative window needs last, as in 15m")
         _refuse_unless(params.since is None, "since", "since belongs to an absolute window")
         _refuse_unless(params.until is None, "until", "until belongs to an absolute window")
-        return Window(now_ns - read_span_s(params.last or "") * _NS, None, params.by)
+        since_ns = max(now_ns - read_span_s(params.last or "") * _NS, 0)
+        return Window(since_ns, None, params.by)
     _refuse_unless(params.last is None, "last", "last belongs to a relative window")
     since_ns, until_ns = read_time("since", params.since), read_time("until", params.until)
     is_there = since_ns is not None or until_ns is not None
@@ -238,16 +259,6 @@ def read_span_s(text: str) -> int:
             hint="a whole number and one of s, m, h, d, w, as in 15m",
         )
     return int(match[1]) * _UNIT_S[match[2]]
-
-
-def _check_group(group: Group) -> None:
-    if len(group) > GROUP_KEYS_MAX:
-        raise InvalidParams(f"a group has at most {GROUP_KEYS_MAX} keys", field="group")
-    for key, value in group.items():
-        if not 0 < len(key) <= GROUP_TEXT_MAX or len(value) > GROUP_TEXT_MAX:
-            raise InvalidParams(
-                f"a group's keys and values have 1 to {GROUP_TEXT_MAX} characters", field="group"
-            )
 
 
 def _refuse_unless(is_right: bool, field: str, sentence: str) -> None:  # noqa: FBT001

@@ -163,12 +163,13 @@ class Poller:
             order = self._engine.blotter.get(cl_ord_id)
             if order is not None and not order.is_settled:
                 order = await self._question(order)
+            is_open = order is not None and order.must_be_asked
         except (VenueUnavailable, OutcomeUnknown) as error:
             log.warning("question_unanswered", cl_ord_id=cl_ord_id, why=str(error))
-            order = self._engine.blotter.get(cl_ord_id)
+            is_open = True
         finally:
             self._places.release()
-        if order is not None and order.must_be_asked:
+        if is_open:
             self._schedule(cl_ord_id, min(interval_s * 2, ASK_INTERVAL_S_MAX))
         else:
             self._scheduled.discard(cl_ord_id)
@@ -183,11 +184,13 @@ class Poller:
     def _viewed(self, order: Order, view: OrderView | None, asked_at_ns: int) -> Viewed:
         promised = self._executor.capabilities
         absence_after_s = promised.processing_bound_s + promised.query_lag_s
+        lag_ns = int(promised.query_lag_s * 1e9)
         return Viewed(
             cl_ord_id=order.cl_ord_id,
             view=view,
             road=Road.QUERY,
-            asked_at_ns=asked_at_ns,
+            # What the venue shows may be this much older than the question.
+            asked_at_ns=asked_at_ns - lag_ns,
             at_ns=self._clock.now_ns(),
             absence_after_ns=int(absence_after_s * 1e9) if promised.query_closed else None,
         )

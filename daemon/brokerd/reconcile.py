@@ -16,6 +16,10 @@ from brokerd.messages import Reported, Viewed
 from brokerd.orders import Order
 
 
+SILENCE_NS_MAX = 120_000_000_000
+"""A new order of which nothing was heard for so long is asked about, wherever its answer is."""
+
+
 class Reconciled(Struct, frozen=True):
     """
     What a snapshot comes to.
@@ -89,4 +93,5 @@ def _should_be_open(order: Order, began_ns: int) -> bool:
     if order.updated_at_ns >= began_ns:
         return False
     is_on_its_way = order.request is not None and order.request.kind is RequestKind.NEW
-    return not is_on_its_way or order.in_doubt
+    is_silent = order.updated_at_ns < began_ns - SILENCE_NS_MAX
+    return not is_on_its_way or order.in_doubt or is_silent

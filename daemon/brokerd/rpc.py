@@ -105,6 +105,11 @@ class LineBuffer:
 
 def receive(line: bytes) -> Received:
     """Read one line. Never raises: what cannot be read comes back as the failure to answer with."""
+    try:
+        # The decoder passes over what it does not need, and the id goes back as it came.
+        str(line, "utf-8")
+    except UnicodeDecodeError as error:
+        return Received((_parse_failure(error),))
     if line.lstrip()[:1] != b"[":
         return Received((_read_message(line),))
     try:

@@ -10,7 +10,7 @@ import socket
 import struct
 from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
 from typing import Any, Protocol, cast
 
@@ -23,6 +23,9 @@ WRITE_BUFFER_BYTES = 1024 * 1024
 """Answers a bot may leave unread before we stop reading its calls."""
 
 SOCKET_PATH_BYTES_MAX = 107
+
+DRAIN_S = 1.0
+"""How long calls under way may still take once the daemon goes down."""
 
 log = structlog.get_logger(__name__)
 
@@ -39,6 +42,10 @@ class Peer(Protocol):
 
     async def send(self, line: bytes) -> None:
         """Write a line (without its newline) and wait until there is room for another."""
+        ...
+
+    def turn(self) -> AbstractAsyncContextManager[None]:
+        """Hold the connection's one turn for a large answer, once there is room for it."""
         ...
 
 
@@ -74,15 +81,31 @@ class Server:
         self.group = group
         self.connections: set[Connection] = set()
         self.calls = 0
+        self._under_way: set[asyncio.Task[None]] = set()
 
     def connection(self) -> "Connection":
         """Make the protocol of one more connection."""
         return Connection(self)
 
+    def start(self, work: Coroutine[Any, Any, None]) -> None:
+        """Work on a bot's line. It is carried through even if the bot is gone meanwhile."""
+        task = self.group.create_task(work, name="call")
+        self._under_way.add(task)
+        task.add_done_callback(self._under_way.discard)
+
+    async def drain(self) -> None:
+        """Take no more calls, and give those under way DRAIN_S to be answered."""
+        for connection in self.connections:
+            connection.end()
+        if self._under_way:
+            await asyncio.wait(self._under_way, timeout=DRAIN_S)
+
     def close(self) -> None:
-        """Cut all connections: whatever was answered is on its way, nothing more will come."""
+        """Cut all connections, and with them what still waits for an answer that cannot come."""
         for connection in list(self.connections):
             connection.close()
+        for task in self._under_way:
+            task.cancel()
 
 
 class Connection(asyncio.Protocol):
@@ -98,6 +121,8 @@ class Connection(asyncio.Protocol):
         self._lines = LineBuffer()
         self._waiting: deque[bytes] = deque()
         self._in_flight = 0
+        self._is_ended = False
+        self._turn = asyncio.Lock()
         self._writable = asyncio.Event()
         self._writable.set()
         self._stall: asyncio.TimerHandle | None = None
@@ -141,17 +166,22 @@ class Connection(asyncio.Protocol):
             return
         self._start_calls()
 
+    def eof_received(self) -> bool:
+        """Answer what was asked: the bot will say no more, but it may still listen."""
+        self._is_ended = True
+        self._close_if_done()
+        return True
+
     def pause_writing(self) -> None:
         """Stop taking calls: the bot does not read its answers. It has `stall_s` to resume."""
         self._writable.clear()
-        loop = asyncio.get_running_loop()
-        self._stall = loop.call_later(self._server.limits.stall_s, self._give_up)
+        self._await_reader()
         self._throttle()
 
     def resume_writing(self) -> None:
         """Go on: the bot reads again."""
         self._writable.set()
-        if self._stall is not None:
+        if self._stall is not None and not self._is_closing():
             self._stall.cancel()
             self._stall = None
         self._start_calls()
@@ -168,43 +198,64 @@ class Connection(asyncio.Protocol):
         self._write(line)
         await self._writable.wait()
 
+    @asynccontextmanager
+    async def turn(self) -> AsyncIterator[None]:
+        """Let large answers be made one at a time, each when the one before is nearly out."""
+        async with self._turn:
+            await self._writable.wait()
+            yield
+
+    def end(self) -> None:
+        """Take nothing more from this bot."""
+        self._is_ended = True
+        self._waiting.clear()
+        self._throttle()
+
     def close(self) -> None:
-        """Close once what was written is out."""
-        if self._transport is not None:
+        """Close once what was written is out, which the bot has `stall_s` to read."""
+        if self._transport is not None and not self._transport.is_closing():
             self._transport.close()
+            self._await_reader()
 
     def _start_calls(self) -> None:
         while self._waiting and not self._is_throttled():
-            self._in_flight += 1
-            line = self._waiting.popleft()
-            self._server.group.create_task(self._serve(line), name="call")
+            received = receive(self._waiting.popleft())
+            self._in_flight += len(received.messages)
+            self._server.start(self._serve(received))
         self._throttle()
 
     def _is_throttled(self) -> bool:
         return self._in_flight >= self._server.limits.in_flight_max or not self._writable.is_set()
 
+    def _is_closing(self) -> bool:
+        return self._transport is None or self._transport.is_closing()
+
     def _throttle(self) -> None:
         transport = self._transport
         if transport is None or transport.is_closing():
             return
-        if self._waiting or self._is_throttled():
+        if self._waiting or self._is_ended or self._is_throttled():
             if transport.is_reading():
                 transport.pause_reading()
         elif not transport.is_reading():
             transport.resume_reading()
 
-    async def _serve(self, line: bytes) -> None:
-        received = receive(line)
+    def _close_if_done(self) -> None:
+        if self._is_ended and not self._waiting and not self._in_flight:
+            self.close()
+
+    async def _serve(self, received: Received) -> None:
         try:
             answers = await self._answer_all(received)
         finally:
-            self._in_flight -= 1
+            self._in_flight -= len(received.messages)
         if answers:
             self._write(batch(answers) if received.is_batch else answers[0])
         if self._waiting:
             self._start_calls()
         else:
             self._throttle()
+        self._close_if_done()
 
     async def _answer_all(self, received: Received) -> list[bytes]:
         if not received.is_batch:
@@ -226,6 +277,12 @@ class Connection(asyncio.Protocol):
     def _write(self, line: bytes) -> None:
         if self._transport is not None and not self._transport.is_closing():
             self._transport.write(line + b"\n")
+
+    def _await_reader(self) -> None:
+        """Start the clock on a bot that leaves its answers unread."""
+        if self._stall is None:
+            loop = asyncio.get_running_loop()
+            self._stall = loop.call_later(self._server.limits.stall_s, self._give_up)
 
     def _refuse(self, error: BrokerdError) -> None:
         """Say why, and hang up."""
@@ -258,7 +315,9 @@ async def listening(path: Path, server: Server) -> AsyncIterator[None]:
     """
     _clear_the_way(path)
     loop = asyncio.get_running_loop()
-    listener = await loop.create_unix_server(server.connection, str(path))
+    # As many may knock at once as may come in: after a restart they all do.
+    backlog = server.limits.connections_max
+    listener = await loop.create_unix_server(server.connection, str(path), backlog=backlog)
     try:
         yield
     finally:
