@@ -15,7 +15,6 @@ from brokerd.executor import OrderView, Snapshot
 from brokerd.messages import Reported, Viewed
 from brokerd.orders import Order
 
-
 SILENCE_NS_MAX = 120_000_000_000
 """A new order of which nothing was heard for so long is asked about, wherever its answer is."""
 
