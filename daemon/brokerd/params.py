@@ -218,9 +218,9 @@ def read_time(field: str, text: str | None) -> int | None:
     if text is None:
         return None
     try:
-        at_ns = parse_rfc3339(text)
-        if 0 <= at_ns < _TIME_NS_END:
-            return at_ns
+        parsed_ns = parse_rfc3339(text)
+        if 0 <= parsed_ns < _TIME_NS_END:
+            return parsed_ns
         why = "is outside the years 1970 to 2261"
     except ValueError as error:
         why = str(error)
@@ -237,8 +237,8 @@ def read_window(params: TimeParams | None, now_ns: int) -> Window:
         _refuse_unless(params.last is not None, "last", "a relative window needs last, as in 15m")
         _refuse_unless(params.since is None, "since", "since belongs to an absolute window")
         _refuse_unless(params.until is None, "until", "until belongs to an absolute window")
-        since_ns = max(now_ns - read_span_s(params.last or "") * _NS, 0)
-        return Window(since_ns, None, params.by)
+        from_ns = max(now_ns - read_span_s(params.last or "") * _NS, 0)
+        return Window(from_ns, None, params.by)
     _refuse_unless(params.last is None, "last", "last belongs to a relative window")
     since_ns, until_ns = read_time("since", params.since), read_time("until", params.until)
     is_there = since_ns is not None or until_ns is not None
