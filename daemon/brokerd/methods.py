@@ -2,24 +2,26 @@
 The methods of the socket: one table, each with the shapes it takes and gives.
 
 A method reads its params, asks the engine or history, and shows the result; rules live elsewhere.
-The one broad `except` around a call is here: whatever a method did not foresee is a bug, told to
-the bot without its insides and to the log with them.
+The broad `except` around a call, and around the events that follow it, is here: whatever was not
+foreseen is a bug, told to the bot without its insides and to the log with them.
 """
 
 import asyncio
 import os
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 import msgspec
 import structlog
-from msgspec import Struct
 
 from brokerd import __version__, results
 from brokerd.commands import unknown_order
+from brokerd.contract import METHODS
+from brokerd.discover import openrpc
 from brokerd.engine import Engine
 from brokerd.errors import (
     BrokerdError,
+    DuplicateClOrdId,
     InternalError,
     InvalidParams,
     MethodNotFound,
@@ -33,7 +35,7 @@ from brokerd.filters import OrderFilter, matches
 from brokerd.history import History
 from brokerd.history_query import FillQuery, OrderQuery
 from brokerd.ids import Ids
-from brokerd.links import Links
+from brokerd.links import Link, Links
 from brokerd.messages import Cancel, Replace, Submit
 from brokerd.orders import Order, OrdStatus, Status
 from brokerd.params import (
@@ -51,10 +53,11 @@ from brokerd.params import (
     read_terms,
     read_window,
 )
-from brokerd.rpc import Call, answer, failure, read_params
+from brokerd.rpc import Call, answer, failure, notification, read_params
 from brokerd.server import Peer
 from brokerd.subscriptions import EventFilter, Subscription
 from brokerd.terms import check_instrument
+from brokerd.times import rfc3339
 from brokerd.views import ShownOrder, show_entry, show_fill, show_order
 from brokerd.words import suggest
 
@@ -62,16 +65,6 @@ CANCELS_AT_ONCE = 200
 SUBSCRIPTIONS_MAX = 8
 
 log = structlog.get_logger(__name__)
-
-
-class Method(Struct, frozen=True):
-    """One row of the table. `run` takes the peer and the decoded params."""
-
-    name: str
-    params: type[Struct]
-    result: type[Any]
-    run: Callable[[Peer, Any], Awaitable[Any]]
-    summary: str
 
 
 class Methods:
@@ -97,86 +90,27 @@ class Methods:
         self._ids = ids
         self._describe = describe
         self._stop = stop
-        self.table = {method.name: method for method in self._methods()}
-        self._decoders = {
-            method.name: msgspec.json.Decoder(method.params) for method in self.table.values()
+        self._handlers: dict[str, Callable[[Peer, Any], Awaitable[Any]]] = {
+            "order.submit": self.submit,
+            "order.cancel": self.cancel,
+            "order.cancel_all": self.cancel_all,
+            "order.replace": self.replace,
+            "order.get": self.get,
+            "order.check": self.check,
+            "order.list": self.list_orders,
+            "order.explain": self.explain,
+            "fill.list": self.list_fills,
+            "events.subscribe": self.subscribe,
+            "events.unsubscribe": self.unsubscribe,
+            "executor.list": self.list_executors,
+            "daemon.info": self.info,
+            "daemon.ping": self.ping,
+            "daemon.stop": self.stop,
+            "rpc.discover": self.discover,
         }
+        self._decoders = {each.name: msgspec.json.Decoder(each.params) for each in METHODS}
         self._subscriptions = 0
         self.subscribers = 0
-
-    def _methods(self) -> Iterable[Method]:
-        return (
-            Method("order.submit", SubmitParams, ShownOrder, self.submit, "Take a new order."),
-            Method("order.cancel", OrderParams, ShownOrder, self.cancel, "Ask for a cancel."),
-            Method(
-                "order.cancel_all",
-                FilterParams,
-                results.CancelAll,
-                self.cancel_all,
-                "Ask for a cancel of every working order that matches.",
-            ),
-            Method(
-                "order.replace",
-                ReplaceParams,
-                ShownOrder,
-                self.replace,
-                "Ask for another total quantity or limit price.",
-            ),
-            Method("order.get", AnyIdParams, ShownOrder, self.get, "Show one order."),
-            Method(
-                "order.check",
-                AnyIdParams,
-                ShownOrder,
-                self.check,
-                "Ask the venue about one order now, and show it.",
-            ),
-            Method("order.list", ListParams, results.Orders, self.list_orders, "List orders."),
-            Method(
-                "order.explain",
-                AnyIdParams,
-                results.Explanation,
-                self.explain,
-                "Show every transition of one order, with its cause and evidence.",
-            ),
-            Method("fill.list", FillParams, results.Fills, self.list_fills, "List executions."),
-            Method(
-                "events.subscribe",
-                SubscribeParams,
-                results.Subscribed,
-                self.subscribe,
-                "Send `event` notifications from `after_seq` on, without gap or repeat.",
-            ),
-            Method(
-                "events.unsubscribe",
-                NoParams,
-                results.Unsubscribed,
-                self.unsubscribe,
-                "End this connection's subscriptions.",
-            ),
-            Method(
-                "executor.list",
-                NoParams,
-                results.Executors,
-                self.list_executors,
-                "Show every executor: its link, its promises, what is in doubt.",
-            ),
-            Method(
-                "daemon.info",
-                NoParams,
-                results.DaemonInfo,
-                self.info,
-                "Show the daemon: version, uptime, journal, counts.",
-            ),
-            Method("daemon.ping", NoParams, results.Pong, self.ping, "Answer at once."),
-            Method("daemon.stop", NoParams, results.Stopping, self.stop, "Stop in order."),
-            Method(
-                "rpc.discover",
-                NoParams,
-                dict[str, Any],
-                self.discover,
-                "Describe all methods as an OpenRPC document.",
-            ),
-        )
 
     async def answer(self, call: Call, peer: Peer) -> bytes | None:
         """Answer one call; None for a notification, whatever came of it."""
@@ -187,15 +121,15 @@ class Methods:
             reply = failure(call_id, error)
         except Exception:
             log.exception("method_failed", method=call.method)
-            reply = failure(call_id, InternalError("a bug: the daemon's log has the traceback"))
+            reply = failure(call_id, _a_bug())
         return reply if call.id is not None else None
 
     async def _call(self, call: Call, peer: Peer) -> Any:
-        method = self.table.get(call.method)
-        if method is None:
-            hint = suggest(call.method, self.table)
+        handler = self._handlers.get(call.method)
+        if handler is None:
+            hint = suggest(call.method, self._handlers)
             raise MethodNotFound(f"there is no method {call.method[:64]}", hint=hint)
-        return await method.run(peer, read_params(self._decoders[call.method], call))
+        return await handler(peer, read_params(self._decoders[call.method], call))
 
     async def submit(self, _peer: Peer, params: SubmitParams) -> ShownOrder:
         """Take a new order; answer when it is durable, or at the venue's first word."""
@@ -206,10 +140,19 @@ class Methods:
         )
         link = self._links.choose(params.executor)
         terms = read_terms(params, link.name)
-        if self._engine.blotter.get(cl_ord_id) is None:
-            link.check(terms)
         arrival = link.executor.quote(terms.symbol)
-        order = await self._engine.do(Submit(cl_ord_id, venue_cl_ord_id, terms, arrival, at_ns))
+        message = Submit(cl_ord_id, venue_cl_ord_id, terms, arrival, at_ns)
+        try:
+            if self._engine.blotter.get(cl_ord_id) is None:
+                link.check(terms)
+            order = await self._engine.do(message)
+        except DuplicateClOrdId:
+            raise
+        except BrokerdError:
+            # "Nothing happened" would be wrong of an order that was taken before.
+            if params.cl_ord_id is None or not await self._is_taken(cl_ord_id):
+                raise
+            order = await self._engine.do(message)
         if params.wait == "venue":
             await self._engine.heard(cl_ord_id, params.timeout_s)
             order = self._engine.blotter.get(cl_ord_id) or order
@@ -269,53 +212,54 @@ class Methods:
         checked = await link.poller.check(order)
         return show_order(checked or order)
 
-    async def list_orders(self, _peer: Peer, params: ListParams) -> results.Orders:
+    async def list_orders(self, peer: Peer, params: ListParams) -> results.Orders:
         """List orders, newest first."""
         window = read_window(params.time, self._clock.now_ns())
         group_by = (params.group_by,) if isinstance(params.group_by, str) else params.group_by
-        page = await self._history.list_orders(
-            OrderQuery(
-                status=_several(params.status),
-                ord_status=_several(params.ord_status),
-                executor=params.executor,
-                symbol=params.symbol,
-                side=params.side,
-                group=params.group,
-                group_by=tuple(group_by),
-                latest_group=params.latest_group,
-                by=window.by,
-                since_ns=window.since_ns,
-                until_ns=window.until_ns,
-                limit=params.limit,
-                cursor=params.cursor,
-            )
+        query = OrderQuery(
+            status=_several(params.status),
+            ord_status=_several(params.ord_status),
+            executor=params.executor,
+            symbol=params.symbol,
+            side=params.side,
+            group=params.group,
+            group_by=tuple(group_by),
+            latest_group=params.latest_group,
+            by=window.by,
+            since_ns=window.since_ns,
+            until_ns=window.until_ns,
+            limit=params.limit,
+            cursor=params.cursor,
         )
+        async with peer.turn():
+            page = await self._history.list_orders(query)
         return results.Orders([show_order(order) for order in page.items], page.next_cursor)
 
-    async def explain(self, _peer: Peer, params: AnyIdParams) -> results.Explanation:
+    async def explain(self, peer: Peer, params: AnyIdParams) -> results.Explanation:
         """Show how an order came to be what it is."""
         order = await self._find_any(params)
-        rows = await self._history.order_entries(order.cl_ord_id)
+        async with peer.turn():
+            rows = await self._history.order_entries(order.cl_ord_id)
         latest = self._engine.blotter.get(order.cl_ord_id) or order
         transitions = [show_entry(row.seq, row.entry) for row in rows]
         return results.Explanation(show_order(latest), transitions)
 
-    async def list_fills(self, _peer: Peer, params: FillParams) -> results.Fills:
+    async def list_fills(self, peer: Peer, params: FillParams) -> results.Fills:
         """List executions, newest first."""
         window = read_window(params.time, self._clock.now_ns())
-        page = await self._history.list_fills(
-            FillQuery(
-                cl_ord_id=params.cl_ord_id,
-                executor=params.executor,
-                symbol=params.symbol,
-                side=params.side,
-                group=params.group,
-                since_ns=window.since_ns,
-                until_ns=window.until_ns,
-                limit=params.limit,
-                cursor=params.cursor,
-            )
+        query = FillQuery(
+            cl_ord_id=params.cl_ord_id,
+            executor=params.executor,
+            symbol=params.symbol,
+            side=params.side,
+            group=params.group,
+            since_ns=window.since_ns,
+            until_ns=window.until_ns,
+            limit=params.limit,
+            cursor=params.cursor,
         )
+        async with peer.turn():
+            page = await self._history.list_fills(query)
         return results.Fills([show_fill(fill) for fill in page.items], page.next_cursor)
 
     async def subscribe(self, peer: Peer, params: SubscribeParams) -> results.Subscribed:
@@ -356,7 +300,7 @@ class Methods:
 
     async def list_executors(self, _peer: Peer, _params: NoParams) -> results.Executors:
         """Show every executor."""
-        return results.Executors([results.show_link(link, self._engine) for link in self._links])
+        return results.Executors([_show_link(link, self._engine) for link in self._links])
 
     async def info(self, _peer: Peer, _params: NoParams) -> results.DaemonInfo:
         """Show the daemon."""
@@ -377,14 +321,18 @@ class Methods:
 
     async def discover(self, _peer: Peer, _params: NoParams) -> dict[str, Any]:
         """Describe all methods."""
-        from brokerd.discover import openrpc  # noqa: PLC0415 - it reads this module's Method
-
-        return openrpc(self.table.values())
+        return openrpc()
 
     async def _run(self, subscription: Subscription, peer: Peer) -> None:
+        """Send events for as long as that goes; one bot's trouble is never the daemon's end."""
         self.subscribers += 1
         try:
             await subscription.run(peer)
+        except Exception as error:
+            # As around a call: what nobody foresaw is a bug, and it is this bot's alone.
+            log.exception("subscription_failed", seq=subscription.seq)
+            told = error if isinstance(error, BrokerdError) else _a_bug()
+            await peer.send(notification("events.ended", {"seq": subscription.seq, **told.data}))
         finally:
             self.subscribers -= 1
 
@@ -400,6 +348,15 @@ class Methods:
             await self._cancel(cl_ord_id)
         except (NotCancelable, UnknownOrder):
             return False
+        return True
+
+    async def _is_taken(self, cl_ord_id: str) -> bool:
+        """Say whether an order has that id, and see that it is in memory if so."""
+        if self._engine.blotter.get(cl_ord_id) is not None:
+            return True
+        if await self._history.find(cl_ord_id=cl_ord_id) is None:
+            return False
+        await self._engine.recall(cl_ord_id)
         return True
 
     async def _find(self, cl_ord_id: str) -> Order:
@@ -447,8 +404,42 @@ def _there(order: Order | None, cl_ord_id: str) -> Order:
     return order
 
 
+def _a_bug() -> InternalError:
+    return InternalError("a bug: the daemon's log has the traceback")
+
+
 def _several(one_or_more: Any) -> Any:
     """Return a filter's statuses as a tuple; None if it has none."""
     if one_or_more is None:
         return None
     return (one_or_more,) if isinstance(one_or_more, Status | OrdStatus) else tuple(one_or_more)
+
+
+def _show_link(link: Link, engine: Engine) -> results.ShownExecutor:
+    """Return an executor as bots see it."""
+    name, listener = link.name, link.listener
+    return results.ShownExecutor(
+        name=name,
+        adapter=link.adapter,
+        state=listener.state,
+        reason=listener.reason,
+        since=rfc3339(listener.since_ns),
+        capabilities=link.executor.capabilities,
+        symbols=sorted(link.executor.instruments()),
+        orders_unsettled=engine.blotter.unsettled_count(name),
+        in_doubt=[
+            results.Doubt(
+                order.cl_ord_id,
+                order.request.kind,
+                rfc3339(order.request.since_ns),
+                order.leaves_qty,
+            )
+            for order in engine.blotter.asking(name)
+            if order.request is not None and order.in_doubt
+        ],
+        backlog=link.dispatch.backlog,
+        retries=link.dispatch.retries,
+        questions=link.poller.questions,
+        stream_reports=listener.reports,
+        missed_by_stream=link.poller.missed_by_stream,
+    )

@@ -9,7 +9,7 @@ import asyncio
 import socket
 import struct
 from collections import deque
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
+from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
 from typing import Any, Protocol, cast
@@ -199,7 +199,7 @@ class Connection(asyncio.Protocol):
         await self._writable.wait()
 
     @asynccontextmanager
-    async def turn(self) -> AsyncIterator[None]:
+    async def turn(self) -> AsyncGenerator[None]:
         """Let large answers be made one at a time, each when the one before is nearly out."""
         async with self._turn:
             await self._writable.wait()
@@ -306,7 +306,7 @@ def _peer_uid(connection: socket.socket | None) -> int | None:
 
 
 @asynccontextmanager
-async def listening(path: Path, server: Server) -> AsyncIterator[None]:
+async def listening(path: Path, server: Server) -> AsyncGenerator[None]:
     """
     Listen on a Unix socket for the length of the block; the file is gone afterwards.
 

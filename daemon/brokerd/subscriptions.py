@@ -6,6 +6,7 @@ Rule 1: no gap and no repeat: the next event is always the one after the positio
 Rule 2: a bot that falls behind is told so once, and catches up from disk at its own pace.
 """
 
+import asyncio
 from collections import OrderedDict
 
 from msgspec import Struct
@@ -21,6 +22,8 @@ from brokerd.terms import Terms
 from brokerd.views import show_entry
 
 EVENTS_PER_READ = 500
+EVENTS_PER_TURN = 50
+"""Events looked at before other bots get a turn."""
 LAG_MAX = CHANGES_KEPT // 2
 TERMS_CACHED = 1000
 
@@ -39,7 +42,7 @@ class EventFilter(Struct, frozen=True, kw_only=True):
 
 
 class Subscription:
-    """One subscription; `run` sends until the connection ends or it is cancelled."""
+    """One subscription; `run` sends until it is cancelled. `seq` is the last event it is done with."""
 
     def __init__(
         self,
@@ -53,26 +56,28 @@ class Subscription:
         self._blotter = blotter
         self._history = history
         self._wanted = wanted
-        self._seq = after_seq
+        self.seq = after_seq
         self._terms: OrderedDict[str, Terms] = OrderedDict()
         self._is_lagging = False
 
     async def run(self, peer: Peer) -> None:
         """Send every event that is wanted, in order, as fast as the bot reads."""
         while True:
-            await self._feed.wait(self._seq)
+            await self._feed.wait(self.seq)
             await self._tell_lag(peer)
-            for seq, entry in await self._feed.read(self._seq, EVENTS_PER_READ):
+            for seq, entry in await self._feed.read(self.seq, EVENTS_PER_READ):
                 if await self._is_wanted(entry):
                     await peer.send(notification("event", show_entry(seq, entry)))
-                self._seq = seq
+                self.seq = seq
+                if seq % EVENTS_PER_TURN == 0:
+                    await asyncio.sleep(0)
 
     async def _tell_lag(self, peer: Peer) -> None:
         """Tell a bot that it falls behind, and when it has caught up it may be told again."""
-        behind = self._feed.last_seq - self._seq
+        behind = self._feed.last_seq - self.seq
         if behind > LAG_MAX and not self._is_lagging:
             self._is_lagging = True
-            told = {"seq": self._seq, "behind": behind}
+            told = {"seq": self.seq, "behind": behind}
             await peer.send(notification("events.lagging", told))
         elif behind <= EVENTS_PER_READ:
             self._is_lagging = False

@@ -11,7 +11,7 @@ import asyncio
 import os
 import signal
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Generator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Protocol
@@ -222,8 +222,12 @@ class Daemon:
             async with asyncio.timeout(self._config.daemon.shutdown_grace_s):
                 while self._is_busy():  # noqa: ASYNC110 - many counts, asked once a run
                     await asyncio.sleep(TICK_S)
+        if self._server is not None:
+            await self._server.drain()
         stopped = DaemonStopped(at_ns=self._clock.now_ns(), reason=self._reason)
         await self._engine.note(stopped)
+        # One turn of the loop, for the subscriptions that were woken by this last row.
+        await asyncio.sleep(0)
 
     def _is_busy(self) -> bool:
         return self._engine.backlog > 0 or any(link.dispatch.is_busy for link in self._links)
@@ -234,7 +238,7 @@ class Daemon:
         self._asked_to_stop.set()
 
     @contextmanager
-    def _signals(self) -> Iterator[None]:
+    def _signals(self) -> Generator[None]:
         """Stop in order on the first SIGTERM or SIGINT; leave the second to the kernel."""
         loop = asyncio.get_running_loop()
 
