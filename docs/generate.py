@@ -10,6 +10,7 @@ it belongs: NAME is the function's name with dashes.
 """
 
 import argparse
+import ast
 import re
 import sys
 import tomllib
@@ -17,12 +18,17 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, get_args
 
+from msgspec import Struct
 from msgspec.structs import fields
 
 from brokerd import errors
+from brokerd.config import config_reference
+from brokerd.contract import METHODS, Method
+from brokerd.discover import openrpc
 from brokerd.errors import BrokerdError, OutcomeUnknown, Refused, VenueRefused, VenueUnavailable
 from brokerd.events import AnyEvent, Event, OrderEvent
 from brokerd.orders import COARSE, FINAL, TRANSITIONS, ExecType, OrdStatus
+from brokerd_adapters.paper import PaperConfig
 
 DOCS = Path(__file__).parent
 ROOT = DOCS.parent
@@ -133,6 +139,107 @@ def _own_fields(kind: type[Event]) -> list[str]:
     names = {field.name for field in shared}
     own = [field for field in fields(kind) if field.name not in names]
     return [f"`{field.name}`{'' if field.required else '?'}" for field in own]
+
+
+@part
+def floors() -> str:
+    """List the modules of each floor, from the import rules that CI holds them to."""
+    rules = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+    layers: list[str] = rules["tool"]["importlinter"]["contracts"][0]["layers"]
+    names = [name.strip() for layer in reversed(layers) for name in re.split(r"[|:]", layer)]
+    return table(["module", "what lives there"], [[f"`{n}`", _module_line(n)] for n in names])
+
+
+def _module_line(name: str) -> str:
+    module = ast.parse(_module_path(name).read_text(encoding="utf-8"))
+    paragraph = (ast.get_docstring(module) or "").split("\n\n")[0]
+    return " ".join(paragraph.split()).replace("|", "\\|")
+
+
+def _module_path(name: str) -> Path:
+    package = ROOT / "daemon" / "brokerd"
+    path = package / f"{name}.py"
+    return path if path.exists() else package / name / "__init__.py"
+
+
+@part
+def config_keys() -> str:
+    """List every key, its type, default and meaning."""
+    return config_reference({"paper": PaperConfig}).strip()
+
+
+@part
+def methods() -> str:
+    """List every method with its params and result; a `?` marks a param that may be left out."""
+    rows = [
+        [f"`{each.name}`", each.summary, _params_of(each), _shape_name(each.result)]
+        for each in METHODS
+    ]
+    return table(["method", "does", "params", "result"], rows)
+
+
+def _params_of(method: Method) -> str:
+    return ", ".join(
+        f"`{each.name}`{'' if each.required else '?'}" for each in fields(method.params)
+    )
+
+
+def _shape_name(kind: Any) -> str:
+    return f"[{kind.__name__}](#{kind.__name__.lower()})" if is_struct(kind) else "object"
+
+
+def is_struct(kind: Any) -> bool:
+    """Whether a type is a record of ours."""
+    return isinstance(kind, type) and issubclass(kind, Struct)
+
+
+@part
+def shapes() -> str:
+    """Describe the records that params and results are made of, each with its fields and types."""
+    parts: list[str] = []
+    for name, schema in openrpc()["components"]["schemas"].items():
+        if "properties" not in schema or name == "NoParams":
+            continue
+        required = set(schema.get("required", ()))
+        rows = [
+            [f"`{key}`{'' if key in required else '?'}", _type_of(value)]
+            for key, value in schema["properties"].items()
+        ]
+        about = " ".join(str(schema.get("description", "")).split())
+        parts.append(f"### {name}\n\n{about}\n\n{table(['member', 'type'], rows)}")
+    return "\n\n".join(parts)
+
+
+def _type_of(schema: dict[str, Any]) -> str:
+    """Say a JSON Schema in a few words."""
+    if "$ref" in schema:
+        name = schema["$ref"].rsplit("/", 1)[-1]
+        values = openrpc()["components"]["schemas"][name].get("enum")
+        return (
+            " or ".join(f"`{value}`" for value in values)
+            if values
+            else f"[{name}](#{name.lower()})"
+        )
+    if "anyOf" in schema:
+        return " or ".join(dict.fromkeys(_type_of(each) for each in schema["anyOf"]))
+    if "enum" in schema:
+        return " or ".join(f"`{value}`" for value in schema["enum"])
+    if schema.get("type") == "array":
+        return f"list of {_type_of(schema.get('items', {}))}"
+    if schema.get("format") == "decimal":
+        return "decimal"
+    kinds = schema.get("type", "any")
+    bounds = [f"{word} {schema[key]}" for key, word in _BOUNDS.items() if key in schema]
+    named = "decimal" if kinds == ["string", "number"] else str(kinds)
+    return f"{named} ({', '.join(bounds)})" if bounds else named
+
+
+_BOUNDS = {
+    "minimum": "at least",
+    "maximum": "at most",
+    "minLength": "at least characters:",
+    "maxLength": "at most characters:",
+}
 
 
 def first_line(documented: object) -> str:

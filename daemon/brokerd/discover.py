@@ -1,20 +1,18 @@
 """The OpenRPC document (open-rpc.org), made from the method table so that it cannot go stale."""
 
-from collections.abc import Iterable
 from typing import Any
 
 import msgspec
 
 from brokerd import __version__, errors
-from brokerd.methods import Method
+from brokerd.contract import METHODS, Method
 
 OPENRPC_VERSION = "1.3.2"
 
 
-def openrpc(methods: Iterable[Method]) -> dict[str, Any]:
+def openrpc() -> dict[str, Any]:
     """Describe all methods: params and results as JSON Schema, errors by code."""
-    listed = list(methods)
-    types = [kind for method in listed for kind in (method.params, method.result)]
+    types = [kind for method in METHODS for kind in (method.params, method.result)]
     schemas, components = msgspec.json.schema_components(
         types, ref_template="#/components/schemas/{name}"
     )
@@ -27,7 +25,7 @@ def openrpc(methods: Iterable[Method]) -> dict[str, Any]:
         },
         "methods": [
             _method(method, components, result)
-            for method, result in zip(listed, schemas[1::2], strict=True)
+            for method, result in zip(METHODS, schemas[1::2], strict=True)
         ],
         "components": {"schemas": components, "errors": _errors()},
     }

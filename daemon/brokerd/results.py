@@ -5,10 +5,7 @@ from typing import Any
 
 from msgspec import Struct
 
-from brokerd.engine import Engine
 from brokerd.executor import Capabilities, LinkState
-from brokerd.links import Link
-from brokerd.times import rfc3339
 from brokerd.views import ShownFill, ShownOrder
 
 
@@ -132,33 +129,3 @@ class DaemonInfo(Struct, frozen=True):
     batches: int
     reports_of_unknown_orders: int
     log_lines_dropped: int
-
-
-def show_link(link: Link, engine: Engine) -> ShownExecutor:
-    """Return an executor as bots see it."""
-    name, listener = link.name, link.listener
-    return ShownExecutor(
-        name=name,
-        adapter=link.adapter,
-        state=listener.state,
-        reason=listener.reason,
-        since=rfc3339(listener.since_ns),
-        capabilities=link.executor.capabilities,
-        symbols=sorted(link.executor.instruments()),
-        orders_unsettled=engine.blotter.unsettled_count(name),
-        in_doubt=[
-            Doubt(
-                order.cl_ord_id,
-                order.request.kind,
-                rfc3339(order.request.since_ns),
-                order.leaves_qty,
-            )
-            for order in engine.blotter.asking(name)
-            if order.request is not None and order.in_doubt
-        ],
-        backlog=link.dispatch.backlog,
-        retries=link.dispatch.retries,
-        questions=link.poller.questions,
-        stream_reports=listener.reports,
-        missed_by_stream=link.poller.missed_by_stream,
-    )
