@@ -1,0 +1,152 @@
+"""
+Histories of any length: orders that lived and died as orders do, written by the daemon's own code.
+
+Each order is one of four lives, told in events that follow from each other: filled in two parts,
+canceled by its bot, dropped unfilled, refused. A history is kept for the next run, under a name
+that changes with the shape of what is on disk.
+"""
+
+import asyncio
+from collections.abc import Iterator
+from decimal import Decimal
+from pathlib import Path
+from shutil import rmtree
+
+from benchmarks.report import say
+from brokerd.blotter import Blotter, Stage
+from brokerd.clock import SystemClock
+from brokerd.events import (
+    CancelRequested,
+    DaemonStarted,
+    OrderAcknowledged,
+    OrderCanceled,
+    OrderEvent,
+    OrderExpired,
+    OrderRejected,
+    OrderSubmitted,
+    OrderTraded,
+    Road,
+)
+from brokerd.history import open_history
+from brokerd.history_schema import SHAPE
+from brokerd.journal import open_journal
+from brokerd.journal_schema import SCHEMA_VERSION
+from brokerd.supervisor import history_path
+from brokerd.terms import OrdType, Quote, Side, Terms, TimeInForce
+
+BATCH = 900
+"""Entries in one commit: whole orders up to the journal's own bound."""
+
+FLUSH_EVERY = 20_000
+ORDER_EVERY_NS = 2_000_000_000
+MS_NS = 1_000_000
+MARK = "made"
+
+
+def home(directory: Path, orders: int) -> Path:
+    """Return where a history of that many orders lies."""
+    return directory / f"history-{orders}-{SCHEMA_VERSION}-{SHAPE[:8]}"
+
+
+def is_made(path: Path, count: int) -> bool:
+    """Say whether the history was made to its end, with that many open orders."""
+    mark = path / MARK
+    return mark.is_file() and int(mark.read_text()) == count
+
+
+def mark_made(path: Path, count: int) -> None:
+    (path / MARK).write_text(str(count))
+
+
+def count_open(path: Path) -> int:
+    """Return how many of its orders are open."""
+    return int((path / MARK).read_text())
+
+
+def make(path: Path, orders: int) -> None:
+    """Write a journal with that many orders, all of them done, and its read model."""
+    rmtree(path, ignore_errors=True)
+    asyncio.run(_make(path / "journal.db", orders))
+
+
+async def _make(path: Path, orders: int) -> None:
+    clock = SystemClock()
+    began_ns = clock.now_ns() - orders * ORDER_EVERY_NS
+    async with (
+        open_journal(path, clock) as journal,
+        open_history(history_path(path), journal) as history,
+    ):
+        started = DaemonStarted(at_ns=began_ns, version="bench", epoch="bench")
+        stage = Stage(Blotter(), journal.last_seq + 1)
+        stage.record(started)
+        for number in range(orders):
+            for event in _life(number, began_ns + number * ORDER_EVERY_NS):
+                stage.record(event)
+            if len(stage.changes) < BATCH and number + 1 < orders:
+                continue
+            await journal.append(stage.changes[0].seq, [change.entry for change in stage.changes])
+            for change in stage.changes:
+                history.note(change.seq, change.entry, change.order)
+            if history.backlog >= FLUSH_EVERY:
+                await history.flush()
+                say(f"(c) {number + 1:,} of {orders:,} orders")
+            stage = Stage(Blotter(), journal.last_seq + 1)
+
+
+def _life(number: int, at_ns: int) -> Iterator[OrderEvent]:
+    """Yield all events of one order: of ten, five fill, three are canceled, one expires, one is refused."""
+    cl_ord_id, venue_order_id = f"past-{number}", f"v{number}"
+    fate = number * 7 % 10
+    px = Decimal(40_000 + number * 31 % 1_000)
+    yield OrderSubmitted(
+        at_ns=at_ns,
+        cl_ord_id=cl_ord_id,
+        road=Road.BOT,
+        venue_cl_ord_id=f"bench{number:x}",
+        terms=Terms(
+            executor="paper",
+            symbol=("BTCUSDT", "ETHUSDT")[number % 2],
+            side=(Side.BUY, Side.SELL)[number % 3 % 2],
+            ord_type=OrdType.LIMIT,
+            qty=Decimal("0.02"),
+            px=px,
+            time_in_force=TimeInForce.IOC if fate == 8 else TimeInForce.GTC,
+            group={"strategy": f"s{number % 20}", "user": f"u{number % 7}"},
+        ),
+        arrival=Quote(px - 1, px + 1, at_ns),
+    )
+    at_ns += 5 * MS_NS
+    if fate == 9:
+        yield OrderRejected(
+            at_ns=at_ns, cl_ord_id=cl_ord_id, road=Road.REPLY, reason="insufficient_balance"
+        )
+        return
+    yield OrderAcknowledged(
+        at_ns=at_ns,
+        cl_ord_id=cl_ord_id,
+        road=Road.REPLY,
+        venue_order_id=venue_order_id,
+        sent_at_ns=at_ns - 4 * MS_NS,
+    )
+    yield from _end(cl_ord_id, fate, px, at_ns + 200 * MS_NS)
+
+
+def _end(cl_ord_id: str, fate: int, px: Decimal, at_ns: int) -> Iterator[OrderEvent]:
+    if fate < 5:
+        for part in (1, 2):
+            yield OrderTraded(
+                at_ns=at_ns + part * MS_NS,
+                cl_ord_id=cl_ord_id,
+                road=Road.STREAM,
+                exec_id=f"{cl_ord_id}-{part}",
+                last_qty=Decimal("0.01"),
+                last_px=px,
+                fee=Decimal("0.4"),
+                fee_asset="USDT",
+                liquidity="maker",
+            )
+    elif fate < 8:
+        yield CancelRequested(at_ns=at_ns, cl_ord_id=cl_ord_id, road=Road.BOT)
+        yield OrderCanceled(at_ns=at_ns + 5 * MS_NS, cl_ord_id=cl_ord_id, road=Road.REPLY)
+    else:
+        yield OrderExpired(at_ns=at_ns, cl_ord_id=cl_ord_id, road=Road.STREAM, reason="ioc")

@@ -1,0 +1,165 @@
+"""`make demo` and the bot it runs."""
+
+import subprocess
+import sys
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import pytest
+from examples.demo import counted, fill_ratio, main, slippage_bps
+from scripted_daemon import Peer, Request, ScriptedDaemon, reply, say
+
+EXAMPLES = Path(__file__).parents[1] / "examples"
+DATA = Path(__file__).parents[2] / "shared" / "data"
+
+
+def run(*argv: str) -> "subprocess.CompletedProcess[str]":
+    command = [sys.executable, str(EXAMPLES / "demo.py"), *argv]
+    return subprocess.run(command, capture_output=True, text=True, timeout=100, check=False)
+
+
+def test_the_demo_trades_and_shows_what_became_of_its_orders() -> None:
+    done = run("--seconds", "2")
+    assert done.returncode == 0, done.stderr
+    for claim in (
+        "differ for: no order",
+        "stopped on SIGTERM with status 0",
+        "verified   yes",
+        "slippage bps",
+    ):
+        assert claim in done.stdout
+    last = done.stdout.splitlines()[-1]
+    assert last.startswith("in all: ")
+    assert "filled" in last
+
+
+def test_the_demo_plays_a_recording(tmp_path: Path) -> None:
+    trades, quotes = recording(tmp_path)
+    if DATA.is_dir():
+        trades, quotes = DATA / "btcusdt-trades.csv", DATA / "btcusdt-quotes.csv"
+    argv = ("--trades", str(trades), "--quotes", str(quotes))
+    done = run("--market", "replay", *argv, "--seconds", "2")
+    assert done.returncode == 0, done.stderr
+    # The recorded market is below 39,800; the synthetic one begins at 40,000.
+    rows = [line.split() for line in done.stdout.splitlines() if " market " in line]
+    traded = [float(row[-2]) for row in rows if "filled" in row]
+    assert traded
+    assert all(39_000 < px < 39_800 for px in traded)
+
+
+@pytest.mark.parametrize(
+    ("argv", "told"),
+    [
+        (("--market", "replay"), "needs --trades FILE and --quotes FILE"),
+        (("--market", "lunar"), "--market is synthetic or replay, not lunar"),
+        (("--market", "synthetic", "--trades", "x"), "are for --market replay"),
+        (("--market", "replay", "--trades", "x", "--quotes", "x"), "there is no recording x"),
+        (("--market", "replay", "--trades", __file__, "--quotes", __file__), "is no recording"),
+        (("--seconds", "0"), "--seconds is from 1 to 3600"),
+        (("--seconds", "nan"), "--seconds is from 1 to 3600"),
+    ],
+)
+def test_a_bad_argument_is_one_clear_line(
+    argv: tuple[str, ...], told: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main(list(argv))
+    assert ended.value.code == 2
+    printed = capsys.readouterr()
+    assert told in printed.err
+    assert printed.err.count("\n") == 1
+    assert not printed.out
+
+
+@pytest.mark.parametrize(("listed_qty", "status"), [("0.004", 0), ("0.003", 1)])
+def test_the_bot_fails_when_events_and_the_list_disagree(listed_qty: str, status: int) -> None:
+    ids: list[str] = []
+
+    def submit(peer: Peer, request: Request) -> None:
+        ids.append(request["params"]["cl_ord_id"])
+        event = {"seq": len(ids), "event": "order_traded", "cl_ord_id": ids[-1]}
+        event |= {"ord_status": "filled", "cum_qty": "0.004"}
+        say(peer, {"jsonrpc": "2.0", "method": "event", "params": event})
+        arrival = {"bid_px": "100", "ask_px": "101", "at": "2026-01-31T09:30:00Z"}
+        reply(peer, request, {"arrival": arrival})
+
+    def listed(peer: Peer, request: Request) -> None:
+        orders = [{"cl_ord_id": each, "ord_status": "filled", "cum_qty": "0.004"} for each in ids]
+        orders[-1]["cum_qty"] = listed_qty
+        reply(peer, request, {"orders": orders, "next_cursor": None})
+
+    script = {"events.subscribe": {"seq": 0}, "order.submit": submit, "order.list": listed}
+    with ScriptedDaemon(script | {"order.cancel_all": {}}) as daemon:
+        command = [sys.executable, str(EXAMPLES / "bot.py"), "--socket", daemon.path]
+        done = subprocess.run(
+            [*command, "--seconds", "0.6"], capture_output=True, text=True, timeout=60, check=False
+        )
+    assert done.returncode == status, done.stderr
+    assert f"differ for: {ids[-1] if status else 'no order'}" in done.stdout
+
+
+def test_the_bot_needs_no_part_of_brokerd_and_is_short_enough_to_copy() -> None:
+    text = (EXAMPLES / "bot.py").read_text()
+    assert "brokerd" not in "\n".join(
+        line for line in text.splitlines() if line.startswith(("import", "from"))
+    )
+    assert len(text.splitlines()) <= 120
+
+
+def order(
+    side: str = "buy",
+    qty: str = "10",
+    cum_qty: str = "7",
+    avg_px: str | None = "100.1",
+    **changes: Any,
+) -> dict[str, Any]:
+    arrival = {"bid_px": "100.00", "ask_px": "100.10", "at": "2026-01-31T09:30:00Z"}
+    told = {"side": side, "qty": qty, "cum_qty": cum_qty, "avg_px": avg_px, "arrival": arrival}
+    return {**told, "status": "CLOSED", "ord_status": "filled", **changes}
+
+
+def test_slippage_is_worse_above_the_mid_for_buys_and_below_it_for_sells() -> None:
+    """The check value: 4 @ 100.10 and 3 @ 100.20 against a mid of 100.05 cost 9.2811 bps."""
+    bought = order(avg_px=str(Decimal("701.00") / 7))
+    assert round(slippage_bps([bought]), 4) == Decimal("9.2811")
+    assert round(slippage_bps([{**bought, "side": "sell"}]), 4) == Decimal("-9.2811")
+
+
+def test_slippage_is_weighted_by_what_was_traded() -> None:
+    """5 bps on 1 and 1 bp on 99 is 1.04, not 3."""
+    arrival = {"bid_px": "100", "ask_px": "100"}
+    small = order(cum_qty="1", avg_px="100.05", arrival=arrival)
+    large = order(cum_qty="99", avg_px="100.01", arrival=arrival)
+    assert slippage_bps([small, large]) == Decimal("1.04")
+
+
+def test_orders_without_a_fill_or_an_arrival_have_no_slippage() -> None:
+    assert slippage_bps([order(cum_qty="0", avg_px=None), order(arrival=None)]) is None
+
+
+def test_the_fill_ratio_is_by_quantity() -> None:
+    orders = [order(qty="10", cum_qty="10"), order(qty="30", cum_qty="0")]
+    assert fill_ratio(orders) == Decimal("0.25")
+    assert fill_ratio([]) == 0
+
+
+def test_orders_are_counted_by_how_they_ended() -> None:
+    orders = [order(), order(), order(status="CANCELLED", ord_status="canceled")]
+    assert counted(orders) == "2 CLOSED (filled), 1 CANCELLED (canceled)"
+
+
+def recording(directory: Path) -> tuple[Path, Path]:
+    """Write ten seconds of a market that trades at its quotes."""
+    trades, quotes = directory / "trades.csv", directory / "quotes.csv"
+    quoted, traded = (
+        ["ts_ms,bid_px,bid_qty,ask_px,ask_qty"],
+        ["ts_ms,trade_id,px,qty,buyer_is_maker"],
+    )
+    for number in range(100):
+        px = 39_400 + number % 7
+        quoted.append(f"{number * 100},{px},1,{px + 1},1")
+        traded.append(f"{number * 100 + 50},{number},{px},0.5,true")
+    trades.write_text("\n".join([*traded, ""]))
+    quotes.write_text("\n".join([*quoted, ""]))
+    return trades, quotes
