@@ -7,7 +7,7 @@ venue did.
 """
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 
 import structlog
@@ -18,7 +18,7 @@ log = structlog.get_logger(__name__)
 
 
 @asynccontextmanager
-async def guarded(executor: str, deadline_s: float | None) -> AsyncIterator[None]:
+async def guarded(executor: str, deadline_s: float | None) -> AsyncGenerator[None]:
     """
     Run a block that is inside an executor, at most `deadline_s` (None: as long as it takes).
 
