@@ -1,0 +1,264 @@
+"""What venues say: merged in any order, counted once, and contradictions change nothing."""
+
+import pytest
+from msgspec.structs import replace
+from tests.scripted import (
+    D,
+    E,
+    K,
+    Play,
+    S,
+    answered,
+    execution,
+    report,
+    reported,
+    submit,
+    traded,
+    view,
+    viewed,
+)
+
+from brokerd.blotter import Stage
+from brokerd.broker import decide
+from brokerd.executor import Accepted, Refused
+from brokerd.messages import Stranger
+from brokerd.orders import ExecType
+
+
+def test_an_execution_counts_once_on_whatever_road_it_comes() -> None:
+    play = Play().acknowledged()
+    assert play.tell(reported(traded("t", 3), at_ns=3)) == ["order_traded"]
+    assert play.tell(reported(traded("t", 3), at_ns=4)) == []
+    shown = view(S.PARTIALLY_FILLED, executions=(execution("t", 3), execution("u", 2)))
+    assert play.tell(viewed(shown, asked_at_ns=5)) == ["order_traded"]
+    accepted = Accepted(reports=(traded("u", 2), traded("v", 1)))
+    assert play.tell(answered(accepted, at_ns=6)) == ["order_traded"]
+    assert (play.order.cum_qty, play.order.fill_count) == (D(6), 3)
+
+
+def test_the_execution_keeps_what_the_venue_said_of_it() -> None:
+    play = Play().acknowledged()
+    play.tell(reported(traded("t", 3), at_ns=3))
+    event = play.news[0].entry.event
+    assert (event.exec_id, event.last_px, event.fee, event.fee_asset) == (
+        "t",
+        D(100),
+        D("0.1"),
+        "BNB",
+    )
+    assert play.order.fees == {"BNB": D("0.1")}
+
+
+@pytest.mark.parametrize("exec_type", [E.PARTIAL_FILL, E.FILL])
+def test_a_fill_by_another_name_is_a_fill(exec_type: ExecType) -> None:
+    play = Play().acknowledged()
+    told = replace(traded("t", 3), exec_type=exec_type)
+    assert play.tell(reported(told, at_ns=3)) == ["order_traded"]
+    assert play.order.cum_qty == D(3)
+
+
+def test_a_trade_without_its_execution_says_only_how_much_is_filled() -> None:
+    play = Play().acknowledged()
+    told = report(E.TRADE, cum_qty=D(3))
+    assert play.tell(reported(told, at_ns=3)) == ["fills_missed", "ASK"]
+    assert play.order.cum_qty == 0
+    assert play.tell(reported(told, at_ns=4)) == ["ASK"]
+
+
+def test_missed_fills_are_asked_for_until_the_sum_agrees_and_only_then_is_it_settled() -> None:
+    play = Play().acknowledged()
+    told = play.tell(reported(report(E.CANCELED, cum_qty=D(5)), at_ns=3))
+    assert told == ["order_canceled", "ASK"]
+    assert play.order.is_final
+    assert not play.order.is_settled
+    assert play.tell(reported(traded("t", 2), at_ns=4)) == ["order_traded", "ASK"]
+    canceled = view(S.CANCELED, executions=(execution("t", 2), execution("u", 3)))
+    assert play.tell(viewed(canceled, asked_at_ns=5)) == ["order_traded"]
+    assert (play.order.ord_status, play.order.cum_qty) == (S.CANCELED, D(5))
+    assert play.order.is_settled
+
+
+def test_a_claim_that_only_grows_is_recorded_as_it_grows() -> None:
+    play = Play().acknowledged()
+    for cum_qty, told in ((2, ["fills_missed", "ASK"]), (1, ["ASK"]), (4, ["fills_missed", "ASK"])):
+        message = reported(report(E.NEW, cum_qty=D(cum_qty)), at_ns=3)
+        assert play.tell(message) == told
+    assert play.order.venue_cum_qty == D(4)
+
+
+def test_a_fill_that_comes_late_after_a_cancel_is_counted() -> None:
+    play = Play().acknowledged()
+    play.tell(reported(report(E.CANCELED), at_ns=3))
+    assert play.tell(reported(traded("t", 4), at_ns=4)) == ["order_traded"]
+    assert (play.order.ord_status, play.order.cum_qty) == (S.CANCELED, D(4))
+    assert play.tell(reported(traded("u", 6), at_ns=5)) == ["order_traded"]
+    assert play.order.ord_status is S.FILLED
+
+
+def test_a_fill_of_a_rejected_order_is_counted() -> None:
+    play = Play().submitted()
+    play.tell(answered(Refused(reason="margin"), at_ns=2))
+    assert play.tell(reported(traded("t", 4), at_ns=3)) == ["order_traded"]
+    assert play.order.cum_qty == D(4)
+
+
+def test_more_than_was_ordered_is_recorded_as_the_venue_says_it() -> None:
+    play = Play().acknowledged()
+    play.tell(reported(traded("t", 9), at_ns=3))
+    assert play.tell(reported(traded("u", 9), at_ns=4)) == ["order_traded"]
+    assert (play.order.ord_status, play.order.cum_qty, play.order.leaves_qty) == (
+        S.FILLED,
+        D(18),
+        D(0),
+    )
+
+
+def test_an_acknowledgement_is_news_when_it_brings_the_time_of_sending() -> None:
+    play = Play().acknowledged()
+    accepted = Accepted(reports=(report(E.NEW),), sent_at_ns=7, evidence="reply")
+    assert play.tell(answered(accepted, at_ns=8)) == ["order_acknowledged"]
+    assert (play.order.sent_at_ns, play.order.acked_at_ns) == (7, 2)
+    assert play.tell(answered(accepted, at_ns=9)) == []
+
+
+def test_an_acknowledgement_without_the_venues_id_is_no_news() -> None:
+    play = Play().submitted()
+    assert play.tell(reported(report(E.NEW, venue_order_id=None), at_ns=2)) == []
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "told"),
+    [
+        (E.CANCELED, E.CANCELED, []),
+        (E.CANCELED, E.EXPIRED, ["report_disputed"]),
+        (E.CANCELED, E.REJECTED, ["report_disputed"]),
+        (E.EXPIRED, E.CANCELED, ["report_disputed"]),
+        (E.REJECTED, E.REJECTED, []),
+    ],
+)
+def test_the_first_last_word_stands_and_another_is_disputed_once(
+    first: ExecType, second: ExecType, told: list[str]
+) -> None:
+    play = Play().acknowledged()
+    play.tell(reported(report(first), at_ns=3))
+    before = play.order.ord_status
+    assert play.tell(reported(report(second), at_ns=4)) == told
+    assert play.tell(reported(report(second), at_ns=5)) == []
+    assert play.order.ord_status is before
+
+
+def test_a_rejection_of_what_is_filled_is_disputed() -> None:
+    play = Play().acknowledged()
+    play.tell(reported(traded("t", 10), at_ns=3))
+    assert play.tell(reported(report(E.REJECTED), at_ns=4)) == ["report_disputed"]
+    assert play.order.disputed
+
+
+def test_a_report_of_an_order_that_is_not_in_memory_is_a_strangers() -> None:
+    play = Play().submitted()
+    told = reported(traded("t", cl_ord_id="other"), at_ns=3)
+    assert play.tell(told) == ["STRANGER"]
+    assert play.decision.actions == (Stranger(told),)
+
+
+def test_an_order_is_found_by_the_venues_id_where_ours_is_not_told() -> None:
+    play = Play().acknowledged()
+    told = replace(traded("t"), venue_cl_ord_id=None)
+    assert play.tell(reported(told, at_ns=3)) == ["order_traded"]
+
+
+def test_the_same_venue_id_at_another_executor_is_another_order() -> None:
+    play = Play().acknowledged()
+    told = replace(
+        reported(replace(traded("t"), venue_cl_ord_id=None), at_ns=3), executor="elsewhere"
+    )
+    assert play.tell(told) == ["STRANGER"]
+
+
+def test_a_replace_is_accepted_once_however_often_it_is_told() -> None:
+    play = Play().acknowledged()
+    play.replace(3, qty=20)
+    told = report(E.REPLACED, qty=D(20), px=D(100))
+    assert play.tell(reported(told, at_ns=4)) == ["order_replaced"]
+    assert play.tell(reported(told, at_ns=5)) == []
+    accepted = Accepted(reports=(replace(told, replace_no=1),))
+    assert play.tell(answered(accepted, at_ns=6, request=K.REPLACE)) == []
+    assert (play.order.qty, play.order.replaced_no) == (D(20), 1)
+
+
+def test_the_older_of_two_replaces_does_not_undo_the_newer() -> None:
+    play = Play().acknowledged()
+    for number, qty in ((1, 20), (2, 30)):
+        play.replace(3 * number, qty=qty)
+        told = report(E.REPLACED, qty=D(qty), replace_no=number)
+        assert play.tell(reported(told, at_ns=3 * number + 1)) == ["order_replaced"]
+    late = report(E.REPLACED, qty=D(20), replace_no=1)
+    assert play.tell(reported(late, at_ns=9)) == []
+    assert play.order.qty == D(30)
+
+
+def test_a_replace_that_nobody_here_asked_for_is_taken_over() -> None:
+    play = Play().acknowledged()
+    assert play.tell(reported(report(E.REPLACED, qty=D(15), px=D(99)), at_ns=3)) == [
+        "order_replaced"
+    ]
+    assert (play.order.qty, play.order.px) == (D(15), D(99))
+
+
+def test_a_replace_report_without_a_quantity_says_nothing() -> None:
+    play = Play().acknowledged()
+    play.replace(3, qty=20)
+    assert play.tell(reported(report(E.REPLACED), at_ns=4)) == []
+
+
+def test_fills_that_cross_a_replace_count_towards_the_new_quantity() -> None:
+    play = Play().acknowledged()
+    play.replace(3, qty=20)
+    play.tell(reported(traded("t", 10), at_ns=4))
+    assert play.order.ord_status is S.FILLED
+    assert not play.order.is_settled, "the replace has no answer yet"
+    assert play.tell(reported(report(E.REPLACED, qty=D(20), px=D(100)), at_ns=5)) == [
+        "order_replaced"
+    ]
+    assert (play.order.ord_status, play.order.leaves_qty) == (S.PARTIALLY_FILLED, D(10))
+
+
+def test_a_view_asked_before_the_last_news_does_not_undo_a_replace() -> None:
+    play = Play().acknowledged()
+    play.replace(3, qty=20)
+    play.tell(reported(report(E.REPLACED, qty=D(20), px=D(100)), at_ns=10))
+    old = view(S.PARTIALLY_FILLED, executions=(execution("t", 1),))
+    assert play.tell(viewed(old, asked_at_ns=10, at_ns=12)) == ["order_traded"]
+    assert play.order.qty == D(20), "its executions hold, its terms do not"
+    assert play.tell(viewed(view(), asked_at_ns=13)) == ["order_replaced"]
+    assert play.order.qty == D(10), "asked afterwards, it is what the venue has"
+
+
+def test_a_view_without_a_price_leaves_the_price() -> None:
+    play = Play().acknowledged()
+    assert play.tell(viewed(view(px=None), asked_at_ns=9)) == []
+    assert play.order.px == D(100)
+
+
+def test_a_rejected_new_order_says_why() -> None:
+    play = Play().submitted()
+    refused = Refused(reason="insufficient_balance", code="-2010", evidence='{"code":-2010}')
+    assert play.tell(answered(refused, at_ns=3)) == ["order_rejected"]
+    event = play.news[0].entry.event
+    assert (event.reason, event.code, event.evidence) == (
+        "insufficient_balance",
+        "-2010",
+        '{"code":-2010}',
+    )
+
+
+def test_our_own_id_names_an_order_before_the_venues_within_one_batch_too() -> None:
+    """Where a venue numbers the orders of each symbol anew, two orders share a number."""
+
+
+    play = Play().acknowledged()
+    play.tell(submit("y", symbol="ETHUSDT"))
+    stage = Stage(play.blotter, 10)
+    decide(stage, reported(replace(report(E.NEW, "y"), venue_order_id="1-x"), at_ns=5))
+    decide(stage, reported(traded("t", 4), at_ns=6))
+    assert [stage.get(each).cum_qty for each in "xy"] == [D(4), D(0)]

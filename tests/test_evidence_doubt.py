@@ -1,0 +1,301 @@
+"""Doubt: it begins when an answer is missing and ends with evidence, never with time."""
+
+import pytest
+from tests.scripted import (
+    D,
+    E,
+    K,
+    Play,
+    S,
+    answered,
+    execution,
+    report,
+    reported,
+    traded,
+    view,
+    viewed,
+)
+
+from brokerd.evidence import CANCEL_ATTEMPTS_MAX
+from brokerd.executor import Accepted, InDoubt, NotSent, Refused
+
+LOST = InDoubt(evidence="no answer within 10 s")
+FINAL_NS = 1_000
+"""When a request signed in these tests can no longer arrive."""
+
+
+def doubted(final_at_ns: int | None = FINAL_NS) -> Play:
+    """A new order whose reply was lost."""
+    play = Play().submitted()
+    told = play.tell(answered(LOST, at_ns=10, final_at_ns=final_at_ns))
+    assert told == ["request_doubted", "ASK"]
+    assert play.order.in_doubt
+    return play
+
+
+def test_an_acknowledgement_on_the_stream_ends_the_doubt_of_a_new_order() -> None:
+    play = doubted()
+    assert play.tell(reported(report(E.NEW), at_ns=11)) == ["order_acknowledged"]
+    assert (play.order.ord_status, play.order.request) == (S.NEW, None)
+
+
+def test_a_view_ends_the_doubt_of_a_new_order() -> None:
+    play = doubted()
+    assert play.tell(viewed(view(), asked_at_ns=11)) == ["order_acknowledged"]
+    assert play.order.venue_order_id == "1-x"
+    assert not play.order.must_be_asked
+
+
+def test_a_fill_that_beats_the_acknowledgement_ends_the_doubt_and_counts() -> None:
+    play = doubted()
+    assert play.tell(reported(traded("t", 4), at_ns=11)) == ["order_traded"]
+    assert (play.order.ord_status, play.order.cum_qty, play.order.request) == (
+        S.PARTIALLY_FILLED,
+        D(4),
+        None,
+    )
+    assert play.tell(reported(report(E.NEW), at_ns=12)) == [], "it is news no more"
+
+
+def test_not_found_before_the_request_can_no_longer_arrive_proves_nothing() -> None:
+    play = doubted()
+    for asked_at_ns in (20, 500, FINAL_NS - 1):
+        assert play.tell(viewed(None, asked_at_ns=asked_at_ns, at_ns=FINAL_NS + 50)) == ["ASK"]
+    assert play.order.in_doubt
+
+
+def test_not_found_twice_after_that_rejects_the_order() -> None:
+    play = doubted()
+    assert play.tell(viewed(None, asked_at_ns=FINAL_NS)) == ["order_not_found", "ASK"]
+    assert play.order.in_doubt, "one answer is not enough"
+    too_soon = viewed(None, asked_at_ns=FINAL_NS + 9)
+    assert play.tell(too_soon) == ["ASK"], "and two of the same moment are one"
+    assert play.tell(viewed(None, asked_at_ns=FINAL_NS + 10)) == ["order_rejected"]
+    assert (play.order.ord_status, play.order.reason) == (S.REJECTED, "not_found_at_venue")
+    assert play.order.is_settled
+    assert play.tell(viewed(None, asked_at_ns=FINAL_NS + 99)) == []
+
+
+@pytest.mark.parametrize(
+    ("final_at_ns", "absence_after_ns"),
+    [(None, 10), (FINAL_NS, None)],
+    ids=["its requests may arrive at any time", "it forgets closed orders"],
+)
+def test_absence_is_never_final_at_a_venue_that_promises_too_little(
+    final_at_ns: int | None, absence_after_ns: int | None
+) -> None:
+    play = doubted(final_at_ns)
+    for asked_at_ns in (20, 10**6, 10**12, 10**18):
+        absent = viewed(None, asked_at_ns=asked_at_ns, absence_after_ns=absence_after_ns)
+        assert play.tell(absent) == ["ASK"]
+    assert play.order.in_doubt
+
+
+@pytest.mark.parametrize(
+    "found",
+    [
+        viewed(view(), asked_at_ns=FINAL_NS + 20),
+        reported(report(E.NEW), at_ns=FINAL_NS + 20),
+        reported(traded("t"), at_ns=FINAL_NS + 20),
+    ],
+    ids=["view", "acknowledgement", "fill"],
+)
+def test_an_order_found_after_a_first_not_found_starts_the_count_again(found: object) -> None:
+    play = doubted()
+    play.tell(viewed(None, asked_at_ns=FINAL_NS))
+    assert play.order.not_found_at_ns == FINAL_NS
+    play.tell(found)  # type: ignore[arg-type]
+    assert play.order.not_found_at_ns is None
+    assert not play.order.must_be_asked
+
+
+def test_a_refused_repeat_is_doubt_not_refusal() -> None:
+    """ "Duplicate id" says that the venue has the order: the request did happen, once."""
+    play = Play().submitted()
+    refused = Refused(reason="duplicate_id", is_about_order=True)
+    assert play.tell(answered(refused, at_ns=3)) == ["request_doubted", "ASK"]
+    assert play.order.in_doubt
+    for asked_at_ns in (10, 10**18, 10**19):
+        assert play.tell(viewed(None, asked_at_ns=asked_at_ns)) == ["ASK"], "no absence ends it"
+    assert play.tell(viewed(view(S.FILLED, executions=(execution("t", 10),)), asked_at_ns=9)) == [
+        "order_traded"
+    ]
+
+
+def test_an_order_shown_rejected_ends_the_doubt_without_an_acknowledgement() -> None:
+    play = doubted()
+    assert play.tell(viewed(view(S.REJECTED, reason="margin"), asked_at_ns=20)) == [
+        "order_rejected"
+    ]
+    assert play.order.reason == "margin"
+    assert play.order.acked_at_ns is None
+
+
+@pytest.mark.parametrize(
+    ("outcome", "told"),
+    [
+        (Refused(reason="margin"), ["report_disputed"]),
+        (LOST, []),
+        (NotSent(reason="dns"), []),
+    ],
+    ids=["refused", "in doubt", "not sent"],
+)
+def test_a_reply_that_comes_after_the_streams_word_changes_nothing(
+    outcome: object, told: list[str]
+) -> None:
+    play = Play().acknowledged()
+    before = play.order
+    message = answered(outcome, at_ns=9)  # type: ignore[arg-type]
+    assert play.tell(message) == told
+    assert (play.order.ord_status, play.order.request) == (before.ord_status, None)
+    assert play.tell(message) == [], "a contradiction is recorded once"
+
+
+def test_an_answer_of_an_attempt_that_is_over_changes_nothing() -> None:
+    play = Play().submitted()
+    play.retry(5)
+    assert play.tell(answered(LOST, at_ns=9, attempt=1)) == []
+    assert not play.order.in_doubt
+    assert play.tell(answered(LOST, at_ns=9, attempt=2)) == ["request_doubted", "ASK"]
+
+
+def test_a_reply_without_a_word_of_the_order_makes_us_ask() -> None:
+    """The stream may drop the one message that tells; the order must not wait for it for ever."""
+    play = Play().submitted()
+    assert play.tell(answered(Accepted(), at_ns=3)) == ["ASK"]
+    assert not play.order.in_doubt
+    assert play.tell(viewed(view(), asked_at_ns=4)) == ["order_acknowledged"]
+    assert play.tell(answered(Accepted(), at_ns=5)) == []
+
+
+def cancel_doubted(final_at_ns: int | None = FINAL_NS) -> Play:
+    play = Play().acknowledged()
+    play.cancel(5)
+    message = answered(LOST, at_ns=10, request=K.CANCEL, final_at_ns=final_at_ns)
+    assert play.tell(message) == ["request_doubted", "ASK"]
+    return play
+
+
+def test_a_doubted_cancel_is_sent_again_while_the_venue_shows_the_order_open() -> None:
+    play, at_ns = cancel_doubted(), 10
+    for attempt in range(2, CANCEL_ATTEMPTS_MAX + 1):
+        at_ns += 10
+        assert play.tell(viewed(view(), asked_at_ns=at_ns)) == ["request_retried", "SEND"]
+        request = play.sent().request
+        assert request is not None
+        assert request.attempt == attempt
+        lost = answered(LOST, at_ns=at_ns + 1, request=K.CANCEL, attempt=attempt, final_at_ns=1_000)
+        assert play.tell(lost) == ["request_doubted", "ASK"]
+    assert play.tell(viewed(view(), asked_at_ns=at_ns + 5)) == ["ASK"], "the last may yet arrive"
+    assert play.order.in_doubt
+    assert play.tell(viewed(view(), asked_at_ns=FINAL_NS)) == ["request_refused"]
+    assert (play.order.ord_status, play.order.request) == (S.NEW, None)
+    assert play.cancel(FINAL_NS + 1) == ["cancel_requested", "SEND"], "the bot may try again"
+
+
+def test_a_venue_without_promises_does_not_take_the_cancel_away_from_the_bot() -> None:
+    play, at_ns = cancel_doubted(None), 10
+    for attempt in range(2, CANCEL_ATTEMPTS_MAX + 1):
+        at_ns += 10
+        play.tell(viewed(view(), asked_at_ns=at_ns))
+        play.tell(answered(LOST, at_ns=at_ns + 1, request=K.CANCEL, attempt=attempt))
+    assert play.tell(viewed(view(), asked_at_ns=at_ns + 5)) == ["request_refused"]
+    assert play.cancel(at_ns + 6) == ["cancel_requested", "SEND"]
+
+
+def test_a_view_asked_before_the_cancel_says_nothing_about_it() -> None:
+    play = cancel_doubted()
+    assert play.tell(viewed(view(), asked_at_ns=5, at_ns=20)) == ["ASK"]
+    assert play.order.in_doubt
+
+
+def test_a_view_that_shows_the_order_canceled_ends_the_doubt_of_its_cancel() -> None:
+    play = cancel_doubted()
+    assert play.tell(viewed(view(S.CANCELED), asked_at_ns=20)) == ["order_canceled"]
+    assert play.order.is_settled
+
+
+def test_a_view_that_shows_the_order_filled_makes_its_cancel_too_late() -> None:
+    play = cancel_doubted()
+    filled = view(S.FILLED, executions=(execution("t", 10),))
+    assert play.tell(viewed(filled, asked_at_ns=20)) == ["order_traded", "request_refused"]
+    assert play.news[-1].entry.event.reason == "too_late"
+    assert play.order.is_settled
+
+
+def test_unknown_order_to_a_cancel_is_asked_about_never_assumed() -> None:
+    play = Play().acknowledged()
+    play.cancel(5)
+    refused = Refused(reason="unknown_order", is_about_order=True)
+    assert play.tell(answered(refused, at_ns=6, request=K.CANCEL)) == ["request_refused", "ASK"]
+    assert play.order.ord_status is S.NEW
+
+
+def test_an_order_that_was_there_and_is_absent_twice_is_forgotten_by_its_venue() -> None:
+    play = Play().acknowledged(at_ns=2)
+    assert play.tell(viewed(None, asked_at_ns=11)) == [], "asked too soon after the last news"
+    assert play.tell(viewed(None, asked_at_ns=12)) == ["order_not_found", "ASK"]
+    assert play.tell(viewed(None, asked_at_ns=22)) == ["order_expired"]
+    assert play.order.reason == "forgotten_by_venue"
+
+
+def test_an_order_that_was_there_stays_where_the_venue_forgets_closed_orders() -> None:
+    play = Play().acknowledged()
+    for asked_at_ns in (10**6, 10**9, 10**12):
+        absent = viewed(None, asked_at_ns=asked_at_ns, absence_after_ns=None)
+        assert play.tell(absent) == []
+    assert play.order.ord_status is S.NEW
+
+
+def replace_doubted(final_at_ns: int | None = FINAL_NS) -> Play:
+    play = Play().acknowledged()
+    play.replace(5, qty=20, px=90)
+    message = answered(LOST, at_ns=10, request=K.REPLACE, final_at_ns=final_at_ns)
+    assert play.tell(message) == ["request_doubted", "ASK"]
+    return play
+
+
+def test_a_view_with_the_new_terms_ends_the_doubt_of_a_replace() -> None:
+    play = replace_doubted()
+    new = view(qty=D(20), px=D(90))
+    assert play.tell(viewed(new, asked_at_ns=20)) == ["order_replaced"]
+    assert (play.order.qty, play.order.px, play.order.request) == (D(20), D(90), None)
+    assert play.order.replaced_no == 1
+
+
+def test_a_view_with_the_old_terms_ends_it_only_when_the_replace_can_no_longer_arrive() -> None:
+    play = replace_doubted()
+    assert play.tell(viewed(view(), asked_at_ns=FINAL_NS - 1)) == ["ASK"]
+    assert play.order.in_doubt
+    assert play.tell(viewed(view(), asked_at_ns=FINAL_NS)) == ["request_refused"]
+    assert (play.order.qty, play.order.px) == (D(10), D(100))
+
+
+def test_a_replace_at_a_venue_without_promises_stays_in_doubt_until_it_shows() -> None:
+    play = replace_doubted(None)
+    assert play.tell(viewed(view(), asked_at_ns=10**18)) == ["ASK"]
+    assert play.order.in_doubt
+
+
+def test_a_final_view_ends_the_doubt_of_a_replace_too() -> None:
+    play = replace_doubted()
+    filled = view(S.FILLED, executions=(execution("t", 10),))
+    assert play.tell(viewed(filled, asked_at_ns=20)) == ["order_traded", "request_refused"]
+    assert play.order.is_settled
+
+
+def test_a_cancel_ends_the_doubt_of_the_replace_it_overtakes_by_its_own_evidence() -> None:
+    play = replace_doubted()
+    play.cancel(20)
+    assert play.tell(reported(report(E.REPLACED, qty=D(20), px=D(90)), at_ns=21)) == [
+        "order_replaced"
+    ]
+    assert play.order.qty == D(20), "the replace did happen"
+    assert play.order.request is not None
+    assert play.order.request.kind is K.CANCEL
+    assert play.tell(reported(report(E.CANCELED), at_ns=22)) == ["order_canceled"]
+
+
+def test_answers_and_views_of_orders_that_are_not_in_memory_change_nothing() -> None:
+    assert Play().tell(answered(LOST, at_ns=1)) == []
+    assert Play().tell(viewed(view(), asked_at_ns=1)) == []
