@@ -149,9 +149,12 @@ def show_entry(seq: int, entry: Entry) -> dict[str, Any]:
 
     `seq`, `event`, `at`, the event's own members (a submit's terms laid flat), and for an order
     what it was afterwards: `ord_status`, `cum_qty`, `leaves_qty`, and `avg_px`, `request`,
-    `in_doubt` where they apply.
+    `in_doubt` where they apply. A filled quantity that the venue claims is `venue_cum_qty`.
     """
     shown = {"seq": seq, "event": event_name(entry.event), **_members(entry.event)}
+    if "cum_qty" in shown:
+        # What a venue claims to have filled must not hide behind what we have counted.
+        shown["venue_cum_qty"] = shown.pop("cum_qty")
     if entry.after is not None:
         shown.update(_members(entry.after))
     return shown
