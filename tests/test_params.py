@@ -1,0 +1,186 @@
+"""What the methods take: every rule of a parameter, and the sentence for breaking it."""
+
+from typing import Any
+
+import msgspec
+import pytest
+from tests.scripted import D
+
+from brokerd.errors import InvalidOrder, InvalidParams
+from brokerd.params import (
+    ListParams,
+    ReplaceParams,
+    SubmitParams,
+    TimeParams,
+    read_cl_ord_id,
+    read_replace,
+    read_span_s,
+    read_terms,
+    read_time,
+    read_window,
+)
+from brokerd.terms import CL_ORD_ID_MAX, OrdType, Side, TimeInForce
+
+NOW_NS = 1_760_000_000_000_000_000
+LIMIT = {"symbol": "BTCUSDT", "side": "buy", "ord_type": "limit", "qty": "0.01", "px": "39400"}
+
+
+def read(kind: type[Any], **members: object) -> Any:
+    return msgspec.json.decode(msgspec.json.encode(members), type=kind)
+
+
+def terms(**changes: object) -> Any:
+    return read_terms(read(SubmitParams, **(LIMIT | changes)), "sim")
+
+
+def test_terms_are_what_was_sent_exactly() -> None:
+    read = terms(qty=0.01, decision_px="39399.5", group={"user": "alice"}, post_only=True)
+    assert (read.executor, read.symbol, read.side, read.ord_type) == (
+        "sim",
+        "BTCUSDT",
+        Side.BUY,
+        OrdType.LIMIT,
+    )
+    assert (read.qty, read.px, read.stop_px, read.decision_px) == (
+        D("0.01"),
+        D(39400),
+        None,
+        D("39399.5"),
+    )
+    assert (read.group, read.post_only) == ({"user": "alice"}, True)
+
+
+def test_a_limit_order_rests_and_a_market_order_cannot() -> None:
+    assert terms().time_in_force is TimeInForce.GTC
+    assert terms(ord_type="market", px=None).time_in_force is TimeInForce.IOC
+    assert terms(time_in_force="fok").time_in_force is TimeInForce.FOK
+
+
+def test_an_expiry_is_a_time() -> None:
+    read = terms(time_in_force="gtd", expire_at="2026-01-02T00:00:00Z")
+    assert read.expire_at_ns == 1_767_312_000 * 10**9
+    with pytest.raises(InvalidParams) as caught:
+        terms(time_in_force="gtd", expire_at="tomorrow")
+    assert (caught.value.field, caught.value.reason) == ("expire_at", "bad_time")
+
+
+def test_terms_without_a_quantity_or_against_themselves_are_refused() -> None:
+    with pytest.raises(InvalidParams) as caught:
+        terms(qty=None)
+    assert caught.value.field == "qty"
+    with pytest.raises(InvalidOrder):
+        terms(px=None)
+
+
+@pytest.mark.parametrize(
+    "text", ["2026-13-01T00:00:00Z", "1969-12-31T23:59:59Z", "2999-01-01T00:00:00Z"]
+)
+def test_a_time_the_journal_could_not_hold_is_refused_by_name(text: str) -> None:
+    with pytest.raises(InvalidParams) as caught:
+        read_time("since", text)
+    assert caught.value.field == "since"
+    assert read_time("since", None) is None
+
+
+@pytest.mark.parametrize("cl_ord_id", ["a", "!", "~", "x" * CL_ORD_ID_MAX])
+def test_an_id_is_visible_ascii(cl_ord_id: str) -> None:
+    assert read_cl_ord_id(cl_ord_id) == cl_ord_id
+
+
+@pytest.mark.parametrize("cl_ord_id", ["", " ", "a b", "é", "a\n", "x" * (CL_ORD_ID_MAX + 1)])
+def test_any_other_id_is_refused(cl_ord_id: str) -> None:
+    with pytest.raises(InvalidParams) as caught:
+        read_cl_ord_id(cl_ord_id)
+    assert caught.value.reason == "bad_cl_ord_id"
+
+
+def test_a_replace_names_what_changes() -> None:
+    assert read_replace(read(ReplaceParams, cl_ord_id="x", qty="2")) == (D(2), None)
+    assert read_replace(read(ReplaceParams, cl_ord_id="x", px=3)) == (None, D(3))
+    for members, reason in (
+        ({}, "nothing_to_replace"),
+        ({"qty": "0"}, "not_positive"),
+        ({"px": -1}, "not_positive"),
+    ):
+        with pytest.raises(InvalidParams) as caught:
+            read_replace(read(ReplaceParams, cl_ord_id="x", **members))
+        assert caught.value.reason == reason
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"), [("90s", 90), ("15m", 900), ("1h", 3600), ("2d", 172_800), ("1w", 604_800)]
+)
+def test_a_span_is_a_number_and_a_unit(text: str, seconds: int) -> None:
+    assert read_span_s(text) == seconds
+
+
+@pytest.mark.parametrize("text", ["", "15", "m", "1.5h", "-1h", "1 h", "1y", "1234567s", "\u0661h"])
+def test_anything_else_is_no_span(text: str) -> None:
+    with pytest.raises(InvalidParams) as caught:
+        read_span_s(text)
+    assert caught.value.reason == "bad_span"
+
+
+def window(**members: object) -> tuple[int | None, int | None, str]:
+    found = read_window(read(TimeParams, **members), NOW_NS)
+    return found.since_ns, found.until_ns, found.by
+
+
+def test_a_relative_window_ends_now_and_never_starts_before_time() -> None:
+    assert window(time_type="relative", last="15m", by="closed") == (
+        NOW_NS - 900 * 10**9,
+        None,
+        "closed",
+    )
+    assert read_window(read(TimeParams, time_type="relative", last="1w"), 5).since_ns == 0
+    assert read_window(None, NOW_NS).since_ns is None
+
+
+def test_an_absolute_window_may_be_open_on_one_side() -> None:
+    assert window(time_type="absolute", since="1970-01-01T00:00:01Z") == (10**9, None, "created")
+    assert window(time_type="absolute", until="1970-01-01T00:00:01Z") == (None, 10**9, "created")
+    both = window(time_type="absolute", since="1970-01-01T00:00:01Z", until="1970-01-01T00:00:02Z")
+    assert both == (10**9, 2 * 10**9, "created")
+
+
+@pytest.mark.parametrize(
+    ("members", "field"),
+    [
+        ({"time_type": "relative"}, "time.last"),
+        ({"time_type": "relative", "last": "1h", "since": "1970-01-01T00:00:00Z"}, "time.since"),
+        ({"time_type": "relative", "last": "1h", "until": "1970-01-01T00:00:00Z"}, "time.until"),
+        ({"time_type": "absolute"}, "time.since"),
+        ({"time_type": "absolute", "last": "1h"}, "time.last"),
+        (
+            {
+                "time_type": "absolute",
+                "since": "1970-01-01T00:00:01Z",
+                "until": "1970-01-01T00:00:01Z",
+            },
+            "time.until",
+        ),
+    ],
+)
+def test_a_window_of_two_minds_is_refused(members: dict[str, str], field: str) -> None:
+    with pytest.raises(InvalidParams) as caught:
+        window(**members)
+    assert (caught.value.field, caught.value.reason) == (field, "bad_window")
+
+
+@pytest.mark.parametrize(
+    ("kind", "members"),
+    [
+        (SubmitParams, LIMIT | {"group": {"": "x"}}),
+        (SubmitParams, LIMIT | {"group": {"x": "y" * 65}}),
+        (SubmitParams, LIMIT | {"group": {f"k{n}": "" for n in range(17)}}),
+        (SubmitParams, LIMIT | {"symbol": "x" * 65}),
+        (SubmitParams, LIMIT | {"wait": "forever"}),
+        (ListParams, {"limit": 0}),
+        (ListParams, {"limit": 1001}),
+        (ListParams, {"status": "CANECELLED"}),
+        (ListParams, {"unknown": 1}),
+    ],
+)
+def test_every_parameter_has_a_limit(kind: type[Any], members: dict[str, object]) -> None:
+    with pytest.raises(msgspec.ValidationError):
+        read(kind, **members)
