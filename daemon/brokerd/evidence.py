@@ -283,8 +283,7 @@ def _note_missed_fills(stage: Stage, cl_ord_id: str, message: Reported) -> None:
 def _next_steps(stage: Stage, cl_ord_id: str, at_ns: int) -> tuple[Action, ...]:
     """Return what the order's new state calls for: the cancel that waited, or a question."""
     order = stage.get(cl_ord_id)
-    if order is None:
-        return ()
+    assert order is not None  # noqa: S101 - callers have found it
     steps: tuple[Action, ...] = ()
     request = order.request
     is_free = request is None or (request.kind is RequestKind.REPLACE and request.in_doubt)
