@@ -1,0 +1,278 @@
+"""The socket against rude, slow, broken and numerous bots: a real daemon, real connections."""
+
+import json
+import select
+import socket
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from tests.daemon_process import (
+    PATIENCE_S,
+    Bot,
+    DaemonProcess,
+    HungUp,
+    Told,
+    limit,
+    request,
+    running,
+)
+
+from brokerd.rpc import BATCH_MAX, LINE_BYTES_MAX
+from brokerd.server import WRITE_BUFFER_BYTES
+
+STALL_S = 1
+
+
+@pytest.fixture(scope="module")
+def daemon() -> Iterator[DaemonProcess]:
+    with running(daemon={"stall_s": STALL_S, "in_flight_max": 64}) as daemon:
+        yield daemon
+
+
+@pytest.fixture
+def bot(daemon: DaemonProcess) -> Iterator[Bot]:
+    with daemon.bot() as bot:
+        yield bot
+
+
+def line_of(length: int) -> bytes:
+    """A ping of exactly so many bytes, newline included."""
+    ping = json.dumps(request(1, "daemon.ping")).encode()
+    return ping.replace(b" ", b" " * (length - len(ping)), 1) + b"\n"
+
+
+@pytest.mark.parametrize("length", [LINE_BYTES_MAX - 1, LINE_BYTES_MAX])
+def test_a_line_of_64_kib_is_answered(bot: Bot, length: int) -> None:
+    line = line_of(length)
+    assert len(line) == length
+    bot.send_raw(line)
+    assert bot.receive()["result"]["pong"]
+
+
+def test_a_line_of_one_byte_more_is_told_why_and_cut_off(bot: Bot) -> None:
+    bot.send_raw(line_of(LINE_BYTES_MAX + 1))
+    told = bot.receive()
+    assert (told["id"], told["error"]["code"]) == (None, -32600)
+    assert told["error"]["data"]["reason"] == "line_too_long"
+    assert bot.is_hung_up()
+
+
+def test_a_line_without_an_end_is_cut_off_before_it_fills_memory(bot: Bot) -> None:
+    bot.send_raw(b"[" * LINE_BYTES_MAX)
+    assert bot.receive()["error"]["data"]["reason"] == "line_too_long"
+    assert bot.is_hung_up()
+
+
+def test_a_batch_of_50_is_answered_and_one_of_51_or_none_is_refused_whole(bot: Bot) -> None:
+    bot.send([request(no, "daemon.ping") for no in range(BATCH_MAX)])
+    assert {each["id"] for each in bot.receive()} == set(range(BATCH_MAX))
+    for messages in ([request(no, "daemon.ping") for no in range(BATCH_MAX + 1)], []):
+        bot.send(messages)
+        told = bot.receive()
+        assert (told["id"], told["error"]["data"]["reason"]) == (None, "batch_size")
+    assert bot.call("daemon.ping")["pong"]
+
+
+@pytest.mark.parametrize(
+    ("line", "code"),
+    [
+        (b"[" * 30_000, -32700),
+        (b'{"a":' * 10_000, -32700),
+        (b'{"jsonrpc":"2.0","id":1,"method":"daemon.ping","params":%b}' % (b"[" * 30_000), -32700),
+        (b'{"jsonrpc":"2.0","id":1,"method":"daemon.ping"', -32700),
+        (b'{"jsonrpc":"2.0","id":1,"method":"daemon.ping"} x', -32700),
+        (b'{"jsonrpc":"2.0","id":"\xff","method":"daemon.ping"}', -32700),
+        (b'{"jsonrpc":"2.0","id":1,"method":"\xc3("}', -32700),
+        (b'{"jsonrpc":"2.0","id":1,"method":"\\ud800"}', -32700),
+        (b"\x00", -32700),
+        (b"null", -32600),
+        (b'"daemon.ping"', -32600),
+        (b'{"jsonrpc":"2.0","id":{},"method":"daemon.ping"}', -32600),
+        (b'{"jsonrpc":"2.0","id":[1],"method":"daemon.ping"}', -32600),
+        (b'{"jsonrpc":"2.0","id":true,"method":"daemon.ping"}', -32600),
+        (b'{"jsonrpc":"2.0","id":"%b","method":"daemon.ping"}' % (b"x" * 200), -32600),
+        (b'{"jsonrpc":"1.0","id":1,"method":"daemon.ping"}', -32600),
+        (b'{"jsonrpc":"2.0","id":1,"method":7}', -32600),
+        (b'{"jsonrpc":"2.0","id":1,"method":"daemon.ping","params":[1]}', -32602),
+        (b'{"jsonrpc":"2.0","id":1,"method":"daemon.ping","params":7}', -32602),
+    ],
+)
+def test_what_is_no_call_is_told_so_and_the_connection_goes_on(
+    bot: Bot, line: bytes, code: int
+) -> None:
+    bot.send_raw(line + b"\n")
+    assert bot.receive()["error"]["code"] == code
+    assert bot.call("daemon.ping")["pong"]
+
+
+@pytest.mark.parametrize(
+    "call_id", [b"0", b"-1", b"1.50", b"1e400", b'""', b'"\\u00e9 \xc3\xa9"', b"null", b"9" * 100]
+)
+def test_an_id_goes_back_byte_for_byte(bot: Bot, call_id: bytes) -> None:
+    bot.send_raw(b'{"jsonrpc":"2.0","id":%b,"method":"daemon.ping"}\n' % call_id)
+    assert b'"id":%b,"result"' % call_id in bot.receive_raw()
+
+
+def test_empty_lines_and_carriage_returns_are_passed_over(bot: Bot) -> None:
+    bot.send_raw(b'\n\r\n  \n{"jsonrpc":"2.0","id":1,"method":"daemon.ping"}\r\n')
+    assert bot.receive()["result"]["pong"]
+
+
+def test_a_line_that_drips_in_byte_by_byte_is_answered_and_holds_nobody_up(
+    daemon: DaemonProcess, bot: Bot
+) -> None:
+    for byte in json.dumps(request(1, "daemon.ping")).encode() + b"\n":
+        bot.send_raw(bytes([byte]))
+        assert daemon.call("daemon.ping")["pong"]
+    assert bot.receive()["result"]["pong"]
+
+
+def test_a_bot_that_has_finished_speaking_still_gets_its_answers(
+    daemon: DaemonProcess, bot: Bot
+) -> None:
+    for no in range(200):
+        bot.send(request(no, "order.submit", **limit(cl_ord_id=f"half-{no}")))
+    bot.socket.shutdown(socket.SHUT_WR)
+    assert {bot.receive()["id"] for _ in range(200)} == set(range(200))
+    assert bot.is_hung_up()
+
+
+def test_a_bot_that_disconnects_in_mid_batch_leaves_its_orders_alive(
+    daemon: DaemonProcess, bot: Bot
+) -> None:
+    group = {"test": "gone"}
+    bot.call("order.submit", **limit(cl_ord_id="gone-0", group=group), wait="venue")
+    bot.send([request(no, "order.submit", **limit(group=group)) for no in range(BATCH_MAX)])
+    bot.close()
+    with daemon.bot() as other:
+        assert other.call("order.get", cl_ord_id="gone-0")["ord_status"] == "new"
+        orders = other.call("order.list", group=group)["orders"]
+        assert {each["status"] for each in orders} <= {"PENDING", "OPEN"}
+        assert len(orders) in {1, 1 + BATCH_MAX}
+
+
+def exchange(bot: Bot, lines: bytes, answers: int) -> list[Any]:
+    """Send while reading, for neither side may wait for the other; return so many answers."""
+    bot.socket.setblocking(False)
+    rest, read = memoryview(lines), b""
+    while read.count(b"\n") < answers:
+        ready = select.select([bot.socket], [bot.socket] if rest else [], [], PATIENCE_S)
+        assert any(ready), "the daemon went silent"
+        if ready[1]:
+            rest = rest[bot.socket.send(rest[: 1 << 16]) :]
+        if ready[0]:
+            data = bot.socket.recv(1 << 16)
+            assert data, "the daemon hung up"
+            read += data
+    return [json.loads(line) for line in read.splitlines()]
+
+
+def lines_of(*messages: object) -> bytes:
+    return b"".join(json.dumps(message).encode() + b"\n" for message in messages)
+
+
+def test_calls_above_the_limit_in_flight_wait_and_none_fails(bot: Bot) -> None:
+    calls = [request(no, "order.submit", **limit()) for no in range(2_000)]
+    told = exchange(bot, lines_of(*calls), len(calls))
+    assert {each["id"] for each in told} == set(range(len(calls)))
+    assert all("result" in each for each in told)
+
+
+def test_batches_count_by_what_they_hold(bot: Bot) -> None:
+    """200 batches are 10,000 calls: started at once they would overflow the engine's inbox."""
+    batch = [request(no, "order.cancel", cl_ord_id="nobody") for no in range(BATCH_MAX)]
+    told = exchange(bot, lines_of(batch) * 200, 200)
+    assert {each["error"]["code"] for answers in told for each in answers} == {101}
+
+
+def slowest_ping_s(bot: Bot, seconds: float) -> float:
+    slowest_s, end_s = 0.0, time.monotonic() + seconds
+    while (began_s := time.monotonic()) < end_s:
+        bot.call("daemon.ping")
+        slowest_s = max(slowest_s, time.monotonic() - began_s)
+    return slowest_s
+
+
+def test_a_bot_that_never_reads_is_cut_off_and_others_do_not_notice(
+    daemon: DaemonProcess, bot: Bot
+) -> None:
+    with daemon.bot() as deaf:
+        before = daemon.rss_bytes()
+        deaf.socket.setblocking(False)
+        lines = lines_of(*[request(1, "executor.list")] * 100)
+        began_s, slowest_s = time.monotonic(), 0.0
+        while time.monotonic() - began_s < 3 * STALL_S:
+            try:
+                deaf.socket.send(lines)
+            except BlockingIOError:
+                pass
+            except (BrokenPipeError, ConnectionResetError):
+                break
+            slowest_s = max(slowest_s, slowest_ping_s(bot, 0.05))
+        assert STALL_S <= time.monotonic() - began_s < 3 * STALL_S
+        assert daemon.rss_bytes() - before < 16 * WRITE_BUFFER_BYTES
+        assert slowest_s < 0.25
+    assert daemon.logged("bot_stalled")
+
+
+def test_large_answers_that_nobody_reads_are_not_made(daemon: DaemonProcess) -> None:
+    """64 pages of 1,000 orders are 60 MB: they wait as questions, not as answers."""
+    with daemon.bot() as bot:
+        while bot.call("daemon.info")["orders"]["submitted"] < 2_000:
+            bot.send([request(no, "order.submit", **limit()) for no in range(BATCH_MAX)])
+            bot.receive()
+        bot.call("order.list", limit=1000)
+        before = daemon.rss_bytes()
+        with daemon.bot() as deaf:
+            for _ in range(64):
+                deaf.ask("order.list", limit=1000)
+            slowest_ping_s(bot, STALL_S / 2)
+            assert daemon.rss_bytes() - before < 16 << 20
+
+
+def test_the_bot_that_is_one_too_many_is_told_busy_and_cut_off() -> None:
+    with running(daemon={"connections_max": 256}) as daemon:
+        bots = [daemon.bot() for _ in range(256)]
+        assert all(bot.call("daemon.ping")["pong"] for bot in bots)
+        with daemon.bot() as surplus:
+            assert surplus.receive()["error"]["code"] == 303
+            assert surplus.is_hung_up()
+        bots.pop().close()
+        # Its place is free as soon as the daemon has seen the end.
+        while True:
+            with daemon.bot() as next_one:
+                try:
+                    assert next_one.call("daemon.ping")["pong"]
+                    break
+                except (HungUp, AssertionError):
+                    continue
+        for bot in bots:
+            bot.close()
+
+
+def test_a_thousand_connections_leave_nothing_behind(daemon: DaemonProcess, bot: Bot) -> None:
+    bot.call("daemon.info")
+    before = daemon.fds()
+    for no in range(1_000):
+        with daemon.bot() as one:
+            if no % 4 == 0:
+                one.call("daemon.ping")
+            elif no % 4 == 1:
+                one.call("events.subscribe")
+            elif no % 4 == 2:
+                one.ask("order.get", cl_ord_id="nobody")
+    while True:
+        told = bot.call("daemon.info")
+        if told["connections"] == 1:
+            break
+    assert told["subscribers"] == 0
+    assert daemon.fds() == before
+
+
+def test_an_error_does_not_end_the_connection(bot: Bot) -> None:
+    for _ in range(3):
+        with pytest.raises(Told):
+            bot.call("no.such")
+    assert bot.call("daemon.ping")["pong"]
