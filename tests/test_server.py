@@ -27,7 +27,7 @@ STALL_S = 1
 
 @pytest.fixture(scope="module")
 def daemon() -> Iterator[DaemonProcess]:
-    with running(daemon={"stall_s": STALL_S, "in_flight_max": 64}) as daemon:
+    with running(daemon={"stall_s": STALL_S, "in_flight_max": 128}) as daemon:
         yield daemon
 
 

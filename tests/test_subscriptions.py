@@ -1,0 +1,227 @@
+"""Events over the socket: no gap and no repeat, wherever a bot resumes and however it reads."""
+
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from typing import Any
+
+import pytest
+from tests.daemon_process import (
+    Bot,
+    DaemonProcess,
+    HungUp,
+    Message,
+    Told,
+    exported,
+    limit,
+    market,
+    request,
+    running,
+)
+
+from brokerd.rpc import BATCH_MAX
+from brokerd.subscriptions import LAG_MAX
+
+
+@pytest.fixture(scope="module")
+def daemon() -> Iterator[DaemonProcess]:
+    with running() as daemon:
+        with daemon.bot() as bot:
+            for no in range(20):
+                bot.call("order.submit", **limit(cl_ord_id=f"early-{no}"))
+        yield daemon
+
+
+@pytest.fixture
+def bot(daemon: DaemonProcess) -> Iterator[Bot]:
+    with daemon.bot() as bot:
+        yield bot
+
+
+@contextmanager
+def orders_flowing(daemon: DaemonProcess) -> Iterator[None]:
+    """Submit, fill and cancel orders for as long as the block lasts."""
+    is_over = threading.Event()
+
+    def flow() -> None:
+        with daemon.bot() as bot:
+            while not is_over.is_set():
+                bot.call("order.submit", **market())
+                resting = bot.call("order.submit", **limit(), wait="venue")
+                bot.call("order.cancel", cl_ord_id=resting["cl_ord_id"])
+
+    threads = [threading.Thread(target=flow) for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    try:
+        yield
+    finally:
+        is_over.set()
+        for thread in threads:
+            thread.join()
+
+
+def told(bot: Bot, count: int) -> list[Message]:
+    return [bot.next_event()["params"] for _ in range(count)]
+
+
+def read_to(bot: Bot, seq: int) -> list[Message]:
+    """Read events up to and with one row of the journal."""
+    events: list[Message] = []
+    while not events or events[-1]["seq"] < seq:
+        message = bot.next_event()
+        if message["method"] == "event":
+            events.append(message["params"])
+    return events
+
+
+def shown(row: Message) -> Message:
+    """What of an exported row a subscriber must be told: ids, quantities, what the order was after."""
+    event, after = row["event"], row.get("after") or {}
+    kept = ("event", "cl_ord_id", "exec_id", "last_qty", "last_px", "venue_order_id", "reason")
+    return {
+        "seq": row["seq"],
+        **{name: event[name] for name in kept if name in event},
+        **{name: after[name] for name in ("ord_status", "cum_qty", "leaves_qty") if name in after},
+    }
+
+
+def test_events_are_the_journals_rows(daemon: DaemonProcess, bot: Bot) -> None:
+    bot.call("order.submit", **market(), wait="venue")
+    rows = exported(daemon.journal)
+    assert bot.call("events.subscribe", after_seq=0) == {"seq": 0}
+    events = read_to(bot, rows[-1]["seq"])
+    assert [event["seq"] for event in events] == list(range(1, len(rows) + 1))
+    for event, row in zip(events, rows, strict=True):
+        expected = shown(row)
+        assert {name: event[name] for name in expected} == expected
+
+
+def test_a_bot_resumes_at_any_seq_without_gap_or_repeat_while_orders_flow(
+    daemon: DaemonProcess, bot: Bot
+) -> None:
+    with orders_flowing(daemon):
+        for after_seq in (0, 1, 7, 19, bot.call("daemon.info")["seq"]):
+            with daemon.bot() as resuming:
+                assert resuming.call("events.subscribe", after_seq=after_seq)["seq"] == after_seq
+                seqs = [event["seq"] for event in told(resuming, 200)]
+            assert seqs == list(range(after_seq + 1, after_seq + 201))
+
+
+def test_a_bot_that_was_killed_in_mid_stream_resumes_where_it_was(daemon: DaemonProcess) -> None:
+    events: list[Message] = []
+    with orders_flowing(daemon):
+        after_seq = 0
+        for count in (3, 50, 1, 120):
+            with daemon.bot() as bot:
+                bot.call("events.subscribe", after_seq=after_seq)
+                events += told(bot, count)
+                after_seq = events[-1]["seq"]
+    assert [event["seq"] for event in events] == list(range(1, 175))
+
+
+def test_without_after_seq_only_what_is_new_is_told(bot: Bot) -> None:
+    seq = bot.call("daemon.info")["seq"]
+    assert bot.call("events.subscribe")["seq"] >= seq
+    order = bot.call("order.submit", **limit())
+    (first,) = told(bot, 1)
+    assert (first["event"], first["cl_ord_id"]) == ("order_submitted", order["cl_ord_id"])
+
+
+def test_a_seq_ahead_of_the_journal_is_refused(bot: Bot) -> None:
+    seq = bot.call("daemon.info")["seq"]
+    with pytest.raises(Told) as refused:
+        bot.call("events.subscribe", after_seq=seq + 1_000_000)
+    assert refused.value.code == -32602
+    assert refused.value.data["reason"] == "after_seq_ahead"
+
+
+@pytest.mark.parametrize(
+    ("wanted", "meant"),
+    [
+        ({"cl_ord_id": "f-1"}, {"f-1"}),
+        ({"symbol": "ETHUSDT"}, {"f-2"}),
+        ({"group": {"desk": "a"}}, {"f-1", "f-2"}),
+        ({"group": {"desk": "a"}, "symbol": "BTCUSDT"}, {"f-1"}),
+        ({"executor": "paper"}, {"f-1", "f-2", "f-3"}),
+        ({"executor": "other"}, set()),
+        ({"group": {"desk": "nobody"}}, set()),
+    ],
+)
+def test_a_filter_lets_by_what_it_names_and_nothing_else(wanted: Any, meant: set[str]) -> None:
+    with running() as daemon, daemon.bot() as bot:
+        bot.call("events.subscribe", **wanted)
+        bot.call("order.submit", **limit(cl_ord_id="f-1", group={"desk": "a", "x": "y"}))
+        bot.call(
+            "order.submit",
+            **limit(cl_ord_id="f-2", symbol="ETHUSDT", px="1000", group={"desk": "a"}),
+        )
+        bot.call("order.submit", **limit(cl_ord_id="f-3", group={"desk": "b"}), wait="venue")
+        seq = bot.call("daemon.info")["seq"]
+        # Both a live subscription and one that reads the journal again.
+        with daemon.bot() as again, daemon.bot() as whole:
+            again.call("events.subscribe", after_seq=0, **wanted)
+            whole.call("events.subscribe", after_seq=0)
+            rows = [each for each in read_to(whole, seq) if each.get("cl_ord_id") in meant]
+            assert told(again, len(rows)) == rows
+            assert told(bot, len(rows)) == rows
+            again.call("daemon.ping")
+            assert again.events == bot.events == []
+
+
+def test_a_filter_by_event_lets_by_those_events(daemon: DaemonProcess, bot: Bot) -> None:
+    bot.call("events.subscribe", events=["order_canceled", "order_traded"])
+    order = bot.call("order.submit", **limit(), wait="venue")
+    bot.call("order.cancel", cl_ord_id=order["cl_ord_id"])
+    (event,) = told(bot, 1)
+    assert (event["event"], event["cl_ord_id"]) == ("order_canceled", order["cl_ord_id"])
+
+
+def test_after_unsubscribe_nothing_comes(daemon: DaemonProcess, bot: Bot) -> None:
+    for _ in range(8):
+        bot.call("events.subscribe")
+    with pytest.raises(Told) as refused:
+        bot.call("events.subscribe")
+    assert refused.value.data["reason"] == "too_many_subscriptions"
+    assert bot.call("events.unsubscribe") == {"ended": 8}
+    daemon.call("order.submit", **limit())
+    bot.call("daemon.ping")
+    assert bot.events == []
+    bot.call("events.subscribe")
+
+
+def test_a_bot_that_falls_behind_is_told_once_and_misses_nothing() -> None:
+    with running(daemon={"stall_s": 60, "in_flight_max": 1024}) as daemon, daemon.bot() as slow:
+        slow.call("events.subscribe", after_seq=0)
+        with daemon.bot() as bot:
+            while bot.call("daemon.info")["seq"] < 2.5 * LAG_MAX:
+                for _ in range(20):
+                    bot.send([request(no, "order.submit", **limit()) for no in range(BATCH_MAX)])
+                for _ in range(20):
+                    bot.receive()
+            last_seq = bot.call("daemon.info")["seq"]
+        expected_seq, lags = 1, 0
+        while expected_seq <= last_seq:
+            message = slow.receive()
+            if message["method"] == "events.lagging":
+                lags += 1
+                assert message["params"]["seq"] == expected_seq - 1
+                assert message["params"]["behind"] > LAG_MAX
+                continue
+            assert message["params"]["seq"] == expected_seq
+            expected_seq += 1
+        assert lags == 1
+
+
+def test_the_end_of_the_daemon_ends_the_stream_after_its_last_row() -> None:
+    with running() as daemon, daemon.bot() as bot:
+        bot.call("events.subscribe", after_seq=0)
+        assert daemon.stop() == 0
+        events: list[Message] = []
+        with suppress(HungUp):
+            while True:
+                events.append(bot.next_event()["params"])
+        assert [event["seq"] for event in events] == [
+            row["seq"] for row in exported(daemon.journal)
+        ]
+        assert events[-1]["event"] == "daemon_stopped"
