@@ -27,7 +27,7 @@ STALL_S = 1
 
 @pytest.fixture(scope="module")
 def daemon() -> Iterator[DaemonProcess]:
-    with running(daemon={"stall_s": STALL_S, "in_flight_max": 128}) as daemon:
+    with running(daemon={"stall_s": STALL_S, "in_flight_max": 64}) as daemon:
         yield daemon
 
 
@@ -180,10 +180,11 @@ def test_calls_above_the_limit_in_flight_wait_and_none_fails(bot: Bot) -> None:
     assert all("result" in each for each in told)
 
 
-def test_batches_count_by_what_they_hold(bot: Bot) -> None:
-    """200 batches are 10,000 calls: started at once they would overflow the engine's inbox."""
+def test_batches_count_by_what_they_hold() -> None:
+    """Counted as lines, these 10,000 calls would come at once and overflow the engine's inbox."""
     batch = [request(no, "order.cancel", cl_ord_id="nobody") for no in range(BATCH_MAX)]
-    told = exchange(bot, lines_of(batch) * 200, 200)
+    with running(daemon={"in_flight_max": 256, "inbox_max": 320}) as daemon, daemon.bot() as bot:
+        told = exchange(bot, lines_of(batch) * 200, 200)
     assert {each["error"]["code"] for answers in told for each in answers} == {101}
 
 
