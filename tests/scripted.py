@@ -16,7 +16,7 @@ from brokerd.broker import decide
 from brokerd.clock import SystemClock
 from brokerd.engine import Engine
 from brokerd.errors import VenueUnavailable
-from brokerd.events import RequestKind, Road, event_name
+from brokerd.events import RequestKind, Road, encode_entry, event_name
 from brokerd.executor import (
     Accepted,
     Balance,
@@ -325,12 +325,12 @@ class Held:
     def accepts_orders(self) -> bool:
         return not self.full
 
-    async def append(self, first_seq: int, entries: Any) -> None:
+    async def append(self, first_seq: int, entries: Any) -> Any:
         self.appends.append(len(entries))
         await self.leave.wait()
         if self.failure is not None:
             raise self.failure
-        await self._journal.append(first_seq, entries)
+        return await self._journal.append(first_seq, entries)
 
 
 class House:
@@ -349,9 +349,13 @@ class House:
             feed=Feed(journal),
             clock=CLOCK,
             act=self._act,
-            on_changes=self.changes.extend,
+            on_changes=self._on_changes,
             **({"inbox_max": 100, "orders_in_memory_max": 1000} | limits),
         )
+
+    def _on_changes(self, changes: list[Change], bodies: list[bytes]) -> None:
+        assert bodies == [encode_entry(change.entry) for change in changes]
+        self.changes += changes
 
     def _act(self, action: Action) -> None:
         self.act(action)

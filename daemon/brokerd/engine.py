@@ -11,6 +11,7 @@ Rule 4: a journal that cannot say whether it wrote ends the process; replay find
 import asyncio
 from collections import deque
 from collections.abc import Callable, Iterable
+from functools import partial
 from typing import Protocol
 
 import structlog
@@ -23,7 +24,7 @@ from brokerd.executor import Clock
 from brokerd.feed import Feed
 from brokerd.history import History
 from brokerd.journal import ENTRIES_MAX, ClOrdIdTaken, Journal
-from brokerd.messages import Action, Message, Note, Stranger, Submit
+from brokerd.messages import Action, Ask, Message, Note, Send, Stranger, Submit
 from brokerd.orders import Order
 
 MESSAGES_PER_BATCH_MAX = 512
@@ -32,23 +33,30 @@ CHANGES_PER_BATCH = ENTRIES_MAX // 2
 has that many events, so a batch that takes two appends has all its submits in the first."""
 
 HISTORY_BACKLOG_MAX = 100_000
+LINGER_S = 0.001
+"""How long evidence that nobody waits for may wait for company on its way to disk."""
 
 log = structlog.get_logger(__name__)
 
-Waiter = asyncio.Future[Order | None]
+Result = Order | BrokerdError | None
+"""What a message came to: the order it was about as it then is, or why nothing was done."""
+
+Reply = Callable[[Result], None]
+"""Called once, right after the commit, with a message's result; must not wait nor raise."""
 
 
 class Act(Protocol):
     """Where actions go: whoever reaches the executors."""
 
-    def __call__(self, action: Action) -> None:
+    def __call__(self, action: Send | Ask) -> None:
         """Take an action that may now be done: what it rests on is durable."""
         ...
 
 
 class Engine:
     """
-    Owns the blotter. `do` is for bots and for whoever must see the result; `tell` is for evidence.
+    Owns the blotter. `post` is for bots' commands, `tell` for evidence, `settle` for evidence whose
+    effect somebody waits for.
 
     `pending_since_ns` is when, by the monotonic clock, a batch that is not durable yet was handed
     to the journal: the watchdog's evidence. `act` and `on_changes` (events and their journalled
@@ -75,10 +83,12 @@ class Engine:
         self._clock = clock
         self._act = act
         self._on_changes = on_changes
-        self._inbox: deque[tuple[Message, Waiter | None]] = deque()
+        self._inbox: deque[tuple[Message, Reply | None]] = deque()
         self._inbox_max = inbox_max
         self._orders_in_memory_max = orders_in_memory_max
         self._wake = asyncio.Event()
+        self._awaited = asyncio.Event()
+        self._is_awaited = False
         self._room = asyncio.Event()
         self._room.set()
         self._heard: dict[str, list[asyncio.Future[None]]] = {}
@@ -96,13 +106,20 @@ class Engine:
         """Refuse new orders from now on; everything else goes on until the daemon has stopped."""
         self._is_stopping = True
 
-    async def do(self, message: Message) -> Order | None:
+    def post(self, message: Message, reply: Reply) -> None:
         """
-        Return once the message's events are durable, with the order it was about.
+        Take a command; `reply` gets its result once that is durable.
 
-        Raises what the rules refuse with, Busy when the inbox is full, JournalFull or Stopping for
-        a new order that cannot be taken. If the caller is cancelled the message stands.
+        The result is what the rules refuse with, Busy when the inbox is full, JournalFull or
+        Stopping for a new order that cannot be taken, or else the order.
         """
+        if len(self._inbox) >= self._inbox_max:
+            reply(Busy("the daemon's inbox is full", hint="try again in a moment"))
+        else:
+            self._put(message, reply)
+
+    async def do(self, message: Message) -> Order | None:
+        """Post a command and wait for its result; raises it if it is an error."""
         if len(self._inbox) >= self._inbox_max:
             raise Busy("the daemon's inbox is full", hint="try again in a moment")
         return await self.settle(message)
@@ -119,9 +136,13 @@ class Engine:
         await self.settle(Note(event))
 
     async def settle(self, message: Message) -> Order | None:
-        """Hand over evidence and return when it is durable, with the order it was about."""
-        waiter: Waiter = asyncio.get_running_loop().create_future()
-        self._put(message, waiter)
+        """
+        Hand over a message and return its order when its events are durable.
+
+        If the caller is cancelled the message stands.
+        """
+        waiter: asyncio.Future[Order | None] = asyncio.get_running_loop().create_future()
+        self._put(message, partial(_wake, waiter))
         return await waiter
 
     async def heard(self, cl_ord_id: str, timeout_s: float) -> None:
@@ -142,78 +163,97 @@ class Engine:
     async def run(self) -> None:
         """Work until cancelled. Whatever ends this task otherwise ends the daemon."""
         while True:
-            await self._wake.wait()
-            self._wake.clear()
-            while self._inbox:
-                await self._work()
+            if not self._inbox:
+                self._wake.clear()
+                await self._wake.wait()
+            if not self._is_awaited:
+                await self._linger()
+            self._is_awaited = False
+            await self._work()
 
-    def _put(self, message: Message, waiter: Waiter | None) -> None:
-        self._inbox.append((message, waiter))
+    async def _linger(self) -> None:
+        """
+        Let evidence wait a moment for a command to share its commit with.
+
+        Else the reply to one order would hold the disk just when the next order comes in.
+        """
+        self._awaited.clear()
+        enough = asyncio.get_running_loop().call_later(LINGER_S, self._awaited.set)
+        await self._awaited.wait()
+        enough.cancel()
+
+    def _put(self, message: Message, reply: Reply | None) -> None:
+        self._inbox.append((message, reply))
+        if reply is not None or self._heard:
+            self._is_awaited = True
+            self._awaited.set()
         self._wake.set()
 
     async def _work(self) -> None:
         """Take one batch through to its answers. A cl_ord_id taken long ago makes it start over."""
         while True:
-            stage = Stage(self.blotter, self._journal.last_seq + 1)
-            taken, actions, replies = self._decide_all(stage)
+            batch = self._decide_all()
             try:
-                self.pending_since_ns = self._clock.monotonic_ns()
-                bodies: list[bytes] = []
-                for chunk in _chunks(stage.changes):
-                    entries = [change.entry for change in chunk]
-                    bodies += await self._journal.append(chunk[0].seq, entries)
+                bodies = await self._commit(batch.stage.changes)
                 break
             except ClOrdIdTaken as error:
                 for cl_ord_id in error.taken:
                     await self.recall(cl_ord_id)
-        self.pending_since_ns = None
-        self.batches += 1
-        for _ in range(taken):
+        for _ in range(batch.taken):
             self._inbox.popleft()
         self._room.set()
-        self.blotter.absorb(stage)
-        self._reply(replies)
-        strangers: list[Stranger] = []
-        for action in actions:
-            if isinstance(action, Stranger):
-                strangers.append(action)
-            else:
-                self._act(action)
-        if stage.changes:
-            await self._publish(stage, bodies)
-        for stranger in strangers:
+        self.blotter.absorb(batch.stage)
+        for reply, result in batch.replies:
+            reply(result)
+        for action in batch.actions:
+            self._act(action)
+        if bodies:
+            await self._publish(batch.stage.changes, bodies)
+        for stranger in batch.strangers:
             await self._identify(stranger)
 
-    def _decide_all(
-        self, stage: Stage
-    ) -> tuple[int, list[Action], list[tuple[Waiter, Order | BrokerdError | None]]]:
-        """Decide about what waits, up to a batch; return how much that was and what it comes to."""
-        actions: list[Action] = []
-        replies: list[tuple[Waiter, str | BrokerdError | None]] = []
+    def _decide_all(self) -> "_Batch":
+        """Decide about what waits, up to a batch."""
+        stage = Stage(self.blotter, self._journal.last_seq + 1)
+        batch = _Batch(stage)
+        told: list[tuple[Reply, str | BrokerdError | None]] = []
         accepts_orders = self._journal.accepts_orders
-        taken = 0
-        for message, waiter in self._inbox:
-            if taken >= MESSAGES_PER_BATCH_MAX or len(stage.changes) >= CHANGES_PER_BATCH:
+        for message, reply in self._inbox:
+            if batch.taken >= MESSAGES_PER_BATCH_MAX or len(stage.changes) >= CHANGES_PER_BATCH:
                 break
-            taken += 1
-            refusal = self._turned_away(message, accepts_orders=accepts_orders)
-            if refusal is None:
+            batch.taken += 1
+            result: str | BrokerdError | None = None
+            if type(message) is Submit:
+                result = self._turned_away(message, accepts_orders=accepts_orders)
+            if result is None:
                 decision = decide(stage, message)
-                actions.extend(decision.actions)
-                reply = decision.reply or getattr(message, "cl_ord_id", None)
-            else:
-                reply = refusal
-            if waiter is not None:
-                replies.append((waiter, reply))
-        answers = [
-            (waiter, stage.get(reply) if isinstance(reply, str) else reply)
-            for waiter, reply in replies
+                batch.add(decision.actions)
+                result = decision.reply or getattr(message, "cl_ord_id", None)
+            if reply is not None:
+                told.append((reply, result))
+        # Looked up when all is decided: a later message of the batch may have changed the order.
+        batch.replies = [
+            (reply, stage.get(result) if isinstance(result, str) else result)
+            for reply, result in told
         ]
-        return taken, actions, answers
+        return batch
 
-    def _turned_away(self, message: Message, *, accepts_orders: bool) -> BrokerdError | None:
+    async def _commit(self, changes: list[Change]) -> list[bytes]:
+        """Make a batch's events durable; return their bodies."""
+        bodies: list[bytes] = []
+        self.pending_since_ns = self._clock.monotonic_ns()
+        try:
+            for chunk in _chunks(changes):
+                entries = [change.entry for change in chunk]
+                bodies += await self._journal.append(chunk[0].seq, entries)
+        finally:
+            self.pending_since_ns = None
+        self.batches += 1
+        return bodies
+
+    def _turned_away(self, message: Submit, *, accepts_orders: bool) -> BrokerdError | None:
         """Say why a new order cannot be taken now; a repeated one is still answered."""
-        if not isinstance(message, Submit) or self.blotter.get(message.cl_ord_id) is not None:
+        if self.blotter.get(message.cl_ord_id) is not None:
             return None
         if self._is_stopping:
             return Stopping("the daemon is stopping", hint="submit again when it is back")
@@ -237,16 +277,6 @@ class Engine:
         if self.blotter.get(cl_ord_id) is None:
             self.blotter.remember(order, exec_ids)
 
-    @staticmethod
-    def _reply(replies: list[tuple[Waiter, Order | BrokerdError | None]]) -> None:
-        for waiter, reply in replies:
-            if waiter.done():
-                continue
-            if isinstance(reply, BrokerdError):
-                waiter.set_exception(reply)
-            else:
-                waiter.set_result(reply)
-
     async def _identify(self, stranger: Stranger) -> None:
         """Look in history for the order a venue spoke of; if it is there, merge the report."""
         reported, report = stranger.reported, stranger.reported.report
@@ -268,10 +298,10 @@ class Engine:
             await self.recall(order.cl_ord_id)
             self._put(reported, None)
 
-    async def _publish(self, stage: Stage, bodies: list[bytes]) -> None:
-        self._feed.publish(stage.changes)
-        self._on_changes(stage.changes, bodies)
-        for change in stage.changes:
+    async def _publish(self, changes: list[Change], bodies: list[bytes]) -> None:
+        self._feed.publish(changes)
+        self._on_changes(changes, bodies)
+        for change in changes:
             self._history.note(change.seq, change.entry, change.order)
             if change.order is not None and change.order.cl_ord_id in self._heard:
                 self._tell_heard(change.order)
@@ -291,6 +321,34 @@ class Engine:
         waiters.remove(waiter)
         if not waiters:
             del self._heard[cl_ord_id]
+
+
+class _Batch:
+    """What one batch comes to: how much of the inbox it took, and what follows the commit."""
+
+    def __init__(self, stage: Stage) -> None:
+        self.stage = stage
+        self.taken = 0
+        self.actions: list[Send | Ask] = []
+        self.strangers: list[Stranger] = []
+        self.replies: list[tuple[Reply, Result]] = []
+
+    def add(self, actions: Iterable[Action]) -> None:
+        """Sort a decision's actions by who carries them out."""
+        for action in actions:
+            if isinstance(action, Stranger):
+                self.strangers.append(action)
+            else:
+                self.actions.append(action)
+
+
+def _wake(waiter: asyncio.Future[Order | None], result: Result) -> None:
+    if waiter.done():
+        return
+    if isinstance(result, BrokerdError):
+        waiter.set_exception(result)
+    else:
+        waiter.set_result(result)
 
 
 def _chunks(changes: list[Change]) -> Iterable[list[Change]]:

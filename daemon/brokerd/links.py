@@ -12,7 +12,7 @@ from brokerd.engine import Engine
 from brokerd.errors import Busy, Halted, InvalidOrder, InvalidParams, Starting, VenueUnavailable
 from brokerd.executor import Executor, InDoubt, LinkState
 from brokerd.listener import Listener
-from brokerd.messages import Action, Answered, Ask, Send
+from brokerd.messages import Answered, Ask, Send
 from brokerd.orders import Order
 from brokerd.poller import Poller
 from brokerd.terms import Instrument, Terms, check_instrument
@@ -124,12 +124,15 @@ class Links:
             )
         return self._links[name]
 
-    def act(self, action: Action) -> None:
+    def act(self, action: Send | Ask) -> None:
         """Pass an action on to the executor its order belongs to."""
-        if isinstance(action, Send | Ask):
-            link = self._links.get(action.order.terms.executor)
-            if link is not None:
-                (link.dispatch.send if isinstance(action, Send) else link.poller.ask)(action.order)
+        link = self._links.get(action.order.terms.executor)
+        if link is None:
+            return
+        if isinstance(action, Send):
+            link.dispatch.send(action.order)
+        else:
+            link.poller.ask(action.order)
 
 
 def _unsupported(field: str, value: str, supported: list[str]) -> InvalidOrder:

@@ -20,13 +20,16 @@ from brokerd.times import NS_PER_S
 LINES_MAX = 8192
 BYTES_MAX = 8 * 1024 * 1024
 
-CHUNK_LINES = 32
+CHUNK_LINES = 128
 CHUNK_BYTES = 64 * 1024
 WRITE_BYTES = 4096
 """A pipe that polls as writable takes this many bytes (PIPE_BUF) without blocking."""
 
 PAUSE_S = 0.0003
 """Rest after a chunk: the loop gets the interpreter lock, and lines gather for the next chunk."""
+
+NAP_S = 0.03
+"""Rest when nothing waits: a thread that woke for every line would take the lock as often."""
 
 DRAIN_S = 1.0
 _POLL_MS = 50
@@ -111,7 +114,7 @@ class LogDrain:
             self._bytes_out += sum(size for _, size in items)
             if self._gap and self._is_half_empty():
                 self._end_gap()
-            self._closing.wait(PAUSE_S)
+            self._closing.wait(NAP_S if self._queue.empty() else PAUSE_S)
         self._failed += self._lines_in - self._lines_out
 
     def _is_done(self) -> bool:

@@ -18,7 +18,7 @@ from brokerd import __version__, results
 from brokerd.commands import unknown_order
 from brokerd.contract import METHODS
 from brokerd.discover import openrpc
-from brokerd.engine import Engine
+from brokerd.engine import Engine, Result
 from brokerd.errors import (
     BrokerdError,
     DuplicateClOrdId,
@@ -53,7 +53,7 @@ from brokerd.params import (
     read_terms,
     read_window,
 )
-from brokerd.rpc import Call, answer, failure, notification, read_params
+from brokerd.rpc import NULL, Call, answer, failure, notification, read_params
 from brokerd.server import Peer
 from brokerd.subscriptions import EventFilter, Subscription
 from brokerd.terms import check_instrument
@@ -108,13 +108,56 @@ class Methods:
             "daemon.stop": self.stop,
             "rpc.discover": self.discover,
         }
+        self._decode_submit = msgspec.json.Decoder(SubmitParams)
         self._decoders = {each.name: msgspec.json.Decoder(each.params) for each in METHODS}
         self._subscriptions = 0
         self.subscribers = 0
 
+    def express(
+        self, call: Call, done: Callable[[bytes | None], None], slowly: Callable[[], None]
+    ) -> bool:
+        """
+        Take a plain submit straight to the engine: the path that everybody waits on.
+
+        Whatever is not plain about it is left to `submit`, which starts over and says why.
+        """
+        if call.method != "order.submit":
+            return False
+        try:
+            params = read_params(self._decode_submit, call)
+            if params.wait != "journal":
+                return False
+            message = self._submit(params)
+        except BrokerdError:
+            return False
+
+        def reply(result: Result) -> None:
+            if isinstance(result, Order):
+                shown = answer(call.id or NULL, show_order(result))
+                done(shown if call.id is not None else None)
+            else:
+                slowly()
+
+        self._engine.post(message, reply)
+        return True
+
+    def _submit(self, params: SubmitParams) -> Submit:
+        """Make the message of a submit, checked as far as nothing must be waited for."""
+        at_ns = self._clock.now_ns()
+        venue_cl_ord_id = self._ids.next()
+        cl_ord_id = (
+            venue_cl_ord_id if params.cl_ord_id is None else read_cl_ord_id(params.cl_ord_id)
+        )
+        link = self._links.choose(params.executor)
+        terms = read_terms(params, link.name)
+        if self._engine.blotter.get(cl_ord_id) is None:
+            link.check(terms)
+        arrival = link.executor.quote(terms.symbol)
+        return Submit(cl_ord_id, venue_cl_ord_id, terms, arrival, at_ns)
+
     async def answer(self, call: Call, peer: Peer) -> bytes | None:
         """Answer one call; None for a notification, whatever came of it."""
-        call_id = call.id or b"null"
+        call_id = call.id or NULL
         try:
             reply = answer(call_id, await self._call(call, peer))
         except BrokerdError as error:
@@ -133,26 +176,16 @@ class Methods:
 
     async def submit(self, _peer: Peer, params: SubmitParams) -> ShownOrder:
         """Take a new order; answer when it is durable, or at the venue's first word."""
-        at_ns = self._clock.now_ns()
-        venue_cl_ord_id = self._ids.next()
-        cl_ord_id = (
-            venue_cl_ord_id if params.cl_ord_id is None else read_cl_ord_id(params.cl_ord_id)
-        )
-        link = self._links.choose(params.executor)
-        terms = read_terms(params, link.name)
-        arrival = link.executor.quote(terms.symbol)
-        message = Submit(cl_ord_id, venue_cl_ord_id, terms, arrival, at_ns)
         try:
-            if self._engine.blotter.get(cl_ord_id) is None:
-                link.check(terms)
-            order = await self._engine.do(message)
+            order = await self._engine.do(self._submit(params))
         except DuplicateClOrdId:
             raise
         except BrokerdError:
             # "Nothing happened" would be wrong of an order that was taken before.
-            if params.cl_ord_id is None or not await self._is_taken(cl_ord_id):
+            if params.cl_ord_id is None or not await self._is_taken(params.cl_ord_id):
                 raise
-            order = await self._engine.do(message)
+            order = await self._engine.do(self._submit(params))
+        cl_ord_id = params.cl_ord_id or _there(order, "").cl_ord_id
         if params.wait == "venue":
             await self._engine.heard(cl_ord_id, params.timeout_s)
             order = self._engine.blotter.get(cl_ord_id) or order

@@ -17,7 +17,7 @@ from typing import Any, Protocol, cast
 import structlog
 
 from brokerd.errors import BrokerdError, Busy, ConfigError
-from brokerd.rpc import NULL, Call, LineBuffer, Received, batch, failure, receive
+from brokerd.rpc import NULL, Call, Failure, LineBuffer, Received, batch, failure, receive
 
 WRITE_BUFFER_BYTES = 1024 * 1024
 """Answers a bot may leave unread before we stop reading its calls."""
@@ -52,6 +52,13 @@ class Peer(Protocol):
 Answer = Callable[[Call, Peer], Awaitable[bytes | None]]
 """Answers one call; never raises. None for a notification."""
 
+Express = Callable[[Call, Callable[[bytes | None], None], Callable[[], None]], bool]
+"""
+Takes the calls that need no task of their own: (call, done, slowly) -> whether it took this one.
+
+It then ends in exactly one of `done(answer)`, or `slowly()`, which answers like any other call.
+"""
+
 
 class Limits(Protocol):
     """The socket's bounds, from the configuration."""
@@ -73,10 +80,13 @@ class Limits(Protocol):
 
 
 class Server:
-    """All connections. `answer` is what the methods make of a call."""
+    """All connections. `answer` and `express` are what the methods make of a call."""
 
-    def __init__(self, answer: Answer, limits: Limits, group: asyncio.TaskGroup) -> None:
+    def __init__(
+        self, answer: Answer, express: Express, limits: Limits, group: asyncio.TaskGroup
+    ) -> None:
         self.answer = answer
+        self.express = express
         self.limits = limits
         self.group = group
         self.connections: set[Connection] = set()
@@ -221,8 +231,25 @@ class Connection(asyncio.Protocol):
         while self._waiting and not self._is_throttled():
             received = receive(self._waiting.popleft())
             self._in_flight += len(received.messages)
-            self._server.start(self._serve(received))
+            self._start(received)
         self._throttle()
+
+    def _start(self, received: Received) -> None:
+        def slowly() -> None:
+            self._server.start(self._serve(received))
+
+        only = received.messages[0]
+        if (
+            received.is_batch
+            or isinstance(only, Failure)
+            or not self._server.express(only, self._done, slowly)
+        ):
+            slowly()
+
+    def _done(self, reply: bytes | None) -> None:
+        """Take the answer to a call that needed no task."""
+        self._server.calls += 1
+        self._finish(1, reply)
 
     def _is_throttled(self) -> bool:
         return self._in_flight >= self._server.limits.in_flight_max or not self._writable.is_set()
@@ -245,12 +272,19 @@ class Connection(asyncio.Protocol):
             self.close()
 
     async def _serve(self, received: Received) -> None:
+        reply: bytes | None = None
         try:
             answers = await self._answer_all(received)
+            if answers:
+                reply = batch(answers) if received.is_batch else answers[0]
         finally:
-            self._in_flight -= len(received.messages)
-        if answers:
-            self._write(batch(answers) if received.is_batch else answers[0])
+            self._finish(len(received.messages), reply)
+
+    def _finish(self, calls: int, reply: bytes | None) -> None:
+        """Write an answer, and go on with what waited for its calls to end."""
+        self._in_flight -= calls
+        if reply is not None:
+            self._write(reply)
         if self._waiting:
             self._start_calls()
         else:

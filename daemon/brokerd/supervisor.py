@@ -195,7 +195,7 @@ class Daemon:
             stop=lambda: self.stop("asked by a bot"),
         )
         self._methods = methods
-        self._server = Server(methods.answer, self._config.daemon, group)
+        self._server = Server(methods.answer, methods.express, self._config.daemon, group)
         async with listening(self._config.daemon.socket, self._server):
             await self._until_links_settled()
             systemd.ready()
