@@ -1,0 +1,244 @@
+"""The listener: connected, in sync, or on record as down, and never the end of anybody else."""
+
+import asyncio
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import pytest
+from tests.scripted import (
+    CLOCK,
+    D,
+    E,
+    House,
+    ScriptedExecutor,
+    house,
+    report,
+    submit,
+    traded,
+    until,
+)
+
+from brokerd import listener as module
+from brokerd.errors import OutcomeUnknown, VenueUnavailable
+from brokerd.events import ExecutorChanged
+from brokerd.executor import LinkState
+from brokerd.listener import Listener
+from brokerd.poller import Poller
+
+DOWN = VenueUnavailable("no route", retry_after_s=7.0)
+
+
+class Desk:
+    def __init__(self, home: House, venue: ScriptedExecutor, listener: Listener) -> None:
+        self.home, self.venue, self.listener = home, venue, listener
+        self.task: asyncio.Task[None] | None = None
+
+    @property
+    def states(self) -> list[str]:
+        events = [change.entry.event for change in self.home.changes]
+        return [event.state for event in events if isinstance(event, ExecutorChanged)]
+
+    async def until_up(self, times: int = 1) -> None:
+        await until(lambda: self.states.count("up") == times, "up")
+
+
+@pytest.fixture(autouse=True)
+def waits(monkeypatch: pytest.MonkeyPatch) -> list[tuple[int, float | None]]:
+    asked: list[tuple[int, float | None]] = []
+
+    def delay_s(attempt: int, retry_after_s: float | None = None) -> float:
+        asked.append((attempt, retry_after_s))
+        return 0.0
+
+    monkeypatch.setattr(module, "delay_s", delay_s)
+    monkeypatch.setattr("brokerd.retries.delay_s", lambda *_: 0.0)
+    return asked
+
+
+@asynccontextmanager
+async def desk(directory: Path) -> AsyncGenerator[Desk, None]:
+    async with house(directory) as home:
+        venue = ScriptedExecutor()
+        poller = Poller(venue, home.engine, CLOCK, deadline_s=5, floor_s=600)
+        at = Desk(home, venue, Listener(venue, home.engine, poller, CLOCK))
+        yield at
+        if at.task is not None:
+            at.task.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await at.task
+
+
+@asynccontextmanager
+async def listening(directory: Path) -> AsyncGenerator[Desk, None]:
+    async with desk(directory) as at:
+        at.task = asyncio.get_running_loop().create_task(at.listener.run())
+        yield at
+
+
+async def test_a_link_comes_up_in_steps_that_are_on_record_before_they_show(
+    tmp_path: Path,
+) -> None:
+    async with listening(tmp_path) as at:
+        assert at.listener.state is LinkState.STARTING
+        at.home.journal.leave.clear()
+        await until(lambda: at.home.journal.appends == [1])
+        assert at.listener.state is LinkState.STARTING, "syncing is not durable yet"
+        assert not at.listener.settled.is_set()
+        at.home.journal.leave.set()
+        await at.until_up()
+        assert at.states == ["syncing", "up"]
+        await until(lambda: at.listener.state is LinkState.UP)
+        assert at.listener.settled.is_set()
+    assert at.venue.closed == 1
+
+
+async def test_what_the_stream_tells_is_merged_also_while_the_snapshot_is_under_way(
+    tmp_path: Path,
+) -> None:
+    async with listening(tmp_path) as at:
+        leave = asyncio.Event()
+
+        async def slow(_since_ns: int) -> object:
+            await leave.wait()
+            return at.venue.empty()
+
+        at.venue.snapshot = slow  # type: ignore[method-assign,assignment]
+        await at.home.engine.do(submit(at_ns=CLOCK.now_ns()))
+        at.venue.told.put_nowait(traded("t", 3))
+        await until(lambda: at.home.order().cum_qty == D(3))
+        assert at.states == ["syncing"]
+        assert at.listener.reports == 1
+        leave.set()
+        await at.until_up()
+
+
+@pytest.mark.parametrize(
+    "gap",
+    [
+        StopAsyncIteration(),
+        VenueUnavailable("cut"),
+        OutcomeUnknown("?"),
+        KeyError("bug"),
+        TimeoutError(),
+    ],
+    ids=lambda gap: type(gap).__name__,
+)
+async def test_every_gap_in_the_stream_is_down_then_a_new_connection_and_a_new_snapshot(
+    tmp_path: Path, gap: Exception
+) -> None:
+    async with listening(tmp_path) as at:
+        await at.until_up()
+        at.venue.told.put_nowait(gap)
+        await at.until_up(2)
+        assert at.states == ["syncing", "up", "down", "syncing", "up"]
+        assert (at.venue.connected, at.venue.streams, len(at.venue.since)) == (2, 2, 2)
+
+
+async def test_a_venue_that_cannot_be_reached_is_down_with_the_reason_and_tried_again(
+    tmp_path: Path, waits: list[tuple[int, float | None]]
+) -> None:
+    async with listening(tmp_path) as at:
+        at.venue.connects += [DOWN, KeyError("bug"), DOWN]
+        await at.until_up()
+        assert at.states == ["down", "syncing", "up"]
+        (event,) = [
+            c.entry.event
+            for c in at.home.changes
+            if isinstance(c.entry.event, ExecutorChanged) and c.entry.event.state == "down"
+        ]
+        assert event.reason == "no route"
+        assert waits == [(1, 7.0), (2, None), (3, 7.0)], "each wait longer, Retry-After passed on"
+
+
+async def test_waits_start_over_only_after_a_healthy_time_up(
+    tmp_path: Path, waits: list[tuple[int, float | None]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with listening(tmp_path) as at:
+        for healthy_after_s in (60.0, 60.0, 0.0):
+            await at.until_up(len(waits) + 1)
+            await until(lambda: at.listener.state is LinkState.UP)
+            monkeypatch.setattr(module, "HEALTHY_AFTER_S", healthy_after_s)
+            at.venue.told.put_nowait(VenueUnavailable("cut"))
+            before = len(waits)
+            await until(lambda before=before: len(waits) > before)
+        assert [attempt for attempt, _ in waits] == [1, 2, 0]
+
+
+async def test_a_connection_that_never_came_up_was_not_healthy_however_long_it_took(
+    tmp_path: Path, waits: list[tuple[int, float | None]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "HEALTHY_AFTER_S", 0.005)
+    async with listening(tmp_path) as at:
+        calls = 0
+
+        async def slow(_since_ns: int) -> object:
+            nonlocal calls
+            calls += 1
+            await asyncio.sleep(0.01)
+            raise DOWN
+
+        at.venue.snapshot = slow  # type: ignore[method-assign,assignment]
+        await until(lambda: len(waits) >= 2)
+        assert [attempt for attempt, _ in waits[:2]] == [1, 2]
+        assert "up" not in at.states
+
+
+async def test_a_snapshot_that_fails_is_a_connection_that_failed(tmp_path: Path) -> None:
+    async with listening(tmp_path) as at:
+        at.venue.snapshots += [DOWN] * 5
+        await at.until_up()
+        assert at.states == ["syncing", "down", "syncing", "up"]
+
+
+async def test_a_connect_that_hangs_is_given_up(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "CONNECT_S_MAX", 0.01)
+    async with desk(tmp_path) as at:
+
+        async def never() -> None:
+            await asyncio.Event().wait()
+
+        at.venue.connect = never  # type: ignore[method-assign]
+        at.task = asyncio.get_running_loop().create_task(at.listener.run())
+        await until(lambda: at.listener.state is LinkState.DOWN)
+        assert "no answer within" in at.listener.reason
+
+
+async def test_a_stream_that_fails_to_close_is_only_a_gap(tmp_path: Path) -> None:
+    async with listening(tmp_path) as at:
+        await at.until_up()
+        at.venue.at_stream_close = KeyError("bug")
+        at.venue.told.put_nowait(VenueUnavailable("cut"))
+        await until(lambda: at.states.count("down") == 1)
+        at.venue.at_stream_close = None
+        await until(lambda: at.listener.state is LinkState.UP)
+        assert at.states[:3] == ["syncing", "up", "down"]
+
+
+async def test_an_executor_that_fails_or_hangs_at_the_end_does_not_hold_up_the_end(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "CLOSE_S_MAX", 0.01)
+    async with listening(tmp_path) as at:
+        await at.until_up()
+        at.venue.at_close = KeyError("bug")
+        at.venue.at_stream_close = OSError("bug")
+    assert at.venue.closed == 1
+    (tmp_path / "again").mkdir()
+    async with listening(tmp_path / "again") as at:
+        await at.until_up()
+
+        async def never() -> None:
+            await asyncio.Event().wait()
+
+        at.venue.aclose = never  # type: ignore[method-assign]
+
+
+async def test_a_report_of_nobodys_order_is_counted_and_harms_nothing(tmp_path: Path) -> None:
+    async with listening(tmp_path) as at:
+        await at.until_up()
+        at.venue.told.put_nowait(report(E.CANCELED, "of-a-person"))
+        await until(lambda: at.home.engine.strangers == 1)
+        assert at.listener.state is LinkState.UP

@@ -1,0 +1,268 @@
+"""The poller: a question for every doubt, at a bounded rate, and proof at a floor rate."""
+
+import asyncio
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import pytest
+from tests.scripted import (
+    CLOCK,
+    D,
+    E,
+    House,
+    S,
+    ScriptedExecutor,
+    execution,
+    house,
+    report,
+    submit,
+    traded,
+    until,
+    view,
+)
+
+from brokerd import poller as module
+from brokerd.errors import OutcomeUnknown, VenueUnavailable
+from brokerd.events import RequestKind
+from brokerd.executor import Accepted, InDoubt, OrderView, Outcome, Snapshot
+from brokerd.messages import Answered, Ask, Reported
+from brokerd.poller import Poller
+
+DOWN = VenueUnavailable("down")
+
+
+class Desk:
+    def __init__(self, home: House, venue: ScriptedExecutor, poller: Poller) -> None:
+        self.home, self.venue, self.poller = home, venue, poller
+        self.waits: list[float] = []
+        schedule = poller._schedule
+
+        def noted(cl_ord_id: str, delay_s: float) -> None:
+            self.waits.append(delay_s)
+            schedule(cl_ord_id, delay_s)
+
+        poller._schedule = noted  # type: ignore[method-assign]
+
+    async def submitted(self, outcome: Outcome | None = None) -> None:
+        await self.home.engine.do(submit(at_ns=CLOCK.now_ns()))
+        if outcome is not None:
+            now_ns = CLOCK.now_ns()
+            await self.home.engine.settle(
+                Answered("x", RequestKind.NEW, 1, outcome, now_ns, now_ns)
+            )
+
+    async def doubted(self) -> None:
+        await self.submitted(InDoubt(evidence="lost"))
+
+    def snapshot(self, *orders: OrderView, **members: object) -> None:
+        shown = {"began_ns": CLOCK.now_ns(), "since_ns": 0, "executions": (), **members}
+        self.venue.snapshots.append(Snapshot(orders=orders, **shown))  # type: ignore[arg-type]
+
+
+@asynccontextmanager
+async def desk(
+    directory: Path, deadline_s: float = 5.0, floor_s: float = 600, **promises: object
+) -> AsyncGenerator[Desk, None]:
+    async with house(directory) as home:
+        venue = ScriptedExecutor(**promises)
+        poller = Poller(venue, home.engine, CLOCK, deadline_s=deadline_s, floor_s=floor_s)
+        home.act = lambda action: (
+            poller.ask(action.order) if isinstance(action, Ask) else home.actions.append(action)
+        )
+        async with asyncio.TaskGroup() as group:
+            task = group.create_task(poller.run())
+            yield Desk(home, venue, poller)
+            task.cancel()
+
+
+@pytest.fixture(autouse=True)
+def quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "FIRST_ASK_S", 0.001)
+    monkeypatch.setattr(module, "ASK_INTERVAL_S_MAX", 0.008)
+    monkeypatch.setattr("brokerd.retries.delay_s", lambda *_: 0.0)
+
+
+async def test_a_doubt_is_asked_about_until_the_answer_ends_it(tmp_path: Path) -> None:
+    async with desk(tmp_path) as at:
+        at.venue.views += [DOWN, OutcomeUnknown("lost"), view()]
+        await at.doubted()
+        await until(lambda: not at.home.order().in_doubt)
+        assert at.home.order().ord_status is S.NEW
+        assert (len(at.venue.asked), at.poller.questions) == (3, 3)
+        assert at.venue.asked[0].venue_cl_ord_id == "v-x"
+
+
+async def test_questions_come_at_intervals_that_double_up_to_a_bound(tmp_path: Path) -> None:
+    async with desk(tmp_path) as at:
+        at.venue.views += [DOWN] * 6
+        at.venue.views.append(view())
+        await at.doubted()
+        await until(lambda: not at.home.order().in_doubt)
+        assert at.waits == [0.001, 0.002, 0.004, 0.008, 0.008, 0.008, 0.008]
+        assert len(at.venue.asked) == 7
+
+
+async def test_an_order_that_is_asked_about_already_is_not_asked_twice(tmp_path: Path) -> None:
+    async with desk(tmp_path) as at:
+        at.venue.views.append(view())
+        await at.submitted(InDoubt(evidence="lost"))
+        at.poller.ask(at.home.order())
+        at.poller.ask(at.home.order())
+        await until(lambda: not at.home.order().in_doubt)
+        await until(lambda: not at.poller._scheduled)
+        assert len(at.venue.asked) == 1
+        at.venue.views.append(view())
+        at.poller.ask(at.home.order())
+        await until(lambda: len(at.venue.asked) == 2)
+
+
+async def test_a_question_without_an_answer_is_put_again_even_when_nothing_is_in_doubt(
+    tmp_path: Path,
+) -> None:
+    """The reply said nothing of the order and the stream dropped the rest."""
+    async with desk(tmp_path) as at:
+        at.venue.views += [DOWN, view()]
+        await at.submitted(Accepted())
+        await until(lambda: at.home.order().acked_at_ns is not None)
+        assert len(at.venue.asked) == 2
+
+
+async def test_an_order_that_settled_or_is_gone_is_not_asked_about(tmp_path: Path) -> None:
+    async with desk(tmp_path) as at:
+        await at.submitted()
+        stale = at.home.order()
+        await at.home.engine.settle(Reported("sim", report(E.REJECTED), "stream", 5))
+        at.poller.ask(stale)
+        await until(lambda: not at.poller._scheduled)
+        at.home.engine.blotter.forget(0, 99)
+        at.poller.ask(stale)
+        await until(lambda: not at.poller._scheduled)
+        assert at.venue.asked == []
+
+
+async def test_two_absences_reject_and_no_sooner(tmp_path: Path) -> None:
+    async with desk(tmp_path, processing_bound_s=0.02) as at:
+        at.venue.views += [None] * 50
+        await at.doubted()
+        await until(lambda: at.home.order().is_final)
+        assert at.home.order().reason == "not_found_at_venue"
+        first, last = (
+            change.entry.event.at_ns
+            for change in at.home.changes
+            if type(change.entry.event).__name__ in {"OrderNotFound", "OrderRejected"}
+        )
+        assert last - first >= 20_000_000
+
+
+async def test_a_venue_that_forgets_closed_orders_proves_nothing_by_absence(
+    tmp_path: Path,
+) -> None:
+    async with desk(tmp_path, query_closed=False) as at:
+        at.venue.views += [None] * 5
+        await at.doubted()
+        await until(lambda: len(at.venue.asked) == 5)
+        assert at.home.order().in_doubt
+
+
+async def test_a_view_is_as_old_as_the_venue_may_lag(tmp_path: Path) -> None:
+    """It shows what was, so it must not undo a replace that came while it lagged."""
+    async with desk(tmp_path, query_lag_s=60.0) as at:
+        await at.submitted()
+        for each in (report(E.NEW), report(E.REPLACED, qty=D(20), px=D(100))):
+            await at.home.engine.settle(Reported("sim", each, "stream", CLOCK.now_ns()))
+        at.venue.views.append(view(qty=D(10)))
+        checked = await at.poller.check(at.home.order())
+        assert checked is not None
+        assert checked.qty == D(20)
+
+
+async def test_check_asks_now_and_returns_the_order_as_it_then_is(tmp_path: Path) -> None:
+    async with desk(tmp_path) as at:
+        await at.submitted()
+        at.venue.views.append(view(S.FILLED, executions=(execution("t", 10),)))
+        checked = await at.poller.check(at.home.order())
+        assert checked == at.home.order()
+        assert checked.ord_status is S.FILLED
+        with pytest.raises(VenueUnavailable):
+            await at.poller.check(checked)
+
+
+async def test_a_question_has_a_deadline(tmp_path: Path) -> None:
+    async with desk(tmp_path, deadline_s=0.02) as at:
+        await at.submitted()
+
+        async def never(_ref: object) -> None:
+            await asyncio.Event().wait()
+
+        at.venue.query = never  # type: ignore[method-assign,assignment]
+        with pytest.raises(VenueUnavailable, match="no answer"):
+            await at.poller.check(at.home.order())
+
+
+async def test_no_more_questions_are_out_at_once_than_allowed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "QUESTIONS_AT_ONCE", 2)
+    async with desk(tmp_path) as at:
+        out, most, leave = 0, 0, asyncio.Event()
+
+        async def slow(_ref: object) -> OrderView | None:
+            nonlocal out, most
+            out += 1
+            most = max(most, out)
+            await leave.wait()
+            out -= 1
+            raise DOWN
+
+        at.venue.query = slow  # type: ignore[method-assign,assignment]
+        for number in range(5):
+            await at.home.engine.do(submit(f"o{number}", CLOCK.now_ns()))
+            at.poller.ask(at.home.order(f"o{number}"))
+        await until(lambda: out == 2)
+        leave.set()
+        await until(lambda: at.poller.questions >= 5)
+        assert most == 2
+
+
+async def test_a_snapshot_is_merged_and_what_it_leaves_open_is_asked(tmp_path: Path) -> None:
+    async with desk(tmp_path) as at:
+        await at.submitted()
+        await at.home.engine.do(submit("y", CLOCK.now_ns()))
+        await at.home.engine.settle(Reported("sim", report(E.NEW, "y"), "stream", CLOCK.now_ns()))
+        at.venue.views.append(view(S.CANCELED, "y"))
+        at.snapshot(view(), view(cl_ord_id="of-a-person"), executions=(traded("t", 3),))
+        await at.poller.sync()
+        await until(lambda: at.home.order("y").is_final)
+        assert (at.home.order().cum_qty, at.home.order().ord_status) == (D(3), S.PARTIALLY_FILLED)
+
+
+async def test_a_snapshot_is_asked_for_again_and_reaches_back_behind_the_last(
+    tmp_path: Path,
+) -> None:
+    async with desk(tmp_path) as at:
+        at.venue.snapshots += [DOWN, DOWN]
+        at.snapshot(began_ns=10**18)
+        await at.poller.sync()
+        await at.poller.sync()
+        assert at.venue.since == [0, 0, 0, 10**18 - module.OVERLAP_NS]
+
+
+async def test_a_snapshot_that_never_comes_is_given_up(tmp_path: Path) -> None:
+    async with desk(tmp_path) as at:
+        at.venue.snapshots += [DOWN] * 99
+        with pytest.raises(VenueUnavailable):
+            await at.poller.sync()
+        assert len(at.venue.since) == module.SNAPSHOT_TRIES_MAX
+
+
+async def test_the_floor_rate_goes_on_whatever_the_stream_and_the_venue_do(tmp_path: Path) -> None:
+    """A fill that the stream dropped is found by the next look."""
+    async with desk(tmp_path, floor_s=0.01) as at:
+        at.venue.snapshots += [DOWN] * module.SNAPSHOT_TRIES_MAX
+        await at.submitted()
+        await at.home.engine.settle(Reported("sim", report(E.NEW), "stream", CLOCK.now_ns()))
+        at.snapshot(view(), executions=(traded("dropped", 3),))
+        await until(lambda: at.home.order().cum_qty == D(3))
+        looks = len(at.venue.since)
+        await until(lambda: len(at.venue.since) >= looks + 2)
