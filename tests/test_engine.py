@@ -1,0 +1,305 @@
+"""The engine: one writer, one commit for whatever waits, and nothing seen before it is durable."""
+
+import asyncio
+from contextlib import suppress
+from pathlib import Path
+
+import pytest
+from tests.journal_rows import both
+from tests.scripted import (
+    CLOCK,
+    D,
+    E,
+    House,
+    S,
+    answered,
+    execution,
+    house,
+    report,
+    reported,
+    submit,
+    traded,
+    until,
+    view,
+)
+
+from brokerd import engine as module
+from brokerd.blotter import Blotter
+from brokerd.errors import (
+    Busy,
+    DuplicateClOrdId,
+    JournalError,
+    JournalFull,
+    NotCancelable,
+    Stopping,
+    UnknownOrder,
+)
+from brokerd.events import ExecutorChanged, Road
+from brokerd.executor import InDoubt
+from brokerd.journal import ENTRIES_MAX
+from brokerd.messages import Ask, Cancel, Send, Viewed
+
+
+def at_work(home: House, *messages: object) -> list[asyncio.Task[object]]:
+    """Hand over messages side by side."""
+    loop = asyncio.get_running_loop()
+    return [loop.create_task(home.engine.do(each)) for each in messages]  # type: ignore[arg-type]
+
+
+async def test_nothing_is_answered_done_or_seen_before_it_is_durable(tmp_path: Path) -> None:
+    async with house(tmp_path) as home:
+        home.journal.leave.clear()
+        (task,) = at_work(home, submit())
+        await until(lambda: home.journal.appends == [1])
+        assert not task.done()
+        assert (home.actions, home.changes) == ([], [])
+        assert home.engine.blotter.get("x") is None
+        assert home.engine.pending_since_ns is not None
+        home.journal.leave.set()
+        order = await task
+        assert order == home.order()
+        assert home.journal.last_seq == 1
+        await until(lambda: home.actions != [])
+        assert home.actions == [Send(home.order())]
+        assert home.engine.pending_since_ns is None
+
+
+async def test_whatever_waits_becomes_one_append(tmp_path: Path) -> None:
+    async with house(tmp_path) as home:
+        home.journal.leave.clear()
+        first = at_work(home, submit("first"))
+        await until(lambda: home.journal.appends == [1])
+        rest = at_work(home, *[submit(f"o{number}") for number in range(20)])
+        await until(lambda: home.engine.backlog == 21)
+        home.journal.leave.set()
+        await asyncio.gather(*first, *rest)
+        assert home.journal.appends == [1, 20]
+        await until(lambda: len(home.changes) == 21)
+        assert [c.seq for c in home.changes] == list(range(1, 22))
+
+
+async def test_a_batch_is_bounded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "MESSAGES_PER_BATCH_MAX", 4)
+    async with house(tmp_path) as home:
+        home.journal.leave.clear()
+        tasks = at_work(home, *[submit(f"o{number}") for number in range(10)])
+        await until(lambda: home.journal.appends != [])
+        home.journal.leave.set()
+        await asyncio.gather(*tasks)
+        assert max(home.journal.appends) <= 4
+        assert sum(home.journal.appends) == 10
+
+
+async def test_one_answer_with_very_many_executions_takes_several_appends(tmp_path: Path) -> None:
+    count = ENTRIES_MAX + 200
+    async with house(tmp_path) as home:
+        await home.engine.do(submit())
+        shown = view(executions=tuple(execution(f"e{n}", D("0.001")) for n in range(count)))
+        message = Viewed("x", shown, Road.QUERY, 5, 5, None)
+        order = await home.engine.settle(message)
+        assert order is not None
+        assert order.fill_count == count
+        assert home.journal.appends == [1, ENTRIES_MAX, count - ENTRIES_MAX]
+
+
+async def test_messages_of_one_batch_see_each_other(tmp_path: Path) -> None:
+    async with house(tmp_path) as home:
+        home.journal.leave.clear()
+        tasks = at_work(home, submit(), submit(), submit(qty=D(5)), Cancel("x", 9), Cancel("z", 9))
+        await until(lambda: home.journal.appends != [])
+        home.journal.leave.set()
+        first, again, other, cancel, unknown = await asyncio.gather(*tasks, return_exceptions=True)
+        assert first == again == cancel == home.order()
+        assert home.order().cancel_wanted
+        assert isinstance(other, DuplicateClOrdId)
+        assert isinstance(unknown, UnknownOrder)
+        await until(lambda: home.events == ["order_submitted", "cancel_requested"])
+        assert len(home.actions) == 1
+
+
+async def settled(home: House, cl_ord_id: str = "x") -> None:
+    """Submit, fill a part, cancel, and let it leave memory."""
+    await home.engine.do(submit(cl_ord_id))
+    for each in (traded("t", 3, cl_ord_id), report(E.CANCELED, cl_ord_id)):
+        await home.engine.settle(reported(each, at_ns=2))
+    await home.history.flush()
+    assert home.engine.blotter.forget(0, home.history.applied_seq) >= 1
+    assert home.engine.blotter.get(cl_ord_id) is None
+
+
+async def test_a_cl_ord_id_of_an_order_that_left_memory_is_still_taken(tmp_path: Path) -> None:
+    async with house(tmp_path) as home:
+        await settled(home)
+        seq = home.journal.last_seq
+        again, other, fresh = await asyncio.gather(
+            *at_work(home, submit(), submit(qty=D(5)), submit("y")), return_exceptions=True
+        )
+        assert again == home.order()
+        assert home.order().ord_status is S.CANCELED
+        assert isinstance(other, DuplicateClOrdId)
+        assert fresh == home.order("y")
+        assert home.journal.last_seq == seq + 1, "only the new order is on record"
+        assert len([a for a in home.actions if isinstance(a, Send)]) == 2
+
+
+async def test_a_late_fill_of_an_order_that_left_memory_is_counted_once(tmp_path: Path) -> None:
+    async with house(tmp_path) as home:
+        await settled(home)
+        await home.engine.tell(reported(traded("t", 3), at_ns=5))
+        await home.engine.tell(reported(traded("late", 2), at_ns=6))
+        await until(lambda: home.engine.blotter.get("x") is not None)
+        await home.engine.tell(reported(traded("late", 2), at_ns=7))
+        await until(lambda: home.order().cum_qty == D(5))
+        await until(lambda: home.events.count("order_traded") == 2)
+        assert home.engine.strangers == 0
+
+
+async def test_a_report_of_an_order_that_was_never_ours_is_counted_and_left(tmp_path: Path) -> None:
+    async with house(tmp_path) as home:
+        await home.engine.tell(reported(traded("t", cl_ord_id="a-persons"), at_ns=5))
+        await until(lambda: home.engine.strangers == 1)
+        assert home.journal.last_seq == 0
+
+
+async def test_orders_leave_memory_when_there_are_too_many_and_never_become_unknown(
+    tmp_path: Path,
+) -> None:
+    async with house(tmp_path, orders_in_memory_max=2) as home:
+        for number in range(6):
+            cl_ord_id = f"o{number}"
+            await home.engine.do(submit(cl_ord_id))
+            await home.engine.settle(reported(report(E.REJECTED, cl_ord_id), at_ns=2))
+            await home.history.flush()
+        assert len(home.engine.blotter) <= 3
+        again = await home.engine.do(submit("o0"))
+        assert again is not None
+        assert again.ord_status is S.REJECTED
+
+
+async def test_a_full_inbox_is_busy_for_bots_and_patience_for_venues(tmp_path: Path) -> None:
+    async with house(tmp_path, inbox_max=4) as home:
+        home.journal.leave.clear()
+        tasks = at_work(home, *[submit(f"o{number}") for number in range(4)])
+        await until(lambda: home.engine.backlog == 4)
+        with pytest.raises(Busy):
+            await home.engine.do(submit("one too many"))
+        loop = asyncio.get_running_loop()
+        evidence = [
+            loop.create_task(home.engine.tell(reported(traded(f"t{n}", cl_ord_id="o0"), at_ns=9)))
+            for n in range(9)
+        ]
+        await until(lambda: home.engine.backlog == 8)
+        assert sum(each.done() for each in evidence) == 4, "the rest waits, none is dropped"
+        home.journal.leave.set()
+        await asyncio.gather(*tasks, *evidence)
+        await until(lambda: home.order("o0").fill_count == 9)
+
+
+async def test_a_stopping_daemon_takes_cancels_and_evidence_but_no_new_order(
+    tmp_path: Path,
+) -> None:
+    async with house(tmp_path) as home:
+        await home.engine.do(submit())
+        home.engine.stop_taking()
+        with pytest.raises(Stopping):
+            await home.engine.do(submit("y"))
+        assert await home.engine.do(submit()) == home.order(), "a repeated one is answered"
+        await home.engine.do(Cancel("x", 5))
+        await home.engine.settle(reported(report(E.NEW), at_ns=6))
+        await until(lambda: home.events[-1:] == ["cancel_requested"])
+
+
+async def test_a_full_disk_lets_cancels_and_fills_by(tmp_path: Path) -> None:
+    async with house(tmp_path) as home:
+        await home.engine.do(submit())
+        home.journal.full = True
+        with pytest.raises(JournalFull):
+            await home.engine.do(submit("y"))
+        await home.engine.settle(reported(traded("t", 1), at_ns=5))
+        order = await home.engine.do(Cancel("x", 6))
+        assert order is not None
+        assert (order.cum_qty, order.shown_status) == (D(1), S.PENDING_CANCEL)
+        home.journal.full = False
+        assert await home.engine.do(submit("y")) is not None
+
+
+async def test_a_refusal_is_answered_without_a_row(tmp_path: Path) -> None:
+    async with house(tmp_path) as home:
+        await home.engine.do(submit())
+        await home.engine.settle(reported(report(E.REJECTED), at_ns=2))
+        with pytest.raises(NotCancelable):
+            await home.engine.do(Cancel("x", 5))
+        assert home.journal.last_seq == 2
+
+
+async def test_a_caller_that_went_away_leaves_its_order_standing(tmp_path: Path) -> None:
+    async with house(tmp_path) as home:
+        home.journal.leave.clear()
+        (task,) = at_work(home, submit())
+        await until(lambda: home.journal.appends == [1])
+        task.cancel()
+        with suppress(asyncio.CancelledError):
+            await task
+        home.journal.leave.set()
+        await until(lambda: home.actions != [])
+        assert home.actions == [Send(home.order())]
+
+
+async def test_a_journal_that_cannot_say_whether_it_wrote_ends_the_engine(tmp_path: Path) -> None:
+    async with both(tmp_path) as (journal, history):
+        home = House(journal, history)
+        home.journal.failure = JournalError("commit unknown")
+        task = asyncio.get_running_loop().create_task(home.engine.run())
+        (caller,) = at_work(home, submit())
+        with pytest.raises(JournalError):
+            await task
+        assert not caller.done(), "no answer is better than a wrong one"
+        assert (home.actions, home.changes) == ([], [])
+        caller.cancel()
+
+
+async def test_a_note_is_durable_when_it_returns(tmp_path: Path) -> None:
+    async with house(tmp_path) as home:
+        await home.engine.note(ExecutorChanged(at_ns=1, executor="sim", state="up"))
+        assert home.journal.last_seq == 1
+        await until(lambda: home.events == ["executor_changed"])
+
+
+async def test_the_venues_first_word_is_waited_for_but_not_longer_than_asked(
+    tmp_path: Path,
+) -> None:
+    async with house(tmp_path) as home:
+        await home.engine.do(submit())
+        loop = asyncio.get_running_loop()
+        began_s = loop.time()
+        await home.engine.heard("x", 0.02)
+        assert loop.time() - began_s >= 0.02
+        waiting = [loop.create_task(home.engine.heard("x", 60)) for _ in range(2)]
+        gone = loop.create_task(home.engine.heard("x", 60))
+        await until(lambda: len(home.engine._heard.get("x", ())) == 3)
+        gone.cancel()
+        await home.engine.tell(reported(report(E.NEW), at_ns=CLOCK.now_ns()))
+        await asyncio.gather(*waiting)
+        assert home.engine._heard == {}
+        await home.engine.heard("x", 60)
+        await home.engine.heard("nobody's", 60)
+
+
+async def test_doubt_is_asked_about_as_soon_as_it_is_on_record(tmp_path: Path) -> None:
+    async with house(tmp_path) as home:
+        await home.engine.do(submit())
+        await home.engine.settle(answered(InDoubt(evidence="lost"), at_ns=5))
+        await until(lambda: home.actions[-1:] == [Ask(home.order())])
+
+
+async def test_what_was_answered_is_there_after_a_restart(tmp_path: Path) -> None:
+    async with house(tmp_path) as home:
+        await home.engine.do(submit())
+        await home.engine.settle(reported(traded("t", 3), at_ns=2))
+        before = home.order()
+    async with both(tmp_path) as (journal, history):
+        assert await history.unsettled() == [before]
+        replayed = Blotter()
+        async for row in journal.replay(0):
+            replayed.fold(row.seq, row.entry.event)
+        assert list(replayed) == [before]

@@ -1,0 +1,184 @@
+"""Links: what an executor can take now, and whose turn an action is."""
+
+import asyncio
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import pytest
+from msgspec.structs import replace
+from tests.scripted import (
+    CLOCK,
+    LIMIT,
+    D,
+    E,
+    House,
+    ScriptedExecutor,
+    house,
+    report,
+    submit,
+    until,
+)
+
+from brokerd import links as module
+from brokerd.dispatch import Dispatch
+from brokerd.errors import (
+    BrokerdError,
+    Busy,
+    Halted,
+    InvalidOrder,
+    InvalidParams,
+    Starting,
+    VenueUnavailable,
+)
+from brokerd.executor import Accepted, LinkState
+from brokerd.links import Link, Links, doubt_outstanding
+from brokerd.listener import Listener
+from brokerd.messages import Ask, Cancel, Reported, Send
+from brokerd.poller import Poller
+from brokerd.terms import OrdType, TimeInForce
+
+
+def link_of(home: House, venue: ScriptedExecutor, name: str = "sim") -> Link:
+    venue.name = name
+    poller = Poller(venue, home.engine, CLOCK, deadline_s=5, floor_s=600)
+    return Link(
+        "scripted",
+        venue,
+        Dispatch(venue, home.engine, CLOCK, deadline_s=5, retry_window_s=5),
+        poller,
+        Listener(venue, home.engine, poller, CLOCK),
+    )
+
+
+@asynccontextmanager
+async def linked(directory: Path, **promises: object) -> AsyncGenerator[tuple[House, Link], None]:
+    async with house(directory) as home:
+        link = link_of(home, ScriptedExecutor(**promises))
+        link.listener.state = LinkState.UP
+        yield home, link
+
+
+async def test_an_order_that_the_venue_will_take_passes(tmp_path: Path) -> None:
+    async with linked(tmp_path) as (_, link):
+        link.check(LIMIT)
+        link.listener.state = LinkState.SYNCING
+        link.check(LIMIT)
+
+
+@pytest.mark.parametrize(
+    ("state", "error"),
+    [
+        (LinkState.STARTING, Starting),
+        (LinkState.DOWN, VenueUnavailable),
+        (LinkState.FROZEN, Halted),
+    ],
+)
+async def test_an_executor_that_is_not_there_takes_nothing_and_says_why(
+    tmp_path: Path, state: LinkState, error: type[BrokerdError]
+) -> None:
+    async with linked(tmp_path) as (_, link):
+        link.listener.state, link.listener.reason = state, "the key was revoked"
+        with pytest.raises(error) as caught:
+            link.check(LIMIT)
+        assert state is LinkState.STARTING or "the key was revoked" in str(caught.value)
+
+
+async def test_too_many_requests_that_wait_turn_new_ones_away(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "BACKLOG_MAX", 1)
+    async with linked(tmp_path) as (home, link):
+        link.check(LIMIT)
+        await home.engine.do(submit())
+        link.dispatch.send(home.order())
+        with pytest.raises(Busy):
+            link.check(LIMIT)
+
+
+@pytest.mark.parametrize(
+    ("changes", "reason", "hint"),
+    [
+        ({"ord_type": OrdType.STOP}, "ord_type_not_supported", "it has limit, market"),
+        ({"time_in_force": TimeInForce.FOK}, "time_in_force_not_supported", "it has gtc, ioc"),
+        ({"symbol": "BTCUSD"}, "unknown_symbol", 'did you mean "BTCUSDT"?'),
+        ({"px": D("100.001")}, "not_on_tick", "nearest valid: 100 or 100.01"),
+        ({"qty": D("0.0001")}, "not_on_lot", "nearest valid: 0.001"),
+    ],
+)
+async def test_what_the_venue_would_refuse_is_refused_here_with_what_is_near(
+    tmp_path: Path, changes: dict[str, object], reason: str, hint: str
+) -> None:
+    async with linked(
+        tmp_path,
+        ord_types=frozenset({OrdType.LIMIT, OrdType.MARKET}),
+        times_in_force=frozenset({TimeInForce.GTC, TimeInForce.IOC}),
+    ) as (_, link):
+        with pytest.raises(InvalidOrder) as caught:
+            link.check(replace(LIMIT, **changes))
+        assert (caught.value.reason, caught.value.hint) == (reason, hint)
+
+
+async def test_the_only_executor_needs_no_name_and_one_of_two_does(tmp_path: Path) -> None:
+    async with house(tmp_path) as home:
+        links = Links()
+        links.add(link_of(home, ScriptedExecutor(), "alpha"))
+        assert links.choose(None).name == "alpha"
+        links.add(link_of(home, ScriptedExecutor(), "beta"))
+        assert links.choose("beta").name == "beta"
+        assert [link.name for link in links] == ["alpha", "beta"]
+        for name, hint in ((None, "known are alpha, beta"), ("alfa", 'did you mean "alpha"?')):
+            with pytest.raises(InvalidParams) as caught:
+                links.choose(name)
+            assert (caught.value.field, caught.value.hint) == ("executor", hint)
+
+
+async def test_an_action_goes_to_the_executor_of_its_order_alone(tmp_path: Path) -> None:
+    async with house(tmp_path) as home:
+        links = Links()
+        for name in ("sim", "other"):
+            links.add(link_of(home, ScriptedExecutor(), name))
+        await home.engine.do(submit())
+        sim, other = links.by_name["sim"], links.by_name["other"]
+        links.act(Send(home.order()))
+        links.act(Ask(home.order()))
+        await home.engine.do(submit("y", executor="no longer configured"))
+        links.act(Send(home.order("y")))
+        assert (sim.dispatch.backlog, other.dispatch.backlog) == (1, 0)
+        assert (sim.poller._scheduled, other.poller._scheduled) == ({"x"}, set())
+
+
+async def test_a_link_at_work_takes_an_order_from_record_to_venue_and_back(tmp_path: Path) -> None:
+    async with house(tmp_path) as home:
+        links, venue = Links(), ScriptedExecutor()
+        links.add(link_of(home, venue))
+        home.act = links.act
+        task = asyncio.get_running_loop().create_task(links.choose(None).run())
+        await until(lambda: links.choose(None).listener.state is LinkState.UP)
+        venue.script["place"].append(Accepted(reports=(report(E.NEW),)))
+        await home.engine.do(submit(at_ns=CLOCK.now_ns()))
+        await until(lambda: home.order().acked_at_ns is not None)
+        venue.script["cancel"].append(Accepted(reports=(report(E.CANCELED),)))
+        await home.engine.do(Cancel("x", CLOCK.now_ns()))
+        await until(lambda: home.order().is_settled)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        assert venue.closed == 1
+
+
+async def test_what_the_last_run_left_without_an_outcome_is_in_doubt(tmp_path: Path) -> None:
+    """It may have been sent a moment before the process died."""
+    async with linked(tmp_path) as (home, link):
+        for cl_ord_id in ("x", "acked"):
+            await home.engine.do(submit(cl_ord_id))
+        told = Reported("sim", report(E.NEW, "acked"), "stream", 2)
+        await home.engine.settle(told)
+        await doubt_outstanding(home.engine, link, home.engine.blotter.unsettled("sim"), 5)
+        request = home.order().request
+        assert request is not None
+        assert (request.in_doubt, request.final_at_ns) == (True, 5 + 1_000_000_000)
+        assert not home.order("acked").in_doubt
+        seq = home.journal.last_seq
+        await doubt_outstanding(home.engine, link, home.engine.blotter.unsettled("sim"), 6)
+        assert home.journal.last_seq == seq, "a doubt keeps the time at which it becomes final"
