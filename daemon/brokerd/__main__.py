@@ -7,6 +7,7 @@ Exit status: 0 asked to stop, 1 a bug or a journal that cannot be trusted, 78 ba
 
 import argparse
 import asyncio
+import gc
 import sys
 import traceback
 
@@ -55,6 +56,7 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _run(config: Config) -> int:
+    _tune()
     daemon = config.daemon
     with configure_logs(daemon.log_format, daemon.log_level) as drain:
         work = supervisor.run(config, ADAPTERS, SystemClock(), drain)
@@ -64,6 +66,18 @@ def _run(config: Config) -> int:
         except (BrokerdError, ExceptionGroup, OSError) as error:
             return _told(error)
     return 0
+
+
+def _tune() -> None:
+    """
+    Set up the interpreter for one loop that must not wait.
+
+    Orders make no reference cycles, so the collector need not walk them all every few hundred;
+    and the threads that write logs and history hand the interpreter back ten times sooner.
+    """
+    gc.freeze()
+    gc.set_threshold(50_000, 50, 100)
+    sys.setswitchinterval(0.0005)
 
 
 def _told(error: Exception) -> int:

@@ -207,6 +207,8 @@ class Engine:
             reply(result)
         for action in batch.actions:
             self._act(action)
+        # Answers and requests leave at the end of this turn of the loop; the rest can follow them.
+        await asyncio.sleep(0)
         if bodies:
             await self._publish(batch.stage.changes, bodies)
         for stranger in batch.strangers:

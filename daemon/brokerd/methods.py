@@ -37,6 +37,7 @@ from brokerd.history_query import FillQuery, OrderQuery
 from brokerd.ids import Ids
 from brokerd.links import Link, Links
 from brokerd.messages import Cancel, Replace, Submit
+from brokerd.money import digits
 from brokerd.orders import Order, OrdStatus, Status
 from brokerd.params import (
     AnyIdParams,
@@ -465,7 +466,7 @@ def _show_link(link: Link, engine: Engine) -> results.ShownExecutor:
                 order.cl_ord_id,
                 order.request.kind,
                 rfc3339(order.request.since_ns),
-                order.leaves_qty,
+                digits(order.leaves_qty),
             )
             for order in engine.blotter.asking(name)
             if order.request is not None and order.in_doubt

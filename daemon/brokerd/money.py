@@ -60,20 +60,32 @@ def parse_decimal(text: str) -> Decimal:
         raise ValueError(f"is longer than {TEXT_MAX} characters")
     if _NUMBER.fullmatch(text) is None:
         raise ValueError('is not a plain decimal number such as "0.01"')
-    value = Decimal(text)
-    # First the size, while it is only an exponent: 1e999 written out does not fit EXACT.
-    if not value or value.adjusted() < DIGITS_MAX:
-        value = plain(value)
-        if int(value.as_tuple().exponent) >= -DIGITS_MAX:
-            return value
-    raise ValueError(f"has more than {DIGITS_MAX} digits before or after the point")
+    whole, _, fraction = text.partition(".")
+    if "e" in text or "E" in text:
+        value = Decimal(text)
+        # First the size, while it is only an exponent: 1e999 written out does not fit EXACT.
+        if value and value.adjusted() >= DIGITS_MAX:
+            raise ValueError(_TOO_LONG)
+        whole, _, fraction = digits(value).partition(".")
+    fraction = fraction.rstrip("0")
+    if len(whole.lstrip("-")) > DIGITS_MAX or len(fraction) > DIGITS_MAX:
+        raise ValueError(_TOO_LONG)
+    return Decimal(f"{whole}.{fraction}" if fraction else whole) or ZERO
+
+
+_TOO_LONG = f"has more than {DIGITS_MAX} digits before or after the point"
+
+
+def digits(value: Decimal) -> str:
+    """Write a number in plain digits, without an exponent: what people and venues read."""
+    return format(value, "f")
 
 
 def plain(value: Decimal) -> Decimal:
     """
     Return the same number without trailing zeros or a positive exponent: 1E+2 -> 100, 0.10 -> 0.1.
 
-    `str` still writes what is below 0.000001 as 1E-7; a venue that wants digits gets `f"{value:f}"`.
+    `str` still writes what is below 0.000001 as 1E-7: see `digits`.
     """
     if not value:
         return ZERO

@@ -1,12 +1,11 @@
 """What the methods give, beside orders: the shapes, and how executors are shown."""
 
-from decimal import Decimal
 from typing import Any
 
 from msgspec import Struct
 
 from brokerd.executor import Capabilities, LinkState
-from brokerd.views import ShownFill, ShownOrder
+from brokerd.views import Digits, ShownFill, ShownOrder
 
 
 class CancelAll(Struct, frozen=True):
@@ -68,7 +67,7 @@ class Doubt(Struct, frozen=True):
     cl_ord_id: str
     request: str
     since: str
-    leaves_qty: Decimal
+    leaves_qty: Digits
 
 
 class ShownExecutor(Struct, frozen=True):

@@ -5,22 +5,28 @@ Pure. The Structs are the shapes of the answers, and the schema that `rpc.discov
 """
 
 from decimal import Decimal
-from typing import Any
+from typing import Annotated, Any
 
-from msgspec import Struct
+from msgspec import Meta, Struct
 
 from brokerd.events import Entry, RequestKind, event_name
 from brokerd.history_read import Fill
+from brokerd.money import digits
 from brokerd.orders import Order, OrdStatus, Status
 from brokerd.terms import OrdType, Quote, Side, TimeInForce
 from brokerd.times import rfc3339
+
+Digits = Annotated[
+    str, Meta(description="A decimal in plain digits.", extra_json_schema={"format": "decimal"})
+]
+"""A decimal as bots get it: a string, never with an exponent."""
 
 
 class ShownQuote(Struct, frozen=True):
     """The best bid and ask when the daemon received the order."""
 
-    bid_px: Decimal
-    ask_px: Decimal
+    bid_px: Digits
+    ask_px: Digits
     at: str
 
 
@@ -39,22 +45,22 @@ class ShownOrder(Struct, frozen=True):
     symbol: str
     side: Side
     ord_type: OrdType
-    qty: Decimal
-    px: Decimal | None
-    stop_px: Decimal | None
+    qty: Digits
+    px: Digits | None
+    stop_px: Digits | None
     time_in_force: TimeInForce
     expire_at: str | None
     post_only: bool
     group: dict[str, str]
-    decision_px: Decimal | None
+    decision_px: Digits | None
     status: Status
     ord_status: OrdStatus
     in_doubt: bool
     request: RequestKind | None
-    cum_qty: Decimal
-    leaves_qty: Decimal
-    avg_px: Decimal | None
-    fees: dict[str, Decimal]
+    cum_qty: Digits
+    leaves_qty: Digits
+    avg_px: Digits | None
+    fees: dict[str, Digits]
     reason: str | None
     created_at: str
     sent_at: str | None
@@ -77,22 +83,22 @@ def show_order(order: Order) -> ShownOrder:
         symbol=terms.symbol,
         side=terms.side,
         ord_type=terms.ord_type,
-        qty=order.qty,
-        px=order.px,
-        stop_px=terms.stop_px,
+        qty=digits(order.qty),
+        px=_digits(order.px),
+        stop_px=_digits(terms.stop_px),
         time_in_force=terms.time_in_force,
         expire_at=_time(terms.expire_at_ns),
         post_only=terms.post_only,
         group=terms.group,
-        decision_px=terms.decision_px,
+        decision_px=_digits(terms.decision_px),
         status=order.status,
         ord_status=order.shown_status,
         in_doubt=order.in_doubt,
         request=request.kind if request else None,
-        cum_qty=order.cum_qty,
-        leaves_qty=order.leaves_qty,
-        avg_px=order.avg_px,
-        fees=order.fees,
+        cum_qty=digits(order.cum_qty),
+        leaves_qty=digits(order.leaves_qty),
+        avg_px=_digits(order.avg_px),
+        fees={asset: digits(fee) for asset, fee in order.fees.items()},
         reason=order.reason or None,
         created_at=rfc3339(order.created_at_ns),
         sent_at=_time(order.sent_at_ns),
@@ -115,9 +121,9 @@ class ShownFill(Struct, frozen=True):
     symbol: str
     side: Side
     exec_id: str
-    last_qty: Decimal
-    last_px: Decimal
-    fee: Decimal
+    last_qty: Digits
+    last_px: Digits
+    fee: Digits
     fee_asset: str
     liquidity: str
     venue_at: str | None
@@ -134,9 +140,9 @@ def show_fill(fill: Fill) -> ShownFill:
         symbol=fill.symbol,
         side=fill.side,
         exec_id=event.exec_id,
-        last_qty=event.last_qty,
-        last_px=event.last_px,
-        fee=event.fee,
+        last_qty=digits(event.last_qty),
+        last_px=digits(event.last_px),
+        fee=digits(event.fee),
         fee_asset=event.fee_asset,
         liquidity=event.liquidity,
         venue_at=_time(event.venue_at_ns),
@@ -173,6 +179,8 @@ def _members(record: Struct) -> dict[str, Any]:
             members[name.removesuffix("_ns")] = rfc3339(value)
         elif isinstance(value, Quote):
             members[name] = _quote(value)
+        elif isinstance(value, Decimal):
+            members[name] = digits(value)
         else:
             members[name] = value
     return members
@@ -182,7 +190,11 @@ def _time(at_ns: int | None) -> str | None:
     return rfc3339(at_ns) if at_ns is not None else None
 
 
+def _digits(value: Decimal | None) -> str | None:
+    return digits(value) if value is not None else None
+
+
 def _quote(quote: Quote | None) -> ShownQuote | None:
     if quote is None:
         return None
-    return ShownQuote(quote.bid_px, quote.ask_px, rfc3339(quote.at_ns))
+    return ShownQuote(digits(quote.bid_px), digits(quote.ask_px), rfc3339(quote.at_ns))
