@@ -13,6 +13,7 @@ from typing import Any
 
 import msgspec
 import structlog
+from msgspec import Raw
 
 from brokerd import __version__, results
 from brokerd.commands import unknown_order
@@ -54,7 +55,7 @@ from brokerd.params import (
     read_terms,
     read_window,
 )
-from brokerd.rpc import NULL, Call, answer, failure, notification, read_params
+from brokerd.rpc import NULL, Call, answer, encode, failure, notification, read_params
 from brokerd.server import Peer
 from brokerd.subscriptions import EventFilter, Subscription
 from brokerd.terms import check_instrument
@@ -110,7 +111,9 @@ class Methods:
             "rpc.discover": self.discover,
         }
         self._decode_submit = msgspec.json.Decoder(SubmitParams)
+        self._decode_cancel = msgspec.json.Decoder(OrderParams)
         self._decoders = {each.name: msgspec.json.Decoder(each.params) for each in METHODS}
+        self._document: Raw | None = None
         self._subscriptions = 0
         self.subscribers = 0
 
@@ -118,29 +121,40 @@ class Methods:
         self, call: Call, done: Callable[[bytes | None], None], slowly: Callable[[], None]
     ) -> bool:
         """
-        Take a plain submit straight to the engine: the path that everybody waits on.
+        Take a plain submit or cancel straight to the engine: the path that everybody waits on.
 
-        Whatever is not plain about it is left to `submit`, which starts over and says why.
+        Whatever is not plain about it is left to `answer`, which starts over and says why. Both
+        go this way, so that a bot's cancel is decided before the submit that it sent after it.
         """
-        if call.method != "order.submit":
-            return False
-        try:
-            params = read_params(self._decode_submit, call)
-            if params.wait != "journal":
-                return False
-            message = self._submit(params)
-        except BrokerdError:
-            return False
 
         def reply(result: Result) -> None:
-            if isinstance(result, Order):
-                shown = answer(call.id or NULL, show_order(result))
-                done(shown if call.id is not None else None)
-            else:
+            if not isinstance(result, Order):
                 slowly()
+                return
+            try:
+                shown = answer(call.id, show_order(result)) if call.id is not None else None
+            except Exception:  # noqa: BLE001 - see above; the engine, who calls, has no part in it
+                slowly()
+            else:
+                done(shown)
 
-        self._engine.post(message, reply)
-        return True
+        try:
+            message = self._plain(call)
+        except Exception:  # noqa: BLE001 - see above
+            return False
+        if message is not None:
+            self._engine.post(message, reply)
+        return message is not None
+
+    def _plain(self, call: Call) -> Submit | Cancel | None:
+        """Return the message of a command that nothing must be waited for; None for other calls."""
+        if call.method == "order.cancel":
+            wanted = read_params(self._decode_cancel, call)
+            return Cancel(wanted.cl_ord_id, self._clock.now_ns())
+        if call.method == "order.submit":
+            params = read_params(self._decode_submit, call)
+            return self._submit(params) if params.wait == "journal" else None
+        return None
 
     def _submit(self, params: SubmitParams) -> Submit:
         """Make the message of a submit, checked as far as nothing must be waited for."""
@@ -353,9 +367,11 @@ class Methods:
         self._stop()
         return results.Stopping(stopping=True)
 
-    async def discover(self, _peer: Peer, _params: NoParams) -> dict[str, Any]:
-        """Describe all methods."""
-        return openrpc()
+    async def discover(self, _peer: Peer, _params: NoParams) -> Raw:
+        """Describe all methods. The document is made once: that takes as long as many submits."""
+        if self._document is None:
+            self._document = Raw(encode(openrpc()))
+        return self._document
 
     async def _run(self, subscription: Subscription, peer: Peer) -> None:
         """Send events for as long as that goes; one bot's trouble is never the daemon's end."""

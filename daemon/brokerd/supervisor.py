@@ -226,7 +226,8 @@ class Daemon:
             await self._server.drain()
         stopped = DaemonStopped(at_ns=self._clock.now_ns(), reason=self._reason)
         await self._engine.note(stopped)
-        # One turn of the loop, for the subscriptions that were woken by this last row.
+        # The subscriptions that are woken by this last row were so before us, and pass it on.
+        await self._feed.wait(self._journal.last_seq - 1)
         await asyncio.sleep(0)
 
     def _is_busy(self) -> bool:
