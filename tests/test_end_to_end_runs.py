@@ -70,7 +70,7 @@ def test_sigterm_and_daemon_stop_end_the_run_in_order_with_status_0(
     assert not stopped.socket_path.exists()
     stopped.start()
     with stopped.bot() as watcher, stopped.bot() as bot:
-        watcher.call("events.subscribe")
+        watcher.call("events.subscribe", events=["daemon_stopped"])
         assert bot.call("daemon.stop") == {"stopping": True}
         assert stopped.wait() == 0
         assert watcher.next_event()["params"]["event"] == "daemon_stopped"
