@@ -175,7 +175,8 @@ class PaperVenue:
 
     def _order(self, request: PlaceOrder) -> VenueOrder:
         terms, now_ns = request.terms, self._floor.now_ns
-        number = self._ledger.take_id()
+        # Taken once the order is on record: a refused one leaves no trace, not even a number.
+        number = self._ledger.next_id
         return VenueOrder(
             venue_order_id=str(number),
             venue_cl_ord_id=request.venue_cl_ord_id,
