@@ -42,6 +42,7 @@ from brokerd.orders import FINAL, Order
 
 IDS = ("x", "y")
 ABSENCE_NS = 5
+ABSENT = {"not_found_at_venue", "forgotten_by_venue"}
 
 ids = st.sampled_from(IDS)
 lots = st.integers(1, 12).map(D)
@@ -135,6 +136,15 @@ class AnyWorld(RuleBasedStateMachine):
         elif request and request.in_doubt:
             return  # one call, one answer
         self.tell(Answered(cl_ord_id, kind, attempt, outcome, self.now_ns, final_at_ns))
+
+    @rule(cl_ord_id=ids, ns=st.none() | st.integers(0, 5))
+    def reply_is_lost(self, cl_ord_id: str, ns: int | None) -> None:
+        order = self.blotter.get(cl_ord_id)
+        if order is not None and order.request is not None and not order.request.in_doubt:
+            kind, attempt = order.request.kind, order.request.attempt
+            final_at_ns = None if ns is None else self.now_ns + ns
+            lost = InDoubt(evidence="lost")
+            self.tell(Answered(cl_ord_id, kind, attempt, lost, self.now_ns, final_at_ns))
 
     @rule(cl_ord_id=ids, step=st.integers(1, 2))
     def retry_is_due(self, cl_ord_id: str, step: int) -> None:
@@ -278,6 +288,8 @@ class AnyWorld(RuleBasedStateMachine):
             assert after.ord_status is S.FILLED or before.ord_status is S.FILLED
         assert before.stopped_by in {None, after.stopped_by}
         assert before.cum_qty <= after.cum_qty
+        if any(getattr(event, "reason", "") in ABSENT for event in own):
+            assert before.not_found_at_ns is not None, "absence takes two answers"
 
     def state(self) -> tuple[object, ...]:
         blotter = self.blotter

@@ -147,6 +147,15 @@ def test_the_first_last_word_stands_and_another_is_disputed_once(
     assert play.order.ord_status is before
 
 
+def test_a_last_word_stands_also_when_late_fills_have_filled_the_order() -> None:
+    play = Play().acknowledged()
+    play.tell(reported(report(E.CANCELED), at_ns=3))
+    play.tell(reported(traded("t", 10), at_ns=4))
+    assert play.order.ord_status is S.FILLED
+    assert play.tell(reported(report(E.EXPIRED), at_ns=5)) == ["report_disputed"]
+    assert play.order.stopped_by is S.CANCELED
+
+
 def test_a_rejection_of_what_is_filled_is_disputed() -> None:
     play = Play().acknowledged()
     play.tell(reported(traded("t", 10), at_ns=3))
@@ -254,7 +263,6 @@ def test_a_rejected_new_order_says_why() -> None:
 
 def test_our_own_id_names_an_order_before_the_venues_within_one_batch_too() -> None:
     """Where a venue numbers the orders of each symbol anew, two orders share a number."""
-
 
     play = Play().acknowledged()
     play.tell(submit("y", symbol="ETHUSDT"))

@@ -75,7 +75,6 @@ def _tune() -> None:
     Orders make no reference cycles, so the collector need not walk them all every few hundred;
     and the threads that write logs and history hand the interpreter back ten times sooner.
     """
-    gc.freeze()
     gc.set_threshold(50_000, 50, 100)
     sys.setswitchinterval(0.0005)
 

@@ -20,12 +20,22 @@ from brokerd.blotter import Blotter, Change, Stage
 from brokerd.broker import decide
 from brokerd.errors import BrokerdError, Busy, JournalError, JournalFull, Stopping
 from brokerd.events import AnyEvent
-from brokerd.executor import Clock
+from brokerd.executor import Accepted, Clock
 from brokerd.feed import Feed
 from brokerd.history import History
 from brokerd.journal import ENTRIES_MAX, ClOrdIdTaken, Journal
-from brokerd.messages import Action, Ask, Message, Note, Send, Stranger, Submit
-from brokerd.orders import Order
+from brokerd.messages import (
+    Action,
+    Answered,
+    Ask,
+    Message,
+    Note,
+    Reported,
+    Send,
+    Stranger,
+    Submit,
+)
+from brokerd.orders import ExecType, Order
 
 MESSAGES_PER_BATCH_MAX = 512
 CHANGES_PER_BATCH = ENTRIES_MAX // 2
@@ -34,7 +44,7 @@ has that many events, so a batch that takes two appends has all its submits in t
 
 HISTORY_BACKLOG_MAX = 100_000
 LINGER_S = 0.001
-"""How long evidence that nobody waits for may wait for company on its way to disk."""
+"""How long a bare acknowledgement that nobody waits for may wait for company on its way to disk."""
 
 log = structlog.get_logger(__name__)
 
@@ -87,8 +97,8 @@ class Engine:
         self._inbox_max = inbox_max
         self._orders_in_memory_max = orders_in_memory_max
         self._wake = asyncio.Event()
-        self._awaited = asyncio.Event()
-        self._is_awaited = False
+        self._pressing = asyncio.Event()
+        self._is_pressing = False
         self._room = asyncio.Event()
         self._room.set()
         self._heard: dict[str, list[asyncio.Future[None]]] = {}
@@ -166,27 +176,27 @@ class Engine:
             if not self._inbox:
                 self._wake.clear()
                 await self._wake.wait()
-            if not self._is_awaited:
+            if not self._is_pressing:
                 await self._linger()
-            self._is_awaited = False
+            self._is_pressing = False
             await self._work()
 
     async def _linger(self) -> None:
         """
-        Let evidence wait a moment for a command to share its commit with.
+        Let acknowledgements wait a moment for something to share their commit with.
 
         Else the reply to one order would hold the disk just when the next order comes in.
         """
-        self._awaited.clear()
-        enough = asyncio.get_running_loop().call_later(LINGER_S, self._awaited.set)
-        await self._awaited.wait()
+        self._pressing.clear()
+        enough = asyncio.get_running_loop().call_later(LINGER_S, self._pressing.set)
+        await self._pressing.wait()
         enough.cancel()
 
     def _put(self, message: Message, reply: Reply | None) -> None:
         self._inbox.append((message, reply))
-        if reply is not None or self._heard:
-            self._is_awaited = True
-            self._awaited.set()
+        if reply is not None or self._heard or not _is_acknowledgement(message):
+            self._is_pressing = True
+            self._pressing.set()
         self._wake.set()
 
     async def _work(self) -> None:
@@ -323,6 +333,13 @@ class Engine:
         waiters.remove(waiter)
         if not waiters:
             del self._heard[cl_ord_id]
+
+
+def _is_acknowledgement(message: Message) -> bool:
+    """Whether a message only says that the venue has an order, which no bot can act on."""
+    if type(message) is Answered and type(message.outcome) is Accepted:
+        return all(report.exec_type is ExecType.NEW for report in message.outcome.reports)
+    return type(message) is Reported and message.report.exec_type is ExecType.NEW
 
 
 class _Batch:

@@ -8,6 +8,7 @@ with it: systemd starts another, and the journal knows where this one was.
 """
 
 import asyncio
+import gc
 import os
 import signal
 from collections import Counter
@@ -198,6 +199,9 @@ class Daemon:
         self._server = Server(methods.answer, methods.express, self._config.daemon, group)
         async with listening(self._config.daemon.socket, self._server):
             await self._until_links_settled()
+            # What was loaded stays: the collector need not walk it again.
+            gc.collect()
+            gc.freeze()
             systemd.ready()
             log.info("daemon_ready", socket=str(self._config.daemon.socket), version=__version__)
             await self._asked_to_stop.wait()
