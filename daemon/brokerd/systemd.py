@@ -1,7 +1,7 @@
 """
-What systemd is told, and what it hands over (sd_notify(3), sd_watchdog_enabled(3), sd_listen_fds(3)).
+What systemd is told (sd_notify(3), sd_watchdog_enabled(3)).
 
-Every call is harmless without systemd: it says False, or nothing was handed over.
+Every call is harmless without systemd: it says False.
 """
 
 import asyncio
@@ -15,8 +15,6 @@ from brokerd.executor import Clock
 from brokerd.times import NS_PER_S
 
 STATUS_MAX = 200
-LISTEN_FDS_MAX = 16
-_LISTEN_FDS_START = 3
 
 
 def notify(message: str, environ: Mapping[str, str] = os.environ) -> bool:
@@ -44,11 +42,6 @@ def stopping() -> bool:
     return notify("STOPPING=1")
 
 
-def reloading(clock: Clock) -> bool:
-    """Say that a reload has begun; `ready` ends it."""
-    return notify(f"RELOADING=1\nMONOTONIC_USEC={clock.monotonic_ns() // 1000}")
-
-
 def status(text: str) -> bool:
     """Show one line in `systemctl status`."""
     return notify(f"STATUS={' '.join(text.split())[:STATUS_MAX]}")
@@ -65,17 +58,6 @@ def watchdog_interval_s(environ: Mapping[str, str] = os.environ) -> float | None
     if not _is_number(usec) or int(usec) == 0 or (pid and pid != str(os.getpid())):
         return None
     return int(usec) / 1_000_000
-
-
-def listen_fds(environ: Mapping[str, str] = os.environ) -> list[int]:
-    """Return the listening sockets of socket activation, which this process's children don't get."""
-    count = environ.get("LISTEN_FDS", "")
-    if environ.get("LISTEN_PID") != str(os.getpid()) or not _is_number(count):
-        return []
-    fds = list(range(_LISTEN_FDS_START, _LISTEN_FDS_START + min(int(count), LISTEN_FDS_MAX)))
-    for fd in fds:
-        os.set_inheritable(fd, False)  # noqa: FBT003  # its signature has no name for the flag
-    return fds
 
 
 def _is_number(text: str) -> bool:

@@ -22,25 +22,44 @@ class PaperConfig(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True)
     """
     The table of one paper executor; the defaults need no key, no file and no network.
 
-    `trades` and `quotes` are for market "replay", relative to the configuration file. `symbols`
-    defaults to all the synthetic market knows, or to BTCUSDT for a replay, which has one. Fees are
-    in basis points of the notional, paid in the quote asset; below 0 is a rebate. `balances` is
-    what the account begins with; a log that remembers the account wins over it.
+    A log that remembers the account wins over `balances`.
     """
 
-    adapter: Literal["paper"] = "paper"
-    market: Literal["synthetic", "replay"] = "synthetic"
-    seed: int = 1
-    trades: str = ""
-    quotes: str = ""
-    speed: Annotated[float, Meta(gt=0, le=1e6)] = 1.0
-    loop: bool = False
-    symbols: tuple[str, ...] = ()
-    balances: dict[str, Decimal] = field(default_factory=lambda: dict(_BALANCES))
-    maker_fee_bps: Decimal = Decimal(10)
-    taker_fee_bps: Decimal = Decimal(10)
-    latency_ms: Annotated[float, Meta(ge=0, le=60_000)] = 0.0
-    faults: Faults | None = None
+    adapter: Annotated[Literal["paper"], Meta(description="this adapter")] = "paper"
+    market: Annotated[
+        Literal["synthetic", "replay"],
+        Meta(description="a random walk made by `seed`, or the recording in `trades` and `quotes`"),
+    ] = "synthetic"
+    seed: Annotated[int, Meta(description="the same seed makes the same synthetic market")] = 1
+    trades: Annotated[
+        str, Meta(description="recorded trades: CSV with ts_ms,trade_id,px,qty,buyer_is_maker")
+    ] = ""
+    quotes: Annotated[
+        str, Meta(description="recorded quotes: CSV with ts_ms,bid_px,bid_qty,ask_px,ask_qty")
+    ] = ""
+    speed: Annotated[
+        float, Meta(gt=0, le=1e6, description="how fast the market's time runs; 2 is twice as fast")
+    ] = 1.0
+    loop: Annotated[bool, Meta(description="play the recording again when it ends")] = False
+    symbols: Annotated[
+        tuple[str, ...],
+        Meta(description="what is traded: all that the market knows, or BTCUSDT in a replay"),
+    ] = ()
+    balances: Annotated[
+        dict[str, Decimal], Meta(description="what the account begins with, by asset")
+    ] = field(default_factory=lambda: dict(_BALANCES))
+    maker_fee_bps: Annotated[
+        Decimal, Meta(description="fee on resting fills, in basis points; below 0 is a rebate")
+    ] = Decimal(10)
+    taker_fee_bps: Annotated[
+        Decimal, Meta(description="fee on fills that take, in basis points, in the quote asset")
+    ] = Decimal(10)
+    latency_ms: Annotated[
+        float, Meta(ge=0, le=60_000, description="how long each request is on its way")
+    ] = 0.0
+    faults: Annotated[
+        Faults | None, Meta(description="how the venue misbehaves: rates from 0 to 1, or a script")
+    ] = None
 
     def __post_init__(self) -> None:
         """Raise ValueError, naming the key, for what types alone do not exclude."""
