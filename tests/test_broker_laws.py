@@ -325,5 +325,5 @@ class AnyWorld(RuleBasedStateMachine):
         assert list(fresh) == list(self.blotter)
 
 
-AnyWorld.TestCase.settings = settings(max_examples=150, stateful_step_count=30)
+AnyWorld.TestCase.settings = settings(max_examples=100, stateful_step_count=25)
 TestAnyWorld = AnyWorld.TestCase

@@ -147,6 +147,7 @@ async def test_two_absences_reject_and_no_sooner(tmp_path: Path) -> None:
         await at.doubted()
         await until(lambda: at.home.order().is_final)
         assert at.home.order().reason == "not_found_at_venue"
+        await until(lambda: at.home.events[-1:] == ["order_rejected"])
         first, last = (
             change.entry.event.at_ns
             for change in at.home.changes

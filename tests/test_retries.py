@@ -1,6 +1,7 @@
 """How long to wait before trying again, and when to stop."""
 
 import pytest
+from structlog.testing import capture_logs
 from tests.scripted import E, report
 
 from brokerd import retries
@@ -62,9 +63,14 @@ async def test_a_question_is_put_again_until_there_is_an_answer(
     at_once: list[float | None],
 ) -> None:
     venue = Venue(VenueUnavailable("down", retry_after_s=3.0), OutcomeUnknown("lost"))
-    told = await ask_again(venue.answer, what="q", tries_max=5, time_s_max=60)
+    with capture_logs() as told_lines:
+        told = await ask_again(venue.answer, what="q", tries_max=5, time_s_max=60)
     assert told.exec_type is E.NEW
     assert (venue.asked, at_once) == (3, [3.0, None])
+    assert [(line["event"], line["what"], line["why"]) for line in told_lines] == [
+        ("question_repeated", "q", "down"),
+        ("question_repeated", "q", "lost"),
+    ]
 
 
 async def test_the_last_error_is_raised_after_so_many_tries(at_once: list[float | None]) -> None:

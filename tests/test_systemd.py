@@ -35,9 +35,8 @@ def test_each_word_reaches_systemd_as_sd_notify_spells_it(manager: socket.socket
     assert systemd.ready()
     assert systemd.stopping()
     assert systemd.watchdog()
-    assert systemd.status("3 orders\nREADY=1")
-    told = [manager.recv(4096).decode() for _ in range(4)]
-    assert told == ["READY=1", "STOPPING=1", "WATCHDOG=1", "STATUS=3 orders READY=1"]
+    told = [manager.recv(4096).decode() for _ in range(3)]
+    assert told == ["READY=1", "STOPPING=1", "WATCHDOG=1"]
 
 
 def test_an_abstract_socket_is_reached_too() -> None:

@@ -5,7 +5,7 @@ Only what certainly did not happen is tried again. A venue's Retry-After is a fl
 exponential wait, never shortened by jitter.
 """
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from typing import TypeVar
 
 import backoff
@@ -42,16 +42,18 @@ async def ask_again(
         retry_after_s = getattr(error, "extra", {}).get("retry_after_s")
         return delay_s(next(tries), retry_after_s)
 
-    def tell(details: object) -> None:
-        log.warning("question_repeated", what=what, details=str(details))
+    def tell(details: Mapping[str, object]) -> None:
+        log.warning("question_repeated", what=what, why=str(details.get("exception")))
 
-    patiently = backoff.on_exception(
+    # Its `logger` is a bare generic, the one unknown in its type.
+    patiently = backoff.on_exception(  # pyright: ignore[reportUnknownMemberType]
         backoff.runtime,
         (VenueUnavailable, OutcomeUnknown),
         value=wait_s,
         max_tries=tries_max,
         max_time=time_s_max,
         jitter=None,
+        on_backoff=tell,
         logger=None,
     )
     return await patiently(question)()

@@ -14,8 +14,6 @@ from msgspec import Struct
 from brokerd.executor import Clock
 from brokerd.times import NS_PER_S
 
-STATUS_MAX = 200
-
 
 def notify(message: str, environ: Mapping[str, str] = os.environ) -> bool:
     """Send one message to systemd; say whether it was sent. Never blocks and never raises."""
@@ -40,11 +38,6 @@ def ready() -> bool:
 def stopping() -> bool:
     """Say that the way down has begun."""
     return notify("STOPPING=1")
-
-
-def status(text: str) -> bool:
-    """Show one line in `systemctl status`."""
-    return notify(f"STATUS={' '.join(text.split())[:STATUS_MAX]}")
 
 
 def watchdog() -> bool:
