@@ -8,8 +8,12 @@ Exit status: 0 asked to stop, 1 a bug or a journal that cannot be trusted, 78 ba
 import argparse
 import asyncio
 import gc
+import os
 import sys
+import threading
 import traceback
+from contextlib import suppress
+from typing import cast
 
 import uvloop
 
@@ -23,6 +27,9 @@ from brokerd.words import suggest
 
 EX_BUG = 1
 EX_CONFIG = 78
+
+LAST_WORD_S = 1.0
+"""How long the last words may take to write."""
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -83,15 +90,34 @@ def _told(error: Exception) -> int:
     """Say why the daemon ends: in one sentence if it is ours, with the traceback if it is a bug."""
     ours = _first_of_ours(error)
     if ours is None:
-        traceback.print_exception(error)
+        _say("".join(traceback.format_exception(error)))
         return EX_BUG
-    print(f"brokerd: {ours}", file=sys.stderr)  # noqa: T201 - the last word is for whoever started us
+    _say(f"brokerd: {ours}\n")
     return EX_CONFIG if isinstance(ours, ConfigError) else EX_BUG
+
+
+def _say(text: str) -> None:
+    """
+    Write the last words to stderr, for whoever started us.
+
+    A reader that is stuck must not keep us from going: then systemd would not start another.
+    """
+
+    def write() -> None:
+        rest = memoryview(text.encode(errors="backslashreplace"))
+        with suppress(OSError):
+            while rest:
+                rest = rest[os.write(2, rest) :]
+
+    speaker = threading.Thread(target=write, name="last-words", daemon=True)
+    speaker.start()
+    speaker.join(LAST_WORD_S)
 
 
 def _first_of_ours(error: BaseException) -> BrokerdError | None:
     if isinstance(error, BaseExceptionGroup):
-        found = (_first_of_ours(each) for each in error.exceptions)
+        group = cast("BaseExceptionGroup[BaseException]", error)
+        found = (_first_of_ours(each) for each in group.exceptions)
         return next((each for each in found if each is not None), None)
     return error if isinstance(error, BrokerdError) else None
 
