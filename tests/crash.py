@@ -46,6 +46,7 @@ class LoadBot(threading.Thread):
         self.asked: dict[str, Message] = {}
         self.answered: dict[str, Message] = {}
         self.surprises: list[str] = []
+        self.busy = 0
         self._chance = random.Random(seed)
         self._bot = daemon.bot()
 
@@ -62,10 +63,10 @@ class LoadBot(threading.Thread):
         elif dice < 0.6:
             self._submit_batch(bot)
         elif dice < 0.85:
-            self._change(bot, "order.cancel", cl_ord_id=self._chance.choice(open_ids))
+            self._call(bot, "order.cancel", cl_ord_id=self._chance.choice(open_ids))
         else:
             qty = f"0.0{self._chance.randint(1, 9)}"
-            self._change(bot, "order.replace", cl_ord_id=self._chance.choice(open_ids), qty=qty)
+            self._call(bot, "order.replace", cl_ord_id=self._chance.choice(open_ids), qty=qty)
 
     def _terms(self) -> Message:
         cl_ord_id = f"{self.name}-{len(self.asked)}"
@@ -84,21 +85,29 @@ class LoadBot(threading.Thread):
         return terms
 
     def _submit(self, bot: Bot) -> None:
-        terms = self._terms()
         wait = self._chance.choice(("journal", "venue"))
-        self._remember(bot.call("order.submit", **terms, wait=wait))
+        self._call(bot, "order.submit", **self._terms(), wait=wait)
 
     def _submit_batch(self, bot: Bot) -> None:
         bot.send([request(no, "order.submit", **self._terms()) for no in range(10)])
         for answer in bot.receive():
-            self._remember(answer["result"])
+            if "result" in answer:
+                self._remember(answer["result"])
+            else:
+                self._refused(Told(answer["error"]))
 
-    def _change(self, bot: Bot, method: str, **params: str) -> None:
+    def _call(self, bot: Bot, method: str, **params: Any) -> None:
         try:
             self._remember(bot.call(method, **params))
         except Told as told:
-            if told.code != 102:
-                self.surprises.append(str(told))
+            self._refused(told)
+
+    def _refused(self, told: Told) -> None:
+        """Count what may be refused: a change that comes too late, and what finds the inbox full."""
+        if told.code == 303:
+            self.busy += 1
+        elif told.code != 102:
+            self.surprises.append(str(told))
 
     def _remember(self, order: Message) -> None:
         known = self.answered.get(order["cl_ord_id"])
@@ -153,6 +162,7 @@ class Crash:
         self.rows: list[Message] = []
         self.submitted: dict[str, Message] = {}
         self.resent = 0
+        self.busy = 0
         self.starts_killed = 0
 
     def cycle(self, number: int) -> None:
@@ -178,6 +188,7 @@ class Crash:
             assert not bot.surprises, bot.surprises[:3]
             self.asked |= bot.asked
             self.answered |= bot.answered
+            self.busy += bot.busy
         self._check_told(watcher)
         self._check_journal(whole=number % VERIFY_EVERY == 0)
 
@@ -201,6 +212,7 @@ class Crash:
             "rows": len(self.rows),
             "orders_acknowledged": len(self.answered),
             "orders_unanswered_and_sent_again": self.resent,
+            "told_busy": self.busy,
             "starts_killed": self.starts_killed,
             "orders_in_doubt": self._count("request_doubted"),
             "fills": self._count("order_traded"),
@@ -228,13 +240,16 @@ class Crash:
 
     def _send_again(self, *, everything: bool = False) -> None:
         """Repeat the submits that went unanswered: each is answered with one order, old or new."""
-        lost = [each for each in self.asked if each not in self.answered]
+        lost = [each for each in list(self.asked) if each not in self.answered]
         with self.daemon.bot() as bot:
             for cl_ord_id in lost if everything else lost[:RESEND_EVERY]:
-                order = bot.call("order.submit", **self.asked[cl_ord_id])
-                assert Decimal(order["qty"]) > 0
-                self.answered[cl_ord_id] = order
-                self.resent += 1
+                try:
+                    self.answered[cl_ord_id] = bot.call("order.submit", **self.asked[cl_ord_id])
+                    self.resent += 1
+                except Told as told:
+                    if told.code != 303:
+                        raise
+                    self.busy += 1
 
     def _check_told(self, watcher: Watcher) -> None:
         assert not watcher.gaps, watcher.gaps[:3]
