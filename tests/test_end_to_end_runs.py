@@ -228,3 +228,21 @@ def test_only_the_daemons_own_user_and_root_may_stop_it() -> None:
         with stranger:
             assert code_of(stranger, "daemon.stop") == 400
             assert stranger.call("daemon.ping")["pong"]
+
+
+def test_a_repeat_of_a_forgotten_order_finds_it_though_new_orders_are_refused(
+    stopped: DaemonProcess,
+) -> None:
+    """ "Nothing was sent" would be a lie about it, and a bot might send it elsewhere."""
+    stopped.configure(executor={"faults": {"lose_answer": 1.0}})
+    stopped.listen()
+    with stopped.bot() as bot:
+        bot.call("events.subscribe", after_seq=0, events=["executor_changed"])
+        states: list[str] = []
+        while (
+            states[-1:] != ["down"] or bot.call("executor.list")["executors"][0]["state"] != "down"
+        ):
+            states.append(bot.next_event()["params"]["state"])
+        order = bot.call("order.submit", **market(cl_ord_id="filled"))
+        assert (order["cl_ord_id"], order["ord_status"]) == ("filled", "filled")
+        assert code_of(bot, "order.submit", **market(cl_ord_id="filled", qty="0.02")) == 100
