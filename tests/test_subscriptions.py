@@ -184,6 +184,7 @@ def test_after_unsubscribe_nothing_comes(daemon: DaemonProcess, bot: Bot) -> Non
         bot.call("events.subscribe")
     assert refused.value.data["reason"] == "too_many_subscriptions"
     assert bot.call("events.unsubscribe") == {"ended": 8}
+    bot.events.clear()
     daemon.call("order.submit", **limit())
     bot.call("daemon.ping")
     assert bot.events == []
