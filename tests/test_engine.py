@@ -154,6 +154,33 @@ async def test_a_late_fill_of_an_order_that_left_memory_is_counted_once(tmp_path
         assert home.engine.strangers == 0
 
 
+async def test_every_late_fill_of_one_batch_is_counted(tmp_path: Path) -> None:
+    """Each of them finds the order gone; only the first of them must bring it back."""
+    async with house(tmp_path) as home:
+        await settled(home)
+        for number in range(3):
+            home.engine._put(reported(traded(f"late{number}", 1), at_ns=5), None)
+        await until(lambda: home.engine.blotter.get("x") is not None)
+        await until(lambda: home.order().cum_qty == D(6))
+        await until(lambda: home.events.count("order_traded") == 4)
+
+
+async def test_a_poll_leaves_out_what_is_counted_in_memory_and_in_history(tmp_path: Path) -> None:
+    async with house(tmp_path) as home:
+        await settled(home)
+        await home.engine.do(submit("y"))
+        await home.engine.settle(reported(traded("u", 1, "y"), at_ns=5))
+        told = [
+            reported(traded("t", 3), at_ns=6),
+            reported(traded("late", 1), at_ns=6),
+            reported(traded("u", 1, "y"), at_ns=6),
+            reported(traded("v", 1, "y"), at_ns=6),
+            reported(report(E.NEW, "y"), at_ns=6),
+        ]
+        news = await home.engine.unheard(told)
+        assert {id(each) for each in news} == {id(told[n]) for n in (1, 3, 4)}
+
+
 async def test_a_report_of_an_order_that_was_never_ours_is_counted_and_left(tmp_path: Path) -> None:
     async with house(tmp_path) as home:
         await home.engine.tell(reported(traded("t", cl_ord_id="a-persons"), at_ns=5))

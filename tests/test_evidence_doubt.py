@@ -296,6 +296,6 @@ def test_a_cancel_ends_the_doubt_of_the_replace_it_overtakes_by_its_own_evidence
     assert play.tell(reported(report(E.CANCELED), at_ns=22)) == ["order_canceled"]
 
 
-def test_answers_and_views_of_orders_that_are_not_in_memory_change_nothing() -> None:
-    assert Play().tell(answered(LOST, at_ns=1)) == []
-    assert Play().tell(viewed(view(), asked_at_ns=1)) == []
+def test_answers_and_views_of_orders_that_are_not_in_memory_are_for_history_to_place() -> None:
+    assert Play().tell(answered(LOST, at_ns=1)) == ["STRANGER"]
+    assert Play().tell(viewed(view(), asked_at_ns=1)) == ["STRANGER"]

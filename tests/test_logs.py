@@ -25,7 +25,6 @@ from brokerd.events import (
     After,
     DaemonStarted,
     Entry,
-    encode_entry,
     ExecutorChanged,
     FillsMissed,
     OrderTraded,
@@ -33,9 +32,10 @@ from brokerd.events import (
     RequestDoubted,
     RequestKind,
     Road,
+    encode_entry,
 )
-from brokerd.log_lines import LINE_BYTES_MAX, console_line, json_line
 from brokerd.log_drain import LogDrain
+from brokerd.log_lines import LINE_BYTES_MAX, console_line, json_line
 from brokerd.logs import EventLog, configure_logs
 from brokerd.secrets import REDACTED, Secret, is_secret_key, redact_text
 from brokerd.times import parse_rfc3339

@@ -1,7 +1,7 @@
 """
 Does at one executor what the rules decided, and tells the engine what became of it.
 
-Requests run side by side in a fixed number of lanes, cancels first. Each call has a deadline, and
+Requests run side by side in a fixed number of lanes, cancels in lanes of their own. Each call has a deadline, and
 whatever is not a clear answer comes back as doubt.
 """
 
@@ -28,6 +28,8 @@ from brokerd.orders import Order, Request
 from brokerd.retries import delay_s
 
 LANES = 64
+CANCEL_LANES = 16
+"""Lanes of their own for cancels: when a venue hangs, they are what matters most."""
 
 
 def order_ref(order: Order) -> OrderRef:
@@ -37,6 +39,25 @@ def order_ref(order: Order) -> OrderRef:
         venue_cl_ord_id=order.venue_cl_ord_id,
         venue_order_id=order.venue_order_id,
     )
+
+
+class _Queue:
+    """What waits for a lane, first come first served."""
+
+    def __init__(self) -> None:
+        self._orders: deque[Order] = deque()
+        self._waiting = asyncio.Semaphore(0)
+
+    def __len__(self) -> int:
+        return len(self._orders)
+
+    def put(self, order: Order) -> None:
+        self._orders.append(order)
+        self._waiting.release()
+
+    async def get(self) -> Order:
+        await self._waiting.acquire()
+        return self._orders.popleft()
 
 
 class Dispatch:
@@ -61,9 +82,8 @@ class Dispatch:
         self._clock = clock
         self._deadline_s = deadline_s
         self._retry_window_ns = int(retry_window_s * 1e9)
-        self._cancels: deque[Order] = deque()
-        self._others: deque[Order] = deque()
-        self._waiting = asyncio.Semaphore(0)
+        self._cancels = _Queue()
+        self._others = _Queue()
         self._group: asyncio.TaskGroup | None = None
         self._under_way = 0
         self.retries = 0
@@ -81,25 +101,25 @@ class Dispatch:
     def send(self, order: Order) -> None:
         """Queue the order's outstanding request, which is on record by now."""
         is_cancel = order.request is not None and order.request.kind is RequestKind.CANCEL
-        (self._cancels if is_cancel else self._others).append(order)
-        self._waiting.release()
+        (self._cancels if is_cancel else self._others).put(order)
 
     async def run(self) -> None:
         """Work until cancelled."""
         async with asyncio.TaskGroup() as group:
             self._group = group
-            for number in range(LANES):
-                group.create_task(self._lane(), name=f"{self._executor.name}-lane-{number}")
+            for queue, lanes in ((self._cancels, CANCEL_LANES), (self._others, LANES)):
+                for number in range(lanes):
+                    name = f"{self._executor.name}-lane-{number}"
+                    group.create_task(self._lane(queue), name=name)
 
     def final_at_ns(self, signed_at_ns: int) -> int | None:
         """Return when a request signed then can no longer arrive; None if the venue never says."""
         final_after_s = self._executor.capabilities.final_after_s
         return None if final_after_s is None else signed_at_ns + int(final_after_s * 1e9)
 
-    async def _lane(self) -> None:
+    async def _lane(self, queue: "_Queue") -> None:
         while True:
-            await self._waiting.acquire()
-            order = self._cancels.popleft() if self._cancels else self._others.popleft()
+            order = await queue.get()
             if order.request is not None:
                 self._under_way += 1
                 try:

@@ -15,12 +15,13 @@ from functools import partial
 from typing import Protocol
 
 import structlog
+from msgspec.structs import replace
 
 from brokerd.blotter import Blotter, Change, Stage
 from brokerd.broker import decide
 from brokerd.errors import BrokerdError, Busy, JournalError, JournalFull, Stopping
 from brokerd.events import AnyEvent
-from brokerd.executor import Accepted, Clock
+from brokerd.executor import Accepted, Clock, Execution
 from brokerd.feed import Feed
 from brokerd.history import History
 from brokerd.journal import ENTRIES_MAX, ClOrdIdTaken, Journal
@@ -34,6 +35,7 @@ from brokerd.messages import (
     Send,
     Stranger,
     Submit,
+    Viewed,
 )
 from brokerd.orders import ExecType, Order
 
@@ -276,39 +278,72 @@ class Engine:
             )
         return None
 
+    async def unheard(self, evidence: Iterable[Reported | Viewed]) -> list[Reported | Viewed]:
+        """Leave out the executions that are counted already: each poll repeats those of the last."""
+        news: list[Reported | Viewed] = []
+        elsewhere: list[tuple[Reported, Execution]] = []
+        for message in evidence:
+            execution = message.report.execution if isinstance(message, Reported) else None
+            if not isinstance(message, Reported) or execution is None:
+                news.append(message)
+                continue
+            report = message.report
+            order = self.blotter.find(
+                message.executor, report.venue_cl_ord_id, report.venue_order_id
+            )
+            if order is None:
+                elsewhere.append((message, execution))
+            elif not self.blotter.has_execution(order.cl_ord_id, execution.exec_id):
+                news.append(message)
+        if elsewhere:
+            named = [
+                (each.report.venue_cl_ord_id, each.report.venue_order_id, execution.exec_id)
+                for each, execution in elsewhere
+            ]
+            try:
+                counted = await self._history.counted(elsewhere[0][0].executor, named)
+            except Busy:
+                counted = set[str]()
+            news.extend(each for each, execution in elsewhere if execution.exec_id not in counted)
+        return news
+
     async def recall(self, cl_ord_id: str) -> None:
         """
         Bring a settled order back into memory, so that the rules can decide about it.
 
+        Waits for history however far it is behind: nothing may be decided without the order.
         Raises JournalError if history does not have it, which the journal says it must.
         """
-        order = await self._history.find(cl_ord_id=cl_ord_id)
-        if order is None:
-            raise JournalError(f"{cl_ord_id} is in the journal but not in history")
-        exec_ids = await self._history.exec_ids(cl_ord_id)
-        if self.blotter.get(cl_ord_id) is None:
-            self.blotter.remember(order, exec_ids)
+        while self.blotter.get(cl_ord_id) is None:
+            try:
+                order = await self._history.find(cl_ord_id=cl_ord_id)
+                exec_ids = await self._history.exec_ids(cl_ord_id)
+            except Busy:
+                continue
+            if order is None:
+                raise JournalError(f"{cl_ord_id} is in the journal but not in history")
+            if self.blotter.get(cl_ord_id) is None:
+                self.blotter.remember(order, exec_ids)
 
     async def _identify(self, stranger: Stranger) -> None:
-        """Look in history for the order a venue spoke of; if it is there, merge the report."""
-        reported, report = stranger.reported, stranger.reported.report
-        order = await self._history.find(
-            executor=reported.executor,
-            venue_cl_ord_id=report.venue_cl_ord_id,
-            venue_order_id=report.venue_order_id,
-        )
+        """Look in history for the order that evidence is about; if it is there, merge it after all."""
+        message = stranger.message
+        try:
+            order = await self._history.find(**_names(message))
+        except Busy:
+            # Evidence is never dropped: it goes round until history has caught up.
+            self._put(message, None)
+            return
         if order is None:
             self.strangers += 1
-            log.warning(
-                "report_of_unknown_order",
-                executor=reported.executor,
-                venue_cl_ord_id=report.venue_cl_ord_id,
-                venue_order_id=report.venue_order_id,
-                exec_type=report.exec_type,
-            )
-        elif self.blotter.get(order.cl_ord_id) is None:
-            await self.recall(order.cl_ord_id)
-            self._put(reported, None)
+            log.warning("evidence_of_unknown_order", **_names(message))
+            return
+        await self.recall(order.cl_ord_id)
+        if isinstance(message, Reported):
+            # Under our own id it is found, also if the venue has since given the order another.
+            report = replace(message.report, venue_cl_ord_id=order.venue_cl_ord_id)
+            message = replace(message, report=report)
+        self._put(message, None)
 
     async def _publish(self, changes: list[Change], bodies: list[bytes]) -> None:
         self._feed.publish(changes)
@@ -333,6 +368,17 @@ class Engine:
         waiters.remove(waiter)
         if not waiters:
             del self._heard[cl_ord_id]
+
+
+def _names(message: Reported | Answered | Viewed) -> dict[str, str | None]:
+    """Return how evidence names its order: by the bot's id, or by an executor and its venue's ids."""
+    if not isinstance(message, Reported):
+        return {"cl_ord_id": message.cl_ord_id}
+    return {
+        "executor": message.executor,
+        "venue_cl_ord_id": message.report.venue_cl_ord_id,
+        "venue_order_id": message.report.venue_order_id,
+    }
 
 
 def _is_acknowledgement(message: Message) -> bool:

@@ -59,7 +59,7 @@ def answered(stage: Stage, message: Answered) -> Decision:
     """Take in what became of a request of ours."""
     order = stage.get(message.cl_ord_id)
     if order is None:
-        return NOTHING
+        return Decision((Stranger(message),))
     is_awaited = (
         order.request is not None
         and order.request.kind is message.request
@@ -124,7 +124,7 @@ def viewed(stage: Stage, message: Viewed) -> Decision:
     """Take in the venue's complete answer about one order."""
     order = stage.get(message.cl_ord_id)
     if order is None:
-        return NOTHING
+        return Decision((Stranger(message),))
     if message.view is None:
         _absent(stage, order, message)
         return Decision(_next_steps(stage, order.cl_ord_id, message.at_ns))

@@ -48,6 +48,7 @@ class Capabilities(Struct, frozen=True, kw_only=True):
     at any time, so that "not found" is never final.
     `processing_bound_s`, `query_lag_s`: the longest a request may sit inside the venue, and a
     query may trail behind it.
+    `clock_error_s`: how far our clock and the venue's may be apart.
     `query_closed`: whether a closed order can be asked for by our id.
     `amend`: whether a replace keeps the order (`in_place`), gives it a new id (`new_id`), cancels
     and places (`cancel_replace`), or does not exist (`none`).
@@ -57,6 +58,7 @@ class Capabilities(Struct, frozen=True, kw_only=True):
     validity_window_s: float | None
     processing_bound_s: float
     query_lag_s: float
+    clock_error_s: float = 0.0
     query_closed: bool
     amend: Literal["in_place", "new_id", "cancel_replace", "none"]
     ord_types: frozenset[OrdType] = frozenset(OrdType)
@@ -68,7 +70,8 @@ class Capabilities(Struct, frozen=True, kw_only=True):
         """Seconds after signing when a request can no longer arrive nor hide from a query."""
         if self.validity_window_s is None:
             return None
-        return self.validity_window_s + self.processing_bound_s + self.query_lag_s
+        late_s = self.processing_bound_s + self.query_lag_s + self.clock_error_s
+        return self.validity_window_s + late_s
 
 
 class PlaceOrder(Struct, frozen=True, kw_only=True):
@@ -123,7 +126,8 @@ class Report(Struct, frozen=True, kw_only=True):
     """
     One thing a venue says of one order: FIX's ExecutionReport.
 
-    At least one of the two ids names the order. `execution` goes with TRADE. `qty` and `px` go
+    At least one of the two ids names the order; `venue_order_id` is unique within the executor, and
+    adapters prefix where the venue's is not. `execution` goes with TRADE. `qty` and `px` go
     with REPLACED, with `replace_no` where the venue tells which replace it means. `cum_qty`, where
     the venue says it, is its own filled quantity: it exposes executions that were missed.
     """
@@ -186,7 +190,12 @@ class Balance(Struct, frozen=True):
 
 
 class Accepted(Struct, frozen=True, kw_only=True):
-    """It happened. `reports` is what the reply itself said, perhaps nothing yet."""
+    """
+    It happened. `reports` is what the reply itself said, perhaps nothing yet.
+
+    A venue that takes a cancel or replace now and may refuse it later (Alpaca's 204) has not done
+    it yet: without a report, the order is asked about until the request's outcome shows.
+    """
 
     reports: tuple[Report, ...] = ()
     sent_at_ns: int | None = None

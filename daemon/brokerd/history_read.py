@@ -50,6 +50,23 @@ SORT_MAX = 5_000
 decode_keys = msgspec.json.Decoder(dict[str, str]).decode
 
 
+Named = tuple[str | None, str | None, str]
+"""An execution as a venue names it: our id of the order, the venue's own, and the exec_id."""
+
+COUNTED_AT_ONCE = 300
+
+_COUNTED_BY_OURS = (
+    "WITH asked (id, exec_id) AS (VALUES %s) SELECT f.exec_id FROM asked a"
+    " CROSS JOIN orders o ON o.venue_cl_ord_id = a.id AND o.executor = ?"
+    " CROSS JOIN fills f ON f.order_no = o.no AND f.exec_id = a.exec_id"
+)
+_COUNTED_BY_VENUES = (
+    "WITH asked (id, exec_id) AS (VALUES %s) SELECT f.exec_id FROM asked a"
+    " CROSS JOIN venue_ids v ON v.venue_order_id = a.id AND v.executor = ?"
+    " CROSS JOIN fills f ON f.order_no = v.no AND f.exec_id = a.exec_id"
+)
+
+
 class Fill(Struct, frozen=True, kw_only=True):
     """One execution, with what its order says of where and what; `seq` is its journal row."""
 
@@ -124,6 +141,21 @@ class HistoryReader:
         sql = f"SELECT body FROM orders WHERE {where} ORDER BY no DESC LIMIT 1"
         rows = await self._fetch(sql, params)
         return decode_order(rows[0][0]) if rows else None
+
+    async def counted(self, executor: str, named: Sequence[Named]) -> set[str]:
+        """Return the exec_ids, of those named, whose executions are counted: many in one question."""
+        await self._synced_now()
+        found: set[str] = set()
+        for at, sql in ((0, _COUNTED_BY_OURS), (1, _COUNTED_BY_VENUES)):
+            asked = [(each[at], each[2]) for each in named if each[at] is not None]
+            for start in range(0, len(asked), COUNTED_AT_ONCE):
+                chunk = asked[start : start + COUNTED_AT_ONCE]
+                rows = await self._fetch(
+                    sql % ",".join(["(?,?)"] * len(chunk)),
+                    [*(value for pair in chunk for value in pair), executor],
+                )
+                found.update(exec_id for (exec_id,) in rows)
+        return found
 
     async def exec_ids(self, cl_ord_id: str) -> set[str]:
         """Return the exec_ids of one order's fills."""

@@ -5,11 +5,13 @@ Their lifetimes nest in `Link.run`; one that is down never stops another.
 """
 
 import asyncio
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 
+from brokerd.blotter import Change
 from brokerd.dispatch import Dispatch
 from brokerd.engine import Engine
 from brokerd.errors import Busy, Halted, InvalidOrder, InvalidParams, Starting, VenueUnavailable
+from brokerd.events import OrderDone, OrderReplaced, OrderTraded, Road
 from brokerd.executor import Executor, InDoubt, LinkState
 from brokerd.listener import Listener
 from brokerd.messages import Answered, Ask, Send
@@ -123,6 +125,16 @@ class Links:
                 what, reason="unknown_executor", field="executor", hint=suggest(name, self._links)
             )
         return self._links[name]
+
+    def watch(self, changes: Iterable[Change]) -> None:
+        """Count what only asking brought to light: news of an order that its stream did not tell."""
+        for change in changes:
+            event, order = change.entry.event, change.order
+            if order is None or not isinstance(event, OrderTraded | OrderReplaced | OrderDone):
+                continue
+            link = self._links.get(order.terms.executor)
+            if event.road in {Road.POLL, Road.QUERY} and link is not None:
+                link.poller.missed_by_stream += 1
 
     def act(self, action: Send | Ask) -> None:
         """Pass an action on to the executor its order belongs to."""

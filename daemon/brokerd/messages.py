@@ -113,9 +113,9 @@ class Ask(Struct, frozen=True):
 
 
 class Stranger(Struct, frozen=True):
-    """A venue spoke of an order that is not in memory."""
+    """Evidence is about an order that is not in memory: history may know it."""
 
-    reported: Reported
+    message: Reported | Answered | Viewed
 
 
 Message = Submit | Cancel | Replace | Note | Answered | RetryDue | Reported | Viewed

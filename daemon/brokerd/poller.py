@@ -26,8 +26,8 @@ ASK_INTERVAL_S_MAX = 30.0
 QUESTIONS_AT_ONCE = 8
 SNAPSHOT_TRIES_MAX = 5
 SNAPSHOT_TIME_S_MAX = 60.0
-OVERLAP_NS = 60_000_000_000
-"""How far a snapshot reaches back behind the one before: executions may surface late."""
+OVERLAP_S = 5.0
+"""How far a snapshot reaches back behind the one before, beyond what its venue says may be late."""
 
 EVIDENCE_PER_SLICE = 200
 """How much evidence is handed over before other tasks get a turn."""
@@ -37,7 +37,8 @@ log = structlog.get_logger(__name__)
 
 class Poller:
     """
-    The questions to one executor. `ask` never waits; `run` works until cancelled.
+    The questions to one executor. `ask` never waits; `run` works until cancelled. `since_ns` is how
+    far back the first snapshot need look for executions: everything before it was on record.
 
     An order is asked about until nothing is in doubt or missing any more, at intervals that
     double up to ASK_INTERVAL_S_MAX, so that the number of requests an order costs is bounded.
@@ -51,6 +52,7 @@ class Poller:
         *,
         deadline_s: float,
         floor_s: float,
+        since_ns: int = 0,
     ) -> None:
         self._executor = executor
         self._engine = engine
@@ -61,7 +63,10 @@ class Poller:
         self._scheduled: set[str] = set()
         self._news = asyncio.Event()
         self._places = asyncio.Semaphore(QUESTIONS_AT_ONCE)
-        self._since_ns = 0
+        promised = executor.capabilities
+        overlap_s = promised.processing_bound_s + promised.query_lag_s + promised.clock_error_s
+        self._overlap_ns = int((overlap_s + OVERLAP_S) * 1e9)
+        self._since_ns = max(since_ns - self._overlap_ns, 0)
         self.questions = 0
         self.missed_by_stream = 0
 
@@ -94,7 +99,7 @@ class Poller:
         orders = self._engine.blotter.unsettled(self._executor.name)
         found = reconcile(self._executor.name, orders, snapshot, self._clock.now_ns())
         await self._merge(found)
-        self._since_ns = snapshot.began_ns - OVERLAP_NS
+        self._since_ns = snapshot.began_ns - self._overlap_ns
 
     async def run(self) -> None:
         """Work until cancelled."""
@@ -119,7 +124,7 @@ class Poller:
             return await self._executor.snapshot(self._since_ns)
 
     async def _merge(self, found: Reconciled) -> None:
-        for number, message in enumerate(found.evidence):
+        for number, message in enumerate(await self._engine.unheard(found.evidence)):
             await self._engine.tell(message)
             if number % EVIDENCE_PER_SLICE == 0:
                 await asyncio.sleep(0)

@@ -20,7 +20,7 @@ from typing import Protocol
 import structlog
 
 from brokerd import __version__, systemd
-from brokerd.blotter import Blotter
+from brokerd.blotter import Blotter, Change
 from brokerd.config import Config
 from brokerd.dispatch import Dispatch
 from brokerd.engine import Engine
@@ -75,9 +75,11 @@ async def run(config: Config, adapters: Adapters, clock: Clock, drain: LogDrain)
         open_journal(journal_path, clock, reserve_free_bytes=reserve_free_bytes) as journal,
         open_history(history_path(journal_path), journal, progress=_told_progress()) as history,
     ):
+        newest = await journal.rows([journal.last_seq])
+        known_until_ns = newest[0].entry.event.at_ns if newest else 0
         daemon = Daemon(config, clock, journal, history, drain)
         for name, executor in executors.items():
-            daemon.add(config.executors[name].adapter, executor)
+            daemon.add(config.executors[name].adapter, executor, known_until_ns)
         await daemon.run()
 
 
@@ -108,6 +110,7 @@ class Daemon:
         self._started_at_ns = clock.now_ns()
         self._started_ns = clock.monotonic_ns()
         self._feed = Feed(journal)
+        self._log_events = EventLog(drain, config.daemon.log_level)
         self._links = Links()
         self._engine = Engine(
             journal=journal,
@@ -116,7 +119,7 @@ class Daemon:
             feed=self._feed,
             clock=clock,
             act=self._links.act,
-            on_changes=EventLog(drain, config.daemon.log_level),
+            on_changes=self._on_changes,
             inbox_max=config.daemon.inbox_max,
             orders_in_memory_max=config.daemon.orders_in_memory_max,
         )
@@ -125,8 +128,8 @@ class Daemon:
         self._server: Server | None = None
         self._methods: Methods | None = None
 
-    def add(self, adapter: str, executor: Executor) -> None:
-        """Take in an executor and what works for it."""
+    def add(self, adapter: str, executor: Executor, known_until_ns: int) -> None:
+        """Take in an executor and what works for it; the journal knows it up to `known_until_ns`."""
         limits = self._config.daemon
         dispatch = Dispatch(
             executor,
@@ -141,6 +144,7 @@ class Daemon:
             self._clock,
             deadline_s=limits.request_deadline_s,
             floor_s=limits.poll_floor_s,
+            since_ns=known_until_ns,
         )
         listener = Listener(executor, self._engine, poller, self._clock)
         self._links.add(Link(adapter, executor, dispatch, poller, listener))
@@ -262,6 +266,10 @@ class Daemon:
         finally:
             for each in (*_STOPPING, signal.SIGHUP):
                 loop.remove_signal_handler(each)
+
+    def _on_changes(self, changes: list[Change], bodies: list[bytes]) -> None:
+        self._log_events(changes, bodies)
+        self._links.watch(changes)
 
     def _pending_since_ns(self) -> int | None:
         return self._engine.pending_since_ns
