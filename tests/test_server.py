@@ -277,3 +277,11 @@ def test_an_error_does_not_end_the_connection(bot: Bot) -> None:
         with pytest.raises(Told):
             bot.call("no.such")
     assert bot.call("daemon.ping")["pong"]
+
+
+def test_cancel_all_takes_all_though_the_inbox_holds_fewer() -> None:
+    group = {"test": "all"}
+    with running(daemon={"inbox_max": 16}) as daemon, daemon.bot() as bot:
+        for _ in range(60):
+            bot.call("order.submit", **limit(group=group))
+        assert bot.call("order.cancel_all", group=group)["requested"] == 60

@@ -22,6 +22,7 @@ from brokerd.discover import openrpc
 from brokerd.engine import Engine, Result
 from brokerd.errors import (
     BrokerdError,
+    Busy,
     DuplicateClOrdId,
     InternalError,
     InvalidParams,
@@ -64,6 +65,9 @@ from brokerd.views import ShownOrder, show_entry, show_fill, show_order
 from brokerd.words import suggest
 
 CANCELS_AT_ONCE = 200
+BUSY_WAIT_S = 0.01
+"""How long a cancel of many waits for room in the engine's inbox, each time."""
+
 SUBSCRIPTIONS_MAX = 8
 
 log = structlog.get_logger(__name__)
@@ -394,11 +398,16 @@ class Methods:
             raise self._done_long_ago(await self._find(cl_ord_id)) from None
 
     async def _cancel_if_open(self, cl_ord_id: str) -> bool:
-        try:
-            await self._cancel(cl_ord_id)
-        except (NotCancelable, UnknownOrder):
-            return False
-        return True
+        """Ask for a cancel, however busy it is: half of "all" is no answer."""
+        while True:
+            try:
+                await self._cancel(cl_ord_id)
+            except Busy:
+                await asyncio.sleep(BUSY_WAIT_S)
+            except (NotCancelable, UnknownOrder):
+                return False
+            else:
+                return True
 
     async def _is_taken(self, cl_ord_id: str) -> bool:
         """Say whether an order has that id, and see that it is in memory if so."""
