@@ -20,7 +20,7 @@ from brokerd.orders import Order, apply, submitted
 NO_EXECUTIONS: frozenset[str] = frozenset()
 
 
-class Change(Struct, frozen=True):
+class Change(Struct, gc=False, frozen=True):
     """One journalled event with the order it left behind, if it was about one."""
 
     seq: int

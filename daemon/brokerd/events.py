@@ -207,7 +207,7 @@ class ReportDisputed(OrderEvent, frozen=True, kw_only=True, tag=_tag):
     exec_type: str
 
 
-class After(Struct, frozen=True, omit_defaults=True):
+class After(Struct, gc=False, frozen=True, omit_defaults=True):
     """What the order was right after an event: what bots are told, and what replay must repeat."""
 
     ord_status: str
@@ -240,7 +240,7 @@ AnyEvent = (
 )
 
 
-class Entry(Struct, frozen=True, omit_defaults=True):
+class Entry(Struct, gc=False, frozen=True, omit_defaults=True):
     """The body of one journal row: the event, and for an order what it left behind."""
 
     event: AnyEvent

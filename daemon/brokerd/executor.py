@@ -110,7 +110,7 @@ class ReplaceOrder(Struct, frozen=True, kw_only=True):
     request_id: str
 
 
-class Execution(Struct, frozen=True, kw_only=True):
+class Execution(Struct, gc=False, frozen=True, kw_only=True):
     """One fill. `exec_id` is unique within the executor: adapters prefix where the venue's is not."""
 
     exec_id: str
@@ -122,7 +122,7 @@ class Execution(Struct, frozen=True, kw_only=True):
     venue_at_ns: int | None = None
 
 
-class Report(Struct, frozen=True, kw_only=True):
+class Report(Struct, gc=False, frozen=True, kw_only=True):
     """
     One thing a venue says of one order: FIX's ExecutionReport.
 
@@ -146,7 +146,7 @@ class Report(Struct, frozen=True, kw_only=True):
     venue_at_ns: int | None = None
 
 
-class OrderView(Struct, frozen=True, kw_only=True):
+class OrderView(Struct, gc=False, frozen=True, kw_only=True):
     """
     An order as the venue shows it when asked.
 

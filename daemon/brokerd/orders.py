@@ -180,7 +180,7 @@ class IllegalTransition(BrokerdError):
     name = "illegal_transition"
 
 
-class Request(Struct, frozen=True):
+class Request(Struct, gc=False, frozen=True):
     """
     What we asked of the venue and have no answer to.
 
@@ -197,7 +197,7 @@ class Request(Struct, frozen=True):
     px: Decimal | None = None
 
 
-class Order(Struct, frozen=True, kw_only=True):
+class Order(Struct, gc=False, frozen=True, kw_only=True):
     """
     One order as we know it: its terms, what the venue told, what we asked, what it filled.
 

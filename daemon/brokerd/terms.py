@@ -58,7 +58,7 @@ class TimeInForce(StrEnum):
     GTD = "gtd"
 
 
-class Quote(Struct, frozen=True):
+class Quote(Struct, gc=False, frozen=True):
     """The best bid and ask an executor saw, and when (ns, wall clock)."""
 
     bid_px: Decimal
@@ -66,7 +66,7 @@ class Quote(Struct, frozen=True):
     at_ns: int
 
 
-class Terms(Struct, frozen=True):
+class Terms(Struct, gc=False, frozen=True):
     """
     What the bot asked for, as it asked for it; a replace changes the order, never its terms.
 
