@@ -15,8 +15,8 @@ from typing import cast
 import aiosqlite
 import uvloop
 
-from brokerd.journal import PRAGMAS
-from brokerd.sqlite import connection, multi_row
+from brokerd.journal.sqlite import connection, multi_row
+from brokerd.journal.store import PRAGMAS
 from brokerd.systemd import ready
 
 ROWS_MAX = 1_000

@@ -27,10 +27,10 @@ from brokerd.events import (
     OrderTraded,
     Road,
 )
-from brokerd.history import open_history
-from brokerd.history_schema import SHAPE
-from brokerd.journal import open_journal
-from brokerd.journal_schema import SCHEMA_VERSION
+from brokerd.history.model import open_history
+from brokerd.history.schema import SHAPE
+from brokerd.journal.schema import SCHEMA_VERSION
+from brokerd.journal.store import open_journal
 from brokerd.supervisor import history_path
 from brokerd.terms import OrdType, Quote, Side, Terms, TimeInForce
 

@@ -22,7 +22,7 @@ from msgspec import Struct
 from msgspec.structs import fields
 
 from brokerd import errors
-from brokerd.config import config_reference
+from brokerd.config.load import config_reference
 from brokerd.contract import METHODS, Method
 from brokerd.discover import openrpc
 from brokerd.errors import BrokerdError, OutcomeUnknown, Refused, VenueRefused, VenueUnavailable

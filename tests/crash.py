@@ -22,7 +22,7 @@ from typing import Any
 
 from tests.daemon_process import PATIENCE_S, Bot, DaemonProcess, HungUp, Message, Told, request
 
-from brokerd.journal_audit import export, verify
+from brokerd.journal.audit import export, verify
 from brokerd_adapters.paper.log import PaperLog
 from brokerd_adapters.paper.records import Kept, Placed, Traded
 

@@ -17,8 +17,8 @@ from brokerd.events import (
     OrderSubmitted,
     OrderTraded,
 )
-from brokerd.history import History, open_history
-from brokerd.journal import SqliteJournal, open_journal
+from brokerd.history.model import History, open_history
+from brokerd.journal.store import SqliteJournal, open_journal
 from brokerd.orders import Order, apply, submitted
 from brokerd.terms import OrdType, Quote, Side, Terms
 

@@ -32,8 +32,8 @@ from brokerd.executor import (
     Snapshot,
 )
 from brokerd.feed import Feed
-from brokerd.history import History
-from brokerd.journal import Journal, SqliteJournal
+from brokerd.history.model import History
+from brokerd.journal.store import Journal, SqliteJournal
 from brokerd.messages import (
     Action,
     Answered,

@@ -14,7 +14,7 @@ from brokerd.cli.checks import FAIL, OK, WARN, Check
 from brokerd.cli.errors import Exit
 from brokerd.clock import SystemClock
 from brokerd.events import DaemonStarted, Entry
-from brokerd.journal import open_journal
+from brokerd.journal.store import open_journal
 
 ROWS = 30
 

@@ -8,11 +8,11 @@ from typing import Annotated, Any, Literal
 import pytest
 from msgspec import Meta, Struct
 
-from brokerd.config import Config, DaemonConfig, config_reference, find_config, load_config
+from brokerd.config.load import Config, DaemonConfig, config_reference, find_config, load_config
+from brokerd.config.settings import decode
+from brokerd.config.wording import describe, reference_table
 from brokerd.errors import ConfigError
 from brokerd.secrets import Secret
-from brokerd.setting_words import describe, reference_table
-from brokerd.settings import decode
 from brokerd.terms import Side
 
 ROOT = Path(__file__).parents[1]
@@ -89,7 +89,7 @@ def test_the_file_is_looked_for_in_four_places(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr("brokerd.config.PLACES", (Path("config.toml"), tmp_path / "etc.toml"))
+    monkeypatch.setattr("brokerd.config.load.PLACES", (Path("config.toml"), tmp_path / "etc.toml"))
     with pytest.raises(ConfigError, match=r"neither config\.toml nor .*etc\.toml exists"):
         find_config(None, {"BROKERD_CONFIG": ""})
     (tmp_path / "etc.toml").touch()

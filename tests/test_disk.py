@@ -9,10 +9,10 @@ import pytest
 from tests.journal_rows import a_day, write
 
 from brokerd.clock import SystemClock
-from brokerd.disk import LOOK_EVERY_NS, Reserve
 from brokerd.errors import ConfigError, JournalError
-from brokerd.journal import open_journal
-from brokerd.journal_audit import verify
+from brokerd.journal.audit import verify
+from brokerd.journal.disk import LOOK_EVERY_NS, Reserve
+from brokerd.journal.store import open_journal
 
 MEGABYTE = 1 << 20
 

@@ -36,7 +36,7 @@ from brokerd.errors import (
 )
 from brokerd.events import ExecutorChanged, Road
 from brokerd.executor import InDoubt
-from brokerd.journal import ENTRIES_MAX
+from brokerd.journal.store import ENTRIES_MAX
 from brokerd.messages import Ask, Cancel, Send, Viewed
 
 

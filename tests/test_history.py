@@ -23,10 +23,10 @@ from tests.journal_rows import (
 
 from brokerd.errors import Busy, InvalidParams
 from brokerd.events import ExecutorChanged, OrderReplaced
-from brokerd.history import History, open_history
-from brokerd.history_query import FillQuery, OrderQuery
-from brokerd.history_schema import Batch
-from brokerd.journal import SqliteJournal
+from brokerd.history.model import History, open_history
+from brokerd.history.query import FillQuery, OrderQuery
+from brokerd.history.schema import Batch
+from brokerd.journal.store import SqliteJournal
 from brokerd.orders import OrdStatus, Status
 
 
@@ -171,7 +171,7 @@ async def test_a_question_waits_for_rows_that_are_committed_but_not_yet_noted(
 async def test_a_question_that_waits_too_long_is_told_so(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("brokerd.history.SYNC_TIMEOUT_S", 0.01)
+    monkeypatch.setattr("brokerd.history.model.SYNC_TIMEOUT_S", 0.01)
     async with both(tmp_path) as (journal, history):
         await write(journal, a_day())
         with pytest.raises(Busy, match="behind"):

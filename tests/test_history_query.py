@@ -20,9 +20,9 @@ from tests.journal_rows import (
     traded,
 )
 
-from brokerd.history import History
-from brokerd.history_query import FillQuery, OrderQuery
-from brokerd.history_read import Fill
+from brokerd.history.model import History
+from brokerd.history.query import FillQuery, OrderQuery
+from brokerd.history.read import Fill
 from brokerd.orders import Order, OrdStatus, Status
 from brokerd.terms import Side
 
@@ -215,8 +215,8 @@ def test_a_list_of_orders_is_a_filter_over_all_of_them(
             assert await all_pages(history.list_orders, query) == expected_orders(story, query)
 
     with pytest.MonkeyPatch.context() as patch, tempfile.TemporaryDirectory() as place:
-        patch.setattr("brokerd.history_read.SORT_MAX", sort_max)
-        patch.setattr("brokerd.history_read.WALK_STEP", 1 + sort_max // 2)
+        patch.setattr("brokerd.history.read.SORT_MAX", sort_max)
+        patch.setattr("brokerd.history.read.WALK_STEP", 1 + sort_max // 2)
         asyncio.run(told(Path(place), story, ask))
 
 
@@ -241,7 +241,7 @@ def test_a_list_of_fills_is_a_filter_over_all_of_them(
                 )
 
     with pytest.MonkeyPatch.context() as patch, tempfile.TemporaryDirectory() as place:
-        patch.setattr("brokerd.history_read.SORT_MAX", sort_max)
+        patch.setattr("brokerd.history.read.SORT_MAX", sort_max)
         asyncio.run(told(Path(place), story, ask))
 
 

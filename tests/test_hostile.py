@@ -22,8 +22,8 @@ from tests.daemon_process import (
 )
 from tests.fuzz import fuzz
 
-from brokerd.disk import LOOK_EVERY_NS, RESERVE_BYTES
-from brokerd.journal_audit import verify
+from brokerd.journal.audit import verify
+from brokerd.journal.disk import LOOK_EVERY_NS, RESERVE_BYTES
 from brokerd.rpc import BATCH_MAX
 
 LOOK_EVERY_S = LOOK_EVERY_NS / 1e9

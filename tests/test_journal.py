@@ -14,9 +14,9 @@ from tests.journal_rows import SMALL, Story, a_day, opened, submit, write
 from brokerd.clock import SystemClock
 from brokerd.errors import ConfigError, JournalError
 from brokerd.events import decode_entry
-from brokerd.journal import ENTRIES_MAX, ClOrdIdTaken, open_journal
-from brokerd.journal_audit import verify
-from brokerd.journal_schema import genesis, link
+from brokerd.journal.audit import verify
+from brokerd.journal.schema import genesis, link
+from brokerd.journal.store import ENTRIES_MAX, ClOrdIdTaken, open_journal
 
 
 async def test_what_was_appended_is_read_back_after_a_restart(tmp_path: Path) -> None:
@@ -231,7 +231,7 @@ import asyncio, os, sys
 from pathlib import Path
 from brokerd.clock import SystemClock
 from brokerd.errors import ConfigError
-from brokerd.journal import open_journal
+from brokerd.journal.store import open_journal
 os.setgroups([]); os.setgid(65534); os.setuid(65534)
 async def main():
     async with open_journal(Path(sys.argv[1]), SystemClock()):

@@ -11,8 +11,8 @@ from tests.journal_rows import Story, a_day, acknowledged, canceled, opened, sub
 
 from brokerd.errors import ConfigError, JournalError
 from brokerd.events import After, Entry, encode_entry
-from brokerd.journal_audit import export, verify
-from brokerd.journal_schema import genesis, link
+from brokerd.journal.audit import export, verify
+from brokerd.journal.schema import genesis, link
 
 
 @pytest.fixture
@@ -248,6 +248,6 @@ def test_the_command_line_pays_for_no_event_loop() -> None:
     import subprocess
     import sys
 
-    code = "import brokerd.journal_audit, sys; print('asyncio' in sys.modules, 'aiosqlite' in sys.modules)"
+    code = "import brokerd.journal.audit, sys; print('asyncio' in sys.modules, 'aiosqlite' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.split() == ["False", "False"]

@@ -34,9 +34,9 @@ from brokerd.events import (
     Road,
     encode_entry,
 )
-from brokerd.log_drain import LogDrain
-from brokerd.log_lines import LINE_BYTES_MAX, console_line, json_line
-from brokerd.logs import EventLog, configure_logs
+from brokerd.logs.drain import LogDrain
+from brokerd.logs.lines import LINE_BYTES_MAX, console_line, json_line
+from brokerd.logs.setup import EventLog, configure_logs
 from brokerd.secrets import REDACTED, Secret, is_secret_key, redact_text
 from brokerd.times import parse_rfc3339
 
@@ -394,7 +394,7 @@ def test_an_exception_is_told_short_and_without_locals() -> None:
     try:
         deep(50)
     except ValueError as error:
-        from brokerd.log_lines import describe_exception
+        from brokerd.logs.lines import describe_exception
 
         told = describe_exception(error)
     assert (told["type"], told["message"]) == ("ValueError", "bad price")

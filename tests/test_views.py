@@ -5,7 +5,7 @@ from msgspec.structs import replace
 from tests.scripted import D, E, Play, S, report, reported, submit, traded
 
 from brokerd.events import DaemonStarted, Entry, RequestKind
-from brokerd.history_read import Fill
+from brokerd.history.read import Fill
 from brokerd.messages import Cancel
 from brokerd.rpc import encode
 from brokerd.terms import OrdType, Quote, Side

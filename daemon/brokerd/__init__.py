@@ -3,15 +3,17 @@ brokerd: the broker between trading bots and venues.
 
 The house, from pure to shell; a module imports only from its own floor or one above it:
 
-    values    money  errors  terms  events
-    rules     orders  blotter  broker  reconcile  views  rpc          (no clock, no I/O)
+    values    money  errors  terms  events  times  ids  words  secrets
+    rules     orders  blotter  messages  commands  evidence  broker  reconcile  filters  rpc
     port      executor
-    shells    config  logs  clock  journal  history  engine  dispatch  poller  listener
-              methods  server  supervisor  systemd
-    root      __main__
-    clients   cli
+    shells    config/  logs/  clock  journal/  history/  guard  retries  systemd
+              engine  feed  dispatch  poller  listener  links
+    socket    views  params  results  contract  discover  subscriptions  methods  server
+    root      supervisor  __main__
+    clients   cli/
 
-docs/architecture.md tells how an order walks through it.
+Start with `engine`, then `broker`, then `orders`; docs/architecture.md tells how an order walks
+through them.
 """
 
 __all__ = ["__version__"]

@@ -19,10 +19,10 @@ import uvloop
 
 from brokerd import __version__, supervisor
 from brokerd.clock import SystemClock
-from brokerd.config import Config, find_config, load_config
+from brokerd.config.load import Config, find_config, load_config
 from brokerd.errors import BrokerdError, ConfigError
 from brokerd.executor import Clock, Executor
-from brokerd.logs import configure_logs
+from brokerd.logs.setup import configure_logs
 from brokerd.words import suggest
 
 EX_BUG = 1

@@ -23,8 +23,8 @@ from brokerd.errors import BrokerdError, Busy, JournalError, JournalFull, Stoppi
 from brokerd.events import AnyEvent
 from brokerd.executor import Accepted, Clock, Execution
 from brokerd.feed import Feed
-from brokerd.history import History
-from brokerd.journal import ENTRIES_MAX, ClOrdIdTaken, Journal
+from brokerd.history.model import History
+from brokerd.journal.store import ENTRIES_MAX, ClOrdIdTaken, Journal
 from brokerd.messages import (
     Action,
     Answered,

@@ -34,8 +34,8 @@ from brokerd.errors import (
 from brokerd.executor import Clock
 from brokerd.feed import Feed
 from brokerd.filters import OrderFilter, matches
-from brokerd.history import History
-from brokerd.history_query import FillQuery, OrderQuery
+from brokerd.history.model import History
+from brokerd.history.query import FillQuery, OrderQuery
 from brokerd.ids import Ids
 from brokerd.links import Link, Links
 from brokerd.messages import Cancel, Replace, Submit

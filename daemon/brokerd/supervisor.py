@@ -21,19 +21,19 @@ import structlog
 
 from brokerd import __version__, systemd
 from brokerd.blotter import Blotter, Change
-from brokerd.config import Config
+from brokerd.config.load import Config
 from brokerd.dispatch import Dispatch
 from brokerd.engine import Engine
 from brokerd.events import DaemonStarted, DaemonStopped
 from brokerd.executor import Clock, Executor
 from brokerd.feed import Feed
-from brokerd.history import History, Progress, open_history
+from brokerd.history.model import History, Progress, open_history
 from brokerd.ids import Ids, new_epoch
-from brokerd.journal import Journal, open_journal
+from brokerd.journal.store import Journal, open_journal
 from brokerd.links import Link, Links, doubt_outstanding
 from brokerd.listener import Listener
-from brokerd.log_drain import LogDrain
-from brokerd.logs import EventLog
+from brokerd.logs.drain import LogDrain
+from brokerd.logs.setup import EventLog
 from brokerd.methods import Methods
 from brokerd.orders import Order, Status
 from brokerd.poller import Poller

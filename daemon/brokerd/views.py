@@ -10,7 +10,7 @@ from typing import Annotated, Any
 from msgspec import Meta, Struct
 
 from brokerd.events import Entry, RequestKind, event_name
-from brokerd.history_read import Fill
+from brokerd.history.read import Fill
 from brokerd.money import digits
 from brokerd.orders import Order, OrdStatus, Status
 from brokerd.terms import OrdType, Quote, Side, TimeInForce

@@ -18,7 +18,7 @@ from typing import NamedTuple
 
 from brokerd.cli.jsontext import Record, as_record
 from brokerd.cli.views import number
-from brokerd.journal_schema import SELECT_META, SELECT_ROWS, genesis, link
+from brokerd.journal.schema import SELECT_META, SELECT_ROWS, genesis, link
 
 OK, WARN, FAIL = "ok", "warn", "fail"
 

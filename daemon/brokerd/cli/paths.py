@@ -35,7 +35,7 @@ def _running(control: Control) -> str | None:
 
 def configured_journal(config: str) -> str:
     """Return the journal that a config.toml names; raise Failure if the file is not right."""
-    from brokerd.config import load_config  # noqa: PLC0415 - only --config pays for it
+    from brokerd.config.load import load_config  # noqa: PLC0415 - only --config pays for it
 
     try:
         return str(load_config(Path(config), os.environ).daemon.journal)

@@ -30,7 +30,7 @@ def run(control: Control, options: Namespace) -> Exit:
 
 
 def _export(path: Path, after_seq: int) -> Exit:
-    from brokerd.journal_audit import export  # noqa: PLC0415 - verify and export alone need it
+    from brokerd.journal.audit import export  # noqa: PLC0415 - verify and export alone need it
 
     try:
         with Progress("rows") as progress:
@@ -41,7 +41,7 @@ def _export(path: Path, after_seq: int) -> Exit:
 
 
 def _verify(control: Control, path: Path) -> Exit:
-    from brokerd.journal_audit import verify  # noqa: PLC0415 - verify and export alone need it
+    from brokerd.journal.audit import verify  # noqa: PLC0415 - verify and export alone need it
 
     try:
         with Progress("rows") as progress:

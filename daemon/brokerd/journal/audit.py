@@ -15,8 +15,8 @@ from msgspec import Struct
 
 from brokerd.errors import ConfigError, JournalError
 from brokerd.events import OrderEvent
-from brokerd.journal_fold import Fold
-from brokerd.journal_schema import (
+from brokerd.journal.fold import Fold
+from brokerd.journal.schema import (
     SELECT_MARKS,
     SELECT_META,
     SELECT_ROWS,

@@ -4,7 +4,6 @@ How settings are spoken of: what a type takes, which name was meant, what a refe
 Pure. Error messages and the docs draw from the same types, so neither can go stale.
 """
 
-import difflib
 import re
 from collections.abc import Container, Iterable
 from decimal import Decimal
@@ -70,15 +69,6 @@ def _range(info: inspect.IntType | inspect.FloatType) -> str:
 
 def _digits(number: float) -> str:
     return str(int(number)) if number == int(number) else str(number)
-
-
-def suggest(name: str, known: Iterable[str]) -> str:
-    """Say which known name was probably meant, or which there are."""
-    spelt = {one.lower(): one for one in sorted(known)}
-    near = difflib.get_close_matches(name.lower(), spelt, n=1, cutoff=0.5)
-    if near:
-        return f'did you mean "{spelt[near[0]]}"?'
-    return f"known are {', '.join(spelt.values()) or 'none'}"
 
 
 def choices(info: inspect.Type) -> list[str]:

@@ -15,11 +15,12 @@ from typing import Annotated, Any, Literal, TypeVar, cast
 from msgspec import Meta, Struct
 from msgspec.structs import replace
 
+from brokerd.config.overrides import apply_overrides
+from brokerd.config.settings import Key, Problem, config_error, decode, read_toml
+from brokerd.config.wording import reference_table
 from brokerd.errors import ConfigError
-from brokerd.overrides import apply_overrides
 from brokerd.secrets import has_secret, is_secret_key
-from brokerd.setting_words import reference_table, suggest
-from brokerd.settings import Key, Problem, config_error, decode, read_toml
+from brokerd.words import suggest
 
 T = TypeVar("T", bound=Struct)
 

@@ -19,8 +19,8 @@ import aiosqlite
 
 from brokerd.errors import Busy
 from brokerd.events import Entry
-from brokerd.history_read import HistoryReader
-from brokerd.history_schema import (
+from brokerd.history.read import HistoryReader
+from brokerd.history.schema import (
     ROWS_MAX,
     SCHEMA,
     SHAPE,
@@ -29,11 +29,11 @@ from brokerd.history_schema import (
     decode_order,
     statements,
 )
-from brokerd.journal import Journal
-from brokerd.journal_fold import Fold
-from brokerd.journal_schema import Row, genesis
+from brokerd.journal.fold import Fold
+from brokerd.journal.schema import Row, genesis
+from brokerd.journal.sqlite import FULL, code, connection, finish, is_damage, placeholders
+from brokerd.journal.store import Journal
 from brokerd.orders import Order
-from brokerd.sqlite import FULL, code, connection, finish, is_damage, placeholders
 
 FLUSH_EVERY_S = 0.2
 FULL_RETRY_S = 1.0

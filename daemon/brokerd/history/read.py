@@ -15,7 +15,7 @@ import msgspec
 from msgspec import Struct
 
 from brokerd.events import OrderTraded
-from brokerd.history_query import (
+from brokerd.history.query import (
     NEVER_NS,
     Driver,
     FillQuery,
@@ -34,11 +34,11 @@ from brokerd.history_query import (
     statuses,
     tags,
 )
-from brokerd.history_schema import decode_fill, decode_order
-from brokerd.journal import READ_MAX, Journal
-from brokerd.journal_schema import Row
+from brokerd.history.schema import decode_fill, decode_order
+from brokerd.journal.schema import Row
+from brokerd.journal.sqlite import is_damage, placeholders
+from brokerd.journal.store import READ_MAX, Journal
 from brokerd.orders import Order, OrdStatus, Status
-from brokerd.sqlite import is_damage, placeholders
 from brokerd.terms import Side
 
 WALK_STEP = 1_000

@@ -25,11 +25,11 @@ from typing import Any, NoReturn, Protocol
 
 import aiosqlite
 
-from brokerd.disk import RESERVE_BYTES, RESERVE_FREE_BYTES, Reserve, sole_owner
 from brokerd.errors import BrokerdError, ConfigError, JournalError, Refused
 from brokerd.events import Entry, OrderSubmitted, encode_entry
 from brokerd.executor import Clock
-from brokerd.journal_schema import (
+from brokerd.journal.disk import RESERVE_BYTES, RESERVE_FREE_BYTES, Reserve, sole_owner
+from brokerd.journal.schema import (
     SELECT_MARKS,
     SELECT_META,
     SELECT_ROWS,
@@ -46,7 +46,7 @@ from brokerd.journal_schema import (
     link,
     untrusted,
 )
-from brokerd.sqlite import (
+from brokerd.journal.sqlite import (
     FULL,
     UNIQUE,
     code,

@@ -25,8 +25,8 @@ from structlog.typing import EventDict, FilteringBoundLogger, WrappedLogger
 from brokerd import events
 from brokerd.blotter import Change
 from brokerd.clock import SystemClock
-from brokerd.log_drain import BYTES_MAX, LINES_MAX, LogDrain
-from brokerd.log_lines import (
+from brokerd.logs.drain import BYTES_MAX, LINES_MAX, LogDrain
+from brokerd.logs.lines import (
     LINE_BYTES_MAX,
     Line,
     LoggedRow,

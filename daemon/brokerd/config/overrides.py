@@ -9,8 +9,7 @@ TOML; what TOML cannot read is text.
 from collections.abc import Iterable, Mapping
 from typing import Any, cast
 
-from brokerd.setting_words import suggest
-from brokerd.settings import Key, Problem, parse_toml
+from brokerd.config.settings import Key, Problem, parse_toml
 
 PREFIX = "BROKERD_"
 

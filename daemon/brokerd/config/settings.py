@@ -15,10 +15,11 @@ import msgspec
 from msgspec import Struct, inspect
 from msgspec.structs import FieldInfo, fields
 
+from brokerd.config.wording import TEXT_SHOWN_MAX, choices, describe, dotted, plain_type
 from brokerd.errors import ConfigError
 from brokerd.money import parse_decimal
 from brokerd.secrets import Secret, is_secret_key
-from brokerd.setting_words import TEXT_SHOWN_MAX, choices, describe, dotted, plain_type, suggest
+from brokerd.words import suggest
 
 T = TypeVar("T", bound=Struct)
 

@@ -17,9 +17,9 @@ import msgspec
 from msgspec import Struct
 
 from brokerd.errors import InvalidParams
-from brokerd.history_schema import group_tag
+from brokerd.history.schema import group_tag
+from brokerd.journal.sqlite import placeholders
 from brokerd.orders import OrdStatus, Status
-from brokerd.sqlite import placeholders
 from brokerd.terms import Side
 
 T = TypeVar("T")

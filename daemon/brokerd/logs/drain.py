@@ -14,7 +14,7 @@ import threading
 from queue import SimpleQueue
 
 from brokerd.clock import SystemClock
-from brokerd.log_lines import Line, Render
+from brokerd.logs.lines import Line, Render
 from brokerd.times import NS_PER_S
 
 LINES_MAX = 8192

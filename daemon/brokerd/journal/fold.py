@@ -8,7 +8,7 @@ after a cancel), `missing` names it and the caller brings it back with `put`.
 from collections.abc import Iterable, Sequence
 
 from brokerd.events import OrderEvent, OrderSubmitted
-from brokerd.journal_schema import Row, untrusted
+from brokerd.journal.schema import Row, untrusted
 from brokerd.orders import IllegalTransition, Order, apply, submitted
 
 

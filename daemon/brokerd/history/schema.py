@@ -17,8 +17,8 @@ from typing import Any
 import msgspec
 
 from brokerd.events import Entry, OrderSubmitted, OrderTraded
+from brokerd.journal.sqlite import multi_row
 from brokerd.orders import Order, Request
-from brokerd.sqlite import multi_row
 from brokerd.terms import Quote, Terms
 
 SCHEMA = """
