@@ -10,6 +10,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any, cast
 
 from brokerd.config.settings import Key, Problem, parse_toml
+from brokerd.words import suggest
 
 PREFIX = "BROKERD_"
 
