@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check -q
 CONFIG ?= config.toml
 
-.PHONY: demo test check run bench lock clean docs
+.PHONY: demo test check run bench crash fuzz lock clean docs
 
 # The package itself is installed editable and without its dependencies: those come from the lock, by hash.
 $(VENV)/.run: requirements.lock pyproject.toml
@@ -42,6 +42,15 @@ test: check
 
 bench: $(VENV)/.run
 	$(BIN)/python -m benchmarks
+
+# Long versions of what the tests do briefly: kill -9 under load, and hostile lines at the socket.
+CYCLES ?= 200
+crash: $(VENV)/.dev
+	$(BIN)/python -m tests.crash --cycles $(CYCLES)
+
+LINES ?= 100000
+fuzz: $(VENV)/.dev
+	$(BIN)/python -m tests.fuzz --lines $(LINES)
 
 docs: $(VENV)/.dev
 	$(BIN)/python docs/generate.py

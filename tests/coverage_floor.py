@@ -21,6 +21,8 @@ RULES = (
     "messages",
     "commands",
     "evidence",
+    "merge",
+    "doubt",
     "broker",
     "reconcile",
     "views",

@@ -16,7 +16,7 @@ from tests.scripted import (
     viewed,
 )
 
-from brokerd.evidence import CANCEL_ATTEMPTS_MAX
+from brokerd.doubt import CANCEL_ATTEMPTS_MAX
 from brokerd.executor import Accepted, InDoubt, NotSent, Refused
 
 LOST = InDoubt(evidence="no answer within 10 s")

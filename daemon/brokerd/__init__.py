@@ -4,11 +4,13 @@ brokerd: the broker between trading bots and venues.
 The house, from pure to shell; a module imports only from its own floor or one above it:
 
     values    money  errors  terms  events  times  ids  words  secrets
-    rules     orders  blotter  messages  commands  evidence  broker  reconcile  filters  rpc
+    rules     orders  blotter  messages  commands  merge  doubt  evidence  broker  reconcile
+              filters  rpc
     port      executor
     shells    config/  logs/  clock  journal/  history/  guard  retries  systemd
               engine  feed  dispatch  poller  listener  links
-    socket    views  params  results  contract  discover  subscriptions  methods  server
+    socket    views  params  results  contract  discover  subscriptions  trading  methods
+              server
     root      supervisor  __main__
     clients   cli/
 

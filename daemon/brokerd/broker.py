@@ -11,7 +11,7 @@ Rule 3: doubt ends with evidence: a report, a view of the order, or its proved a
 from collections.abc import Callable
 from typing import Any
 
-from brokerd import commands, evidence
+from brokerd import commands, doubt, evidence
 from brokerd.blotter import Stage
 from brokerd.messages import (
     NOTHING,
@@ -46,5 +46,5 @@ _DECIDE: dict[type[Message], Callable[[Stage, Any], Decision]] = {
     Answered: evidence.answered,
     RetryDue: evidence.retry_due,
     Reported: evidence.reported,
-    Viewed: evidence.viewed,
+    Viewed: doubt.viewed,
 }

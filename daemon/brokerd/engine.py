@@ -29,6 +29,7 @@ from brokerd.messages import (
     Action,
     Answered,
     Ask,
+    Cancel,
     Message,
     Note,
     Reported,
@@ -125,16 +126,20 @@ class Engine:
         The result is what the rules refuse with, Busy when the inbox is full, JournalFull or
         Stopping for a new order that cannot be taken, or else the order.
         """
-        if len(self._inbox) >= self._inbox_max:
+        if self._is_full(message):
             reply(Busy("the daemon's inbox is full", hint="try again in a moment"))
         else:
             self._put(message, reply)
 
     async def do(self, message: Message) -> Order | None:
         """Post a command and wait for its result; raises it if it is an error."""
-        if len(self._inbox) >= self._inbox_max:
+        if self._is_full(message):
             raise Busy("the daemon's inbox is full", hint="try again in a moment")
         return await self.settle(message)
+
+    def _is_full(self, message: Message) -> bool:
+        """Whether a command must be turned away; a cancel, which lessens risk, as the last."""
+        return len(self._inbox) >= self._inbox_max * (2 if type(message) is Cancel else 1)
 
     async def tell(self, message: Message) -> None:
         """Hand over evidence; wait only for room in the inbox."""

@@ -110,15 +110,13 @@ class Listener:
 
     async def _move(self, state: LinkState, reason: str = "") -> None:
         """Put a change of state on record before anyone sees it."""
+        if state is not self.state:
+            at_ns, name = self._clock.now_ns(), self._executor.name
+            changed = ExecutorChanged(at_ns=at_ns, executor=name, state=state, reason=reason)
+            await self._engine.note(changed)
+            self.state, self.reason, self.since_ns = state, reason, at_ns
         if state is not LinkState.SYNCING:
             self.settled.set()
-        if state is self.state:
-            return
-        at_ns = self._clock.now_ns()
-        await self._engine.note(
-            ExecutorChanged(at_ns=at_ns, executor=self._executor.name, state=state, reason=reason)
-        )
-        self.state, self.reason, self.since_ns = state, reason, at_ns
 
 
 def _first(group: BaseExceptionGroup[BrokerdError]) -> BrokerdError:

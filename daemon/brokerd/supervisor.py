@@ -40,6 +40,7 @@ from brokerd.poller import Poller
 from brokerd.results import DaemonInfo, OrderCounts
 from brokerd.server import Server, listening
 from brokerd.times import rfc3339
+from brokerd.trading import Trading
 
 READY_WAIT_S = 10.0
 """How long a venue that does not come up may hold back READY=1."""
@@ -189,13 +190,19 @@ class Daemon:
                 await doubt_outstanding(self._engine, link, orders, now_ns)
 
     async def _serve(self, group: asyncio.TaskGroup) -> None:
+        trading = Trading(
+            engine=self._engine,
+            history=self._history,
+            links=self._links,
+            clock=self._clock,
+            ids=Ids(self._epoch),
+        )
         methods = Methods(
+            trading,
             engine=self._engine,
             history=self._history,
             feed=self._feed,
             links=self._links,
-            clock=self._clock,
-            ids=Ids(self._epoch),
             describe=self._describe,
             stop=lambda: self.stop("asked by a bot"),
         )

@@ -1,0 +1,176 @@
+"""
+How doubt ends: what a venue's complete answer about one order proves.
+
+A view is read as the reports that would have led to it. "No such order" is evidence only when the
+request can no longer arrive and the order could have been seen, and it takes two such answers. No
+time that passes ends a doubt.
+"""
+
+from brokerd.blotter import Stage
+from brokerd.events import (
+    OrderExpired,
+    OrderNotFound,
+    OrderRejected,
+    RequestKind,
+    RequestRefused,
+    RequestRetried,
+    Road,
+)
+from brokerd.executor import Execution, OrderView, Report
+from brokerd.merge import merge, next_steps
+from brokerd.messages import (
+    Action,
+    Decision,
+    Reported,
+    Send,
+    Stranger,
+    Viewed,
+)
+from brokerd.orders import FINAL, ExecType, Order, OrdStatus
+
+CANCEL_ATTEMPTS_MAX = 5
+"""How often a cancel that had no effect is sent before the bot is told so."""
+
+
+def viewed(stage: Stage, message: Viewed) -> Decision:
+    """Take in the venue's complete answer about one order."""
+    order = stage.get(message.cl_ord_id)
+    if order is None:
+        return Decision((Stranger(message),))
+    if message.view is None:
+        _absent(stage, order, message)
+        return Decision(next_steps(stage, order.cl_ord_id, message.at_ns))
+    for report in _as_reports(
+        order, message.view, is_current=message.asked_at_ns > order.updated_at_ns
+    ):
+        latest = stage.get(order.cl_ord_id) or order
+        merge(stage, latest, Reported(order.terms.executor, report, message.road, message.at_ns))
+    resent = _settle_request(stage, stage.get(order.cl_ord_id) or order, message, message.view)
+    return Decision((*resent, *next_steps(stage, order.cl_ord_id, message.at_ns)))
+
+
+def send_again(stage: Stage, order: Order, at_ns: int, evidence: str) -> Order:
+    """Put on record that the order's request is sent once more, and why it may be."""
+    assert order.request is not None  # noqa: S101 - callers have looked
+    return stage.record_order(
+        RequestRetried(
+            at_ns=at_ns,
+            cl_ord_id=order.cl_ord_id,
+            evidence=evidence,
+            request=order.request.kind,
+            attempt=order.request.attempt + 1,
+        )
+    )
+
+
+_VIEWED_LAST_WORD: dict[OrdStatus, ExecType] = {
+    OrdStatus.CANCELED: ExecType.CANCELED,
+    OrdStatus.EXPIRED: ExecType.EXPIRED,
+    OrdStatus.REJECTED: ExecType.REJECTED,
+}
+
+
+def _as_reports(order: Order, view: OrderView, *, is_current: bool) -> list[Report]:
+    """
+    Read a view as the reports that would have led to it.
+
+    Executions and last words hold however old the view is; quantity and price may have been
+    replaced since, so they count only if nothing was heard after the question left (`is_current`).
+    """
+
+    def report(exec_type: ExecType, execution: Execution | None = None) -> Report:
+        return Report(
+            exec_type=exec_type,
+            symbol=view.symbol,
+            venue_cl_ord_id=view.venue_cl_ord_id,
+            venue_order_id=view.venue_order_id,
+            execution=execution,
+            qty=view.qty,
+            px=view.px,
+            cum_qty=view.cum_qty if execution is None else None,
+            reason=view.reason,
+            venue_at_ns=view.venue_at_ns,
+        )
+
+    reports = [report(ExecType.TRADE, execution) for execution in view.executions]
+    if view.ord_status is not OrdStatus.REJECTED:
+        reports.append(report(ExecType.NEW))
+    has_other_terms = view.qty != order.qty or (view.px is not None and view.px != order.px)
+    if is_current and has_other_terms:
+        reports.append(report(ExecType.REPLACED))
+    if view.ord_status in _VIEWED_LAST_WORD:
+        reports.append(report(_VIEWED_LAST_WORD[view.ord_status]))
+    return reports
+
+
+def _settle_request(
+    stage: Stage, order: Order, message: Viewed, view: OrderView
+) -> tuple[Action, ...]:
+    """End the doubt about a request, as far as this view of its order is evidence."""
+    request = order.request
+    if request is None or message.asked_at_ns <= request.asked_at_ns:
+        return ()
+    is_over = request.final_at_ns is not None and message.asked_at_ns >= request.final_at_ns
+    if view.ord_status in FINAL:
+        return end_request(stage, order, message.at_ns, message.road, "too_late")
+    if request.kind is RequestKind.CANCEL and request.in_doubt:
+        # A cancel names one order and can be repeated: at worst the second finds nothing to do.
+        if request.attempt < CANCEL_ATTEMPTS_MAX:
+            return (
+                Send(send_again(stage, order, message.at_ns, "the venue shows the order open")),
+            )
+        # A venue without promises would leave the bot without a cancel for ever.
+        if is_over or request.final_at_ns is None:
+            return end_request(stage, order, message.at_ns, message.road, "no_effect")
+    elif request.kind is RequestKind.REPLACE and request.in_doubt and is_over:
+        return end_request(stage, order, message.at_ns, message.road, "not_executed")
+    return ()
+
+
+def end_request(
+    stage: Stage, order: Order, at_ns: int, road: Road, reason: str
+) -> tuple[Action, ...]:
+    """Put on record that the order's request came to nothing; there is nothing left to do."""
+    assert order.request is not None  # noqa: S101 - callers have looked
+    stage.record(
+        RequestRefused(
+            at_ns=at_ns,
+            cl_ord_id=order.cl_ord_id,
+            road=road,
+            request=order.request.kind,
+            reason=reason,
+        )
+    )
+    return ()
+
+
+def _absent(stage: Stage, order: Order, message: Viewed) -> None:
+    """
+    Weigh a complete "no such order".
+
+    It counts only if the request can no longer arrive and the order could have been seen, and it
+    takes two such answers, a processing bound and a query lag apart.
+    """
+    counts_from_ns = _absence_counts_from_ns(order, message)
+    if counts_from_ns is None or message.asked_at_ns < counts_from_ns:
+        return
+    at_ns, cl_ord_id, road = message.at_ns, order.cl_ord_id, message.road
+    if order.not_found_at_ns is None:
+        stage.record(OrderNotFound(at_ns=at_ns, cl_ord_id=cl_ord_id, road=road))
+    elif order.acked_at_ns is None:
+        reason = "not_found_at_venue"
+        stage.record(OrderRejected(at_ns=at_ns, cl_ord_id=cl_ord_id, road=road, reason=reason))
+    else:
+        reason = "forgotten_by_venue"
+        stage.record(OrderExpired(at_ns=at_ns, cl_ord_id=cl_ord_id, road=road, reason=reason))
+
+
+def _absence_counts_from_ns(order: Order, message: Viewed) -> int | None:
+    """Return the earliest time of asking at which "no such order" is evidence; None: never."""
+    if message.absence_after_ns is None or order.is_final:
+        return None
+    if order.not_found_at_ns is not None:
+        return order.not_found_at_ns + message.absence_after_ns
+    if order.acked_at_ns is not None:
+        return order.updated_at_ns + message.absence_after_ns
+    return order.request.final_at_ns if order.request and order.request.in_doubt else None

@@ -1,0 +1,196 @@
+"""
+What a report adds to its order: evidence is merged, not believed in order.
+
+It may be late, repeated or crossed. An execution counts once, a last word stands, and whatever
+contradicts what the venue said before goes on record as disputed and changes nothing.
+"""
+
+from brokerd.blotter import Stage
+from brokerd.commands import request_cancel
+from brokerd.events import (
+    FillsMissed,
+    OrderAcknowledged,
+    OrderCanceled,
+    OrderDone,
+    OrderExpired,
+    OrderRejected,
+    OrderReplaced,
+    OrderTraded,
+    ReportDisputed,
+    RequestKind,
+    Road,
+)
+from brokerd.executor import Report
+from brokerd.messages import (
+    Action,
+    Ask,
+    Reported,
+)
+from brokerd.orders import TRANSITIONS, ExecType, Order, OrdStatus, Request, is_legal
+
+
+def merge(stage: Stage, order: Order, message: Reported) -> None:
+    """Record what is new in a report; what is known already changes nothing."""
+    order = stage.get(order.cl_ord_id) or order
+    match message.report.exec_type:
+        case ExecType.NEW:
+            _merge_acknowledgement(stage, order, message)
+        case ExecType.TRADE | ExecType.PARTIAL_FILL | ExecType.FILL:
+            _merge_execution(stage, order, message)
+        case ExecType.REPLACED:
+            _merge_replaced(stage, order, message)
+        case _:
+            _merge_last_word(stage, order, message)
+    _note_missed_fills(stage, order.cl_ord_id, message)
+
+
+def _merge_acknowledgement(stage: Stage, order: Order, message: Reported) -> None:
+    report = message.report
+    brings_sent_at = order.sent_at_ns is None and message.sent_at_ns is not None
+    is_news = order.acked_at_ns is None or order.not_found_at_ns is not None or brings_sent_at
+    if is_news and report.venue_order_id is not None:
+        stage.record(
+            OrderAcknowledged(
+                at_ns=message.at_ns,
+                cl_ord_id=order.cl_ord_id,
+                road=message.road,
+                evidence=message.evidence,
+                venue_order_id=report.venue_order_id,
+                sent_at_ns=message.sent_at_ns,
+                venue_at_ns=report.venue_at_ns,
+            )
+        )
+
+
+def _merge_execution(stage: Stage, order: Order, message: Reported) -> None:
+    report, execution = message.report, message.report.execution
+    if execution is None or stage.has_execution(order.cl_ord_id, execution.exec_id):
+        return
+    stage.record(
+        OrderTraded(
+            at_ns=message.at_ns,
+            cl_ord_id=order.cl_ord_id,
+            road=message.road,
+            evidence=message.evidence,
+            exec_id=execution.exec_id,
+            last_qty=execution.last_qty,
+            last_px=execution.last_px,
+            venue_order_id=report.venue_order_id,
+            fee=execution.fee,
+            fee_asset=execution.fee_asset,
+            liquidity=execution.liquidity,
+            sent_at_ns=message.sent_at_ns,
+            venue_at_ns=execution.venue_at_ns,
+        )
+    )
+
+
+def _merge_replaced(stage: Stage, order: Order, message: Reported) -> None:
+    report = message.report
+    if report.qty is None:
+        return
+    replace_no = report.replace_no
+    wanted = order.request if order.request and order.request.kind is RequestKind.REPLACE else None
+    if replace_no is None and wanted and _same_terms(wanted, report):
+        replace_no = order.replace_no
+    is_stale = replace_no is not None and replace_no <= order.replaced_no
+    has_same_terms = report.qty == order.qty and report.px in {None, order.px}
+    if is_stale or (has_same_terms and wanted is None):
+        return
+    stage.record(
+        OrderReplaced(
+            at_ns=message.at_ns,
+            cl_ord_id=order.cl_ord_id,
+            road=message.road,
+            evidence=message.evidence,
+            qty=report.qty,
+            px=report.px,
+            venue_order_id=report.venue_order_id,
+            replace_no=replace_no,
+            venue_at_ns=report.venue_at_ns,
+        )
+    )
+
+
+def _same_terms(wanted: Request, report: Report) -> bool:
+    return wanted.qty == report.qty and report.px in {None, wanted.px}
+
+
+_LAST_WORDS: dict[ExecType, type[OrderDone]] = {
+    ExecType.CANCELED: OrderCanceled,
+    ExecType.EXPIRED: OrderExpired,
+    ExecType.REJECTED: OrderRejected,
+}
+
+
+def _merge_last_word(stage: Stage, order: Order, message: Reported) -> None:
+    report = message.report
+    exec_type = report.exec_type
+    if order.stopped_by is TRANSITIONS[OrdStatus.NEW][exec_type]:
+        return
+    if order.stopped_by is not None or not is_legal(order, exec_type):
+        dispute(
+            stage,
+            order,
+            message.at_ns,
+            road=message.road,
+            exec_type=exec_type,
+            evidence=message.evidence,
+        )
+        return
+    stage.record(
+        _LAST_WORDS[exec_type](
+            at_ns=message.at_ns,
+            cl_ord_id=order.cl_ord_id,
+            road=message.road,
+            evidence=message.evidence,
+            reason=report.reason,
+            code=report.code,
+            venue_order_id=report.venue_order_id,
+            cum_qty=report.cum_qty,
+            venue_at_ns=report.venue_at_ns,
+        )
+    )
+
+
+def _note_missed_fills(stage: Stage, cl_ord_id: str, message: Reported) -> None:
+    """Put on record that the venue claims more fills than we have: they will be asked for."""
+    order, claimed = stage.get(cl_ord_id), message.report.cum_qty
+    if order is None or claimed is None:
+        return
+    if claimed > order.cum_qty and claimed > order.venue_cum_qty:
+        stage.record(
+            FillsMissed(
+                at_ns=message.at_ns, cl_ord_id=cl_ord_id, road=message.road, cum_qty=claimed
+            )
+        )
+
+
+def dispute(
+    stage: Stage, order: Order, at_ns: int, *, road: Road, exec_type: ExecType, evidence: str
+) -> None:
+    """Record a contradiction once; polls would repeat it for ever."""
+    if not order.disputed:
+        stage.record(
+            ReportDisputed(
+                at_ns=at_ns,
+                cl_ord_id=order.cl_ord_id,
+                road=road,
+                evidence=evidence,
+                exec_type=exec_type,
+            )
+        )
+
+
+def next_steps(stage: Stage, cl_ord_id: str, at_ns: int) -> tuple[Action, ...]:
+    """Return what the order's new state calls for: the cancel that waited, or a question."""
+    order = stage.get(cl_ord_id)
+    assert order is not None  # noqa: S101 - callers have found it
+    steps: tuple[Action, ...] = ()
+    request = order.request
+    is_free = request is None or (request.kind is RequestKind.REPLACE and request.in_doubt)
+    if order.cancel_wanted and is_free and not order.is_final:
+        steps = request_cancel(stage, order, at_ns, road=Road.DAEMON, queued=False).actions
+    if order.must_be_asked:
+        return (*steps, Ask(order))
+    return steps
