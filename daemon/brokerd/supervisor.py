@@ -46,6 +46,9 @@ READY_WAIT_S = 10.0
 """How long a venue that does not come up may hold back READY=1."""
 
 TICK_S = 0.005
+REBUILD_STEP_S_MAX = 60
+"""How long systemd may wait for a sign from a rebuild of the read model, which has no other bound."""
+
 REBUILD_TOLD_FROM = 50_000
 """Rows below which a rebuild is too short to speak of."""
 
@@ -326,11 +329,12 @@ _STOPPING = (signal.SIGTERM, signal.SIGINT)
 
 
 def _told_progress() -> Progress:
-    """Return a callback that logs how far a rebuild of the read model is, once per tenth."""
+    """Return a callback that tells systemd that a long rebuild goes on, and the log every tenth."""
     told = -1
 
     def tell(done: int, total: int) -> None:
         nonlocal told
+        systemd.still_starting(REBUILD_STEP_S_MAX)
         tenth = 10 * done // max(total, 1)
         if total >= REBUILD_TOLD_FROM and tenth != told:
             told = tenth

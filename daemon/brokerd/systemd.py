@@ -35,6 +35,11 @@ def ready() -> bool:
     return notify("READY=1")
 
 
+def still_starting(within_s: int) -> bool:
+    """Say that the start goes on and `ready` or another of these comes within that time."""
+    return notify(f"EXTEND_TIMEOUT_USEC={within_s * 1_000_000}")
+
+
 def stopping() -> bool:
     """Say that the way down has begun."""
     return notify("STOPPING=1")
