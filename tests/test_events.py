@@ -44,7 +44,7 @@ GOLDEN = r"""
 {"event":{"event":"replace_requested","at_ns":1,"cl_ord_id":"x","qty":"2","px":"3","replace_no":1}}
 {"event":{"event":"request_retried","at_ns":1,"cl_ord_id":"x","request":"replace","attempt":2}}
 {"event":{"event":"request_refused","at_ns":1,"cl_ord_id":"x","request":"cancel","reason":"r","code":"-2011"}}
-{"event":{"event":"request_doubted","at_ns":1,"cl_ord_id":"x","request":"new","final_at_ns":9}}
+{"event":{"event":"request_doubted","at_ns":1,"cl_ord_id":"x","request":"new","final_at_ns":9,"is_taken":true}}
 {"event":{"event":"order_not_found","at_ns":1,"cl_ord_id":"x"}}
 {"event":{"event":"fills_missed","at_ns":1,"cl_ord_id":"x","cum_qty":"1"}}
 {"event":{"event":"report_disputed","at_ns":1,"cl_ord_id":"x","exec_type":"rejected"}}

@@ -162,10 +162,31 @@ def test_an_answer_of_an_attempt_that_is_over_changes_nothing() -> None:
 def test_a_reply_without_a_word_of_the_order_makes_us_ask() -> None:
     """The stream may drop the one message that tells; the order must not wait for it for ever."""
     play = Play().submitted()
-    assert play.tell(answered(Accepted(), at_ns=3)) == ["ASK"]
-    assert not play.order.in_doubt
+    assert play.tell(answered(Accepted(), at_ns=3)) == ["request_doubted", "ASK"]
+    assert play.order.in_doubt
     assert play.tell(viewed(view(), asked_at_ns=4)) == ["order_acknowledged"]
     assert play.tell(answered(Accepted(), at_ns=5)) == []
+
+
+def test_a_cancel_that_was_taken_in_silence_is_asked_about_and_repeated_when_it_is_over() -> None:
+    """A venue may take a cancel and refuse it later without a word: it must not stand for ever."""
+    play = Play().acknowledged()
+    play.cancel(5)
+    taken = answered(Accepted(), at_ns=10, request=K.CANCEL, final_at_ns=FINAL_NS)
+    assert play.tell(taken) == ["request_doubted", "ASK"]
+    assert play.tell(viewed(view(), asked_at_ns=FINAL_NS - 1)) == ["ASK"], "it may still come"
+    assert play.tell(viewed(view(), asked_at_ns=FINAL_NS + 1)) == ["request_retried", "SEND"]
+
+
+@pytest.mark.parametrize("outcome", [Refused(reason="too_many"), NotSent(reason="down")])
+def test_a_later_send_that_failed_does_not_end_the_doubt_of_the_first(
+    outcome: Refused | NotSent,
+) -> None:
+    play = cancel_doubted()
+    assert play.tell(viewed(view(), asked_at_ns=20)) == ["request_retried", "SEND"]
+    failed = answered(outcome, at_ns=21, request=K.CANCEL, attempt=2, final_at_ns=FINAL_NS)
+    assert play.tell(failed) == ["request_doubted", "ASK"]
+    assert play.tell(reported(report(E.CANCELED), at_ns=22)) == ["order_canceled"]
 
 
 def cancel_doubted(final_at_ns: int | None = FINAL_NS) -> Play:

@@ -130,11 +130,10 @@ class Dispatch:
     async def _request(self, order: Order, request: Request) -> None:
         outcome = await self._call(order, request)
         now_ns = self._clock.now_ns()
-        final_at_ns = None
-        if isinstance(outcome, InDoubt):
-            # It may have waited for budget before it was signed; it was not signed after this.
-            final_at_ns = self.final_at_ns(outcome.signed_at_ns or now_ns)
-        elif isinstance(outcome, NotSent):
+        # It may have waited for budget before it was signed; it was not signed after this.
+        signed_at_ns = outcome.signed_at_ns if isinstance(outcome, InDoubt) else None
+        final_at_ns = self.final_at_ns(signed_at_ns or now_ns)
+        if isinstance(outcome, NotSent):
             wait_s = delay_s(request.attempt, outcome.retry_after_s)
             if now_ns + int(wait_s * 1e9) < request.since_ns + self._retry_window_ns:
                 self._retry_later(order, request, outcome, wait_s)

@@ -115,7 +115,8 @@ def _settle_request(
         return end_request(stage, order, message.at_ns, message.road, "too_late")
     if request.kind is RequestKind.CANCEL and request.in_doubt:
         # A cancel names one order and can be repeated: at worst the second finds nothing to do.
-        if request.attempt < CANCEL_ATTEMPTS_MAX:
+        may_repeat = is_over or request.final_at_ns is None or not request.is_taken
+        if request.attempt < CANCEL_ATTEMPTS_MAX and may_repeat:
             return (
                 Send(send_again(stage, order, message.at_ns, "the venue shows the order open")),
             )

@@ -180,11 +180,13 @@ class RequestDoubted(OrderEvent, frozen=True, kw_only=True, tag=_tag):
     The request may or may not have happened.
 
     After `final_at_ns` the request can no longer arrive at the venue, so that a complete "not
-    found" becomes evidence; None means the venue promises no such time.
+    found" becomes evidence; None means the venue promises no such time. `is_taken` says that the
+    venue has the request and did not tell what comes of it.
     """
 
     request: RequestKind
     final_at_ns: int | None = None
+    is_taken: bool = False
 
 
 class OrderNotFound(OrderEvent, frozen=True, kw_only=True, tag=_tag):

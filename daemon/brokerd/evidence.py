@@ -4,6 +4,8 @@ What venues say of their own accord: reports on any road, and the outcomes of ou
 `merge` adds what is new in them to the order; `doubt` weighs the answers to questions.
 """
 
+from msgspec.structs import replace
+
 from brokerd.blotter import Stage
 from brokerd.doubt import end_request, send_again
 from brokerd.events import (
@@ -50,16 +52,19 @@ def answered(stage: Stage, message: Answered) -> Decision:
         and order.request.kind is message.request
         and order.request.attempt == message.attempt
     )
+    was_doubted = is_awaited and order.request is not None and order.request.was_doubted
     match message.outcome:
         case Accepted() as accepted:
             for report in accepted.reports:
                 merge(stage, order, _from_reply(order, report, accepted, message.at_ns))
-            silent = stage.get(order.cl_ord_id)
-            if not accepted.reports and silent is not None and silent.request is not None:
-                # The reply told nothing of the order, and the stream may drop what it tells.
-                return Decision((Ask(silent),))
+            if not accepted.reports and is_awaited:
+                # Taken, and nothing told of it: the stream may drop what it tells.
+                _doubt(stage, message, accepted.evidence, is_taken=True)
         case InDoubt(evidence=evidence) if is_awaited:
-            _doubt(stage, message, evidence, message.final_at_ns)
+            _doubt(stage, message, evidence)
+        case Refused(evidence=evidence) | NotSent(evidence=evidence) if was_doubted:
+            # This send came to nothing; the one before it may still arrive.
+            _doubt(stage, message, evidence)
         case Refused() as refused if is_awaited:
             return _refused(stage, message, refused)
         case NotSent() as not_sent if is_awaited:
@@ -111,7 +116,7 @@ def _from_reply(order: Order, report: Report, accepted: Accepted, at_ns: int) ->
     )
 
 
-def _doubt(stage: Stage, message: Answered, evidence: str, final_at_ns: int | None) -> None:
+def _doubt(stage: Stage, message: Answered, evidence: str, *, is_taken: bool = False) -> None:
     stage.record(
         RequestDoubted(
             at_ns=message.at_ns,
@@ -119,7 +124,8 @@ def _doubt(stage: Stage, message: Answered, evidence: str, final_at_ns: int | No
             road=Road.REPLY,
             evidence=evidence,
             request=message.request,
-            final_at_ns=final_at_ns,
+            final_at_ns=message.final_at_ns,
+            is_taken=is_taken,
         )
     )
 
@@ -142,7 +148,8 @@ def _refused(stage: Stage, message: Answered, refused: Refused) -> Decision:
         return Decision((*steps, Ask(order)) if refused.is_about_order else steps)
     if refused.is_about_order:
         # "Duplicate": the venue has this order already, so the request did happen once.
-        _doubt(stage, message, refused.evidence, None)
+        certain = replace(message, final_at_ns=None)
+        _doubt(stage, certain, refused.evidence, is_taken=True)
         return Decision(next_steps(stage, message.cl_ord_id, message.at_ns))
     stage.record(
         OrderRejected(

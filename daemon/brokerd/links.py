@@ -51,7 +51,12 @@ class Link:
         async with asyncio.TaskGroup() as group:
             group.create_task(self.dispatch.run(), name=f"{self.name}-dispatch")
             group.create_task(self.poller.run(), name=f"{self.name}-poller")
-            group.create_task(self.listener.run(), name=f"{self.name}-listener")
+            listener = self.listener.run()
+            listening = group.create_task(listener, name=f"{self.name}-listener")
+            # A group passes over a child that was cancelled, and an executor's own tasks can
+            # cancel this one: a link without a listener must not look alive.
+            await asyncio.wait((listening,))
+            raise RuntimeError(f"the listener of {self.name} ended")
 
     def check(self, terms: Terms) -> None:
         """

@@ -51,7 +51,7 @@ class Answered(Struct, frozen=True):
     """
     A request of ours came to an outcome.
 
-    `final_at_ns` goes with InDoubt: when the request can no longer arrive, by the venue's promises.
+    `final_at_ns` is when the request can no longer arrive, by the venue's promises.
     """
 
     cl_ord_id: str

@@ -108,8 +108,10 @@ class Methods:
                 return
             try:
                 shown = answer(call.id, show_order(result)) if call.id is not None else None
-            except Exception:  # noqa: BLE001 - see above; the engine, who calls, has no part in it
-                slowly()
+            except Exception:
+                # It is done: starting over could do it twice. The engine, who calls, goes on.
+                log.exception("method_failed", method=call.method)
+                done(failure(call.id, _a_bug()) if call.id is not None else None)
             else:
                 done(shown)
 

@@ -184,7 +184,9 @@ class Request(Struct, gc=False, frozen=True):
     """
     What we asked of the venue and have no answer to.
 
-    `attempt` counts sends, `since_ns` is the first of them, `asked_at_ns` the last; `in_doubt` with `final_at_ns` is told in `RequestDoubted`.
+    `attempt` counts sends, `since_ns` is the first of them, `asked_at_ns` the last; `in_doubt`,
+    `final_at_ns` and `is_taken` are told in `RequestDoubted`; `was_doubted` says that an earlier
+    send of it was in doubt, and may still arrive.
     """
 
     kind: RequestKind
@@ -193,6 +195,8 @@ class Request(Struct, gc=False, frozen=True):
     attempt: int = 1
     in_doubt: bool = False
     final_at_ns: int | None = None
+    is_taken: bool = False
+    was_doubted: bool = False
     qty: Decimal | None = None
     px: Decimal | None = None
 
@@ -454,6 +458,8 @@ def _request_retried(order: Order, event: RequestRetried) -> dict[str, Any]:
         attempt=event.attempt,
         in_doubt=False,
         final_at_ns=None,
+        is_taken=False,
+        was_doubted=before.was_doubted or before.in_doubt,
     )
     return {"request": request, "retries": order.retries + 1}
 
@@ -469,7 +475,9 @@ def _request_doubted(order: Order, event: RequestDoubted) -> dict[str, Any]:
             f"order {order.cl_ord_id} has no {event.request} request to doubt",
             cl_ord_id=order.cl_ord_id,
         )
-    request = replace(order.request, in_doubt=True, final_at_ns=event.final_at_ns)
+    request = replace(
+        order.request, in_doubt=True, final_at_ns=event.final_at_ns, is_taken=event.is_taken
+    )
     return {"request": request, "doubts": order.doubts + 1}
 
 

@@ -127,6 +127,8 @@ class HistoryReader:
         """
         Return an order by its cl_ord_id, or by an executor and either id its venue knows it by.
 
+        Of two ids ours counts first, as in memory.
+
         Where a venue gave one id twice, the newer order; None if there never was one.
         """
         params: tuple[str | None, ...]
@@ -134,6 +136,10 @@ class HistoryReader:
             where, params = "cl_ord_id = ?", (cl_ord_id,)
         elif venue_cl_ord_id is not None:
             where, params = "venue_cl_ord_id = ? AND executor = ?", (venue_cl_ord_id, executor)
+            if venue_order_id is not None:
+                # A venue may have rewritten our id (a cancel does, at some); its own still holds.
+                ours = await self.find(executor=executor, venue_cl_ord_id=venue_cl_ord_id)
+                return ours or await self.find(executor=executor, venue_order_id=venue_order_id)
         else:
             where = "no = (SELECT max(no) FROM venue_ids WHERE executor = ? AND venue_order_id = ?)"
             params = (executor, venue_order_id)
