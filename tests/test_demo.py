@@ -39,10 +39,10 @@ def test_the_demo_plays_a_recording(tmp_path: Path) -> None:
     if DATA.is_dir():
         trades, quotes = DATA / "btcusdt-trades.csv", DATA / "btcusdt-quotes.csv"
     argv = ("--trades", str(trades), "--quotes", str(quotes))
-    done = run("--market", "replay", *argv, "--seconds", "2")
+    done = run("--market", "replay", *argv, "--seconds", "3")
     assert done.returncode == 0, done.stderr
     # The recorded market is below 39,800; the synthetic one begins at 40,000.
-    rows = [line.split() for line in done.stdout.splitlines() if " market " in line]
+    rows = [line.split() for line in done.stdout.splitlines() if line.startswith("bot-")]
     traded = [float(row[-2]) for row in rows if "filled" in row]
     assert traded
     assert all(39_000 < px < 39_800 for px in traded)

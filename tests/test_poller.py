@@ -38,9 +38,9 @@ class Desk:
         self.waits: list[float] = []
         schedule = poller._schedule
 
-        def noted(cl_ord_id: str, delay_s: float) -> None:
+        def noted(cl_ord_id: str, delay_s: float, interval_s: float) -> None:
             self.waits.append(delay_s)
-            schedule(cl_ord_id, delay_s)
+            schedule(cl_ord_id, delay_s, interval_s)
 
         poller._schedule = noted  # type: ignore[method-assign]
 

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from brokerd import rpc
 from brokerd.errors import InvalidOrder, InvalidParams, InvalidRequest, ParseError
-from brokerd.params import SubmitParams
+from brokerd.params import ListParams, SubmitParams
 from brokerd.rpc import (
     BATCH_MAX,
     ID_BYTES_MAX,
@@ -261,3 +261,29 @@ def test_an_error_is_told_with_its_code_its_sentence_and_its_data() -> None:
 def test_a_notification_has_no_id() -> None:
     told = json.loads(rpc.notification("event", {"seq": 1}))
     assert told == {"jsonrpc": "2.0", "method": "event", "params": {"seq": 1}}
+
+
+@pytest.mark.parametrize(
+    ("params", "field", "hint"),
+    [
+        (b'{"status": "CANECELLED"}', "status", 'did you mean "CANCELLED"?'),
+        (b'{"status": ["OPEN", "CLOSD"]}', "status[1]", 'did you mean "CLOSED"?'),
+        (b'{"side": "byu"}', "side", 'did you mean "buy"?'),
+        (b'{"symbl": "X"}', "symbl", 'did you mean "symbol"?'),
+        (b'{"limit": "x"}', "limit", "rpc.discover lists the params"),
+        (b'{"time": {"time_type": "relatve"}}', "time.time_type", "rpc.discover lists the params"),
+    ],
+)
+def test_a_wrong_param_is_told_the_nearest_right_one(params: bytes, field: str, hint: str) -> None:
+    decoder = msgspec.json.Decoder(ListParams)
+    with pytest.raises(InvalidParams) as refused:
+        read_params(decoder, Call("order.list", msgspec.Raw(params), b"1"))
+    assert (refused.value.field, refused.value.hint) == (field, hint)
+
+
+def test_a_wrong_word_of_a_submit_is_told_the_nearest_right_one() -> None:
+    decoder = msgspec.json.Decoder(SubmitParams)
+    call = Call("order.submit", msgspec.Raw(b'{"wait": "venu"}'), b"1")
+    with pytest.raises(InvalidParams) as refused:
+        read_params(decoder, call)
+    assert refused.value.hint == 'did you mean "venue"?'

@@ -1,7 +1,8 @@
 """
 Every order in memory, found by any of its ids, and the fold that puts events into it.
 
-Rule 1: only `Blotter.fold` and `Blotter.absorb` change it; replay and live run the same fold.
+Rule 1: events change it by one fold, live and in replay; beside that, settled orders come back by
+        `remember` and leave by `forget`. Only the engine calls any of these.
 Rule 2: a `Stage` holds what a batch will have changed, so that nothing is seen by anyone before
         it is durable; it is absorbed after the commit or thrown away.
 """

@@ -11,6 +11,7 @@ Rule 4: a journal that cannot say whether it wrote ends the process; replay find
 import asyncio
 from collections import deque
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from functools import partial
 from typing import Protocol
 
@@ -46,6 +47,7 @@ CHANGES_PER_BATCH = ENTRIES_MAX // 2
 has that many events, so a batch that takes two appends has all its submits in the first."""
 
 HISTORY_BACKLOG_MAX = 100_000
+BUSY_PAUSE_S = 0.2
 LINGER_S = 0.001
 """How long a bare acknowledgement that nobody waits for may wait for company on its way to disk."""
 
@@ -105,6 +107,7 @@ class Engine:
         self._room = asyncio.Event()
         self._room.set()
         self._heard: dict[str, list[asyncio.Future[None]]] = {}
+        self._out_of_reach: set[str] = set()
         self._is_stopping = False
         self.pending_since_ns: int | None = None
         self.strangers = 0
@@ -215,7 +218,11 @@ class Engine:
                 break
             except ClOrdIdTaken as error:
                 for cl_ord_id in error.taken:
-                    await self.recall(cl_ord_id)
+                    try:
+                        await self.recall(cl_ord_id)
+                    except Busy:
+                        self._out_of_reach.add(cl_ord_id)
+        self._out_of_reach.clear()
         for _ in range(batch.taken):
             self._inbox.popleft()
         self._room.set()
@@ -274,6 +281,8 @@ class Engine:
         """Say why a new order cannot be taken now; a repeated one is still answered."""
         if self.blotter.get(message.cl_ord_id) is not None:
             return None
+        if message.cl_ord_id in self._out_of_reach:
+            return Busy("an order has that cl_ord_id, and history is behind", hint="ask again soon")
         if self._is_stopping:
             return Stopping("the daemon is stopping", hint="submit again when it is back")
         if not accepts_orders:
@@ -316,34 +325,34 @@ class Engine:
         """
         Bring a settled order back into memory, so that the rules can decide about it.
 
-        Waits for history however far it is behind: nothing may be decided without the order.
-        Raises JournalError if history does not have it, which the journal says it must.
+        Raises Busy while history is behind, and JournalError if it does not have the order, which
+        the journal says it must.
         """
-        while self.blotter.get(cl_ord_id) is None:
-            try:
-                order = await self._history.find(cl_ord_id=cl_ord_id)
-                exec_ids = await self._history.exec_ids(cl_ord_id)
-            except Busy:
-                continue
-            if order is None:
-                raise JournalError(f"{cl_ord_id} is in the journal but not in history")
-            if self.blotter.get(cl_ord_id) is None:
-                self.blotter.remember(order, exec_ids)
+        if self.blotter.get(cl_ord_id) is not None:
+            return
+        order = await self._history.find(cl_ord_id=cl_ord_id)
+        exec_ids = await self._history.exec_ids(cl_ord_id)
+        if order is None:
+            raise JournalError(f"{cl_ord_id} is in the journal but not in history")
+        if self.blotter.get(cl_ord_id) is None:
+            self.blotter.remember(order, exec_ids)
 
     async def _identify(self, stranger: Stranger) -> None:
         """Look in history for the order that evidence is about; if it is there, merge it after all."""
         message = stranger.message
         try:
             order = await self._history.find(**_names(message))
+            exec_ids = await self._history.exec_ids(order.cl_ord_id) if order else set[str]()
         except Busy:
-            # Evidence is never dropped: it goes round until history has caught up.
-            self._put(message, None)
+            # Evidence is never dropped: it comes back until history has caught up.
+            asyncio.get_running_loop().call_later(BUSY_PAUSE_S, self._put, message, None)
             return
         if order is None:
             self.strangers += 1
             log.warning("evidence_of_unknown_order", **_names(message))
             return
-        await self.recall(order.cl_ord_id)
+        if self.blotter.get(order.cl_ord_id) is None:
+            self.blotter.remember(order, exec_ids)
         if isinstance(message, Reported):
             # Under our own id it is found, also if the venue has since given the order another.
             report = replace(message.report, venue_cl_ord_id=order.venue_cl_ord_id)
@@ -360,7 +369,8 @@ class Engine:
         if len(self.blotter) > self._orders_in_memory_max:
             self.blotter.forget(self._orders_in_memory_max, self._history.applied_seq)
         if self._history.backlog > HISTORY_BACKLOG_MAX:
-            await self._history.flush()
+            with suppress(Busy):
+                await self._history.flush()
 
     def _tell_heard(self, order: Order) -> None:
         if order.acked_at_ns is not None or order.is_final:

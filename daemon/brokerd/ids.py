@@ -34,6 +34,11 @@ class Ids:
         self._stem = f"{PREFIX}-{epoch}-"
         self._count = count(1)
 
+    @staticmethod
+    def are_like(cl_ord_id: str) -> bool:
+        """Whether an id looks like one of ours, of this run or another."""
+        return cl_ord_id.startswith(f"{PREFIX}-")
+
     def next(self) -> str:
         """Return an id that was never made before."""
         return self._stem + base36(next(self._count))

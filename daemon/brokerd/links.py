@@ -7,6 +7,8 @@ Their lifetimes nest in `Link.run`; one that is down never stops another.
 import asyncio
 from collections.abc import Iterable, Iterator, Mapping
 
+import structlog
+
 from brokerd.blotter import Change
 from brokerd.dispatch import Dispatch
 from brokerd.engine import Engine
@@ -19,6 +21,8 @@ from brokerd.orders import Order
 from brokerd.poller import Poller
 from brokerd.terms import Instrument, Terms, check_instrument
 from brokerd.words import suggest
+
+log = structlog.get_logger(__name__)
 
 BACKLOG_MAX = 20_000
 """Requests that may wait for one executor before new orders for it are refused."""
@@ -145,6 +149,10 @@ class Links:
         """Pass an action on to the executor its order belongs to."""
         link = self._links.get(action.order.terms.executor)
         if link is None:
+            order = action.order
+            log.error(
+                "action_without_executor", cl_ord_id=order.cl_ord_id, executor=order.terms.executor
+            )
             return
         if isinstance(action, Send):
             link.dispatch.send(action.order)
@@ -167,12 +175,11 @@ async def doubt_outstanding(engine: Engine, link: Link, orders: list[Order], at_
 
     It may have been sent a moment before the process died: the venue will be asked.
     """
-    for order in orders:
-        request = order.request
-        if request is None or request.in_doubt:
-            continue
-        doubt = InDoubt(evidence="the daemon restarted before an answer came")
-        final_at_ns = link.dispatch.final_at_ns(at_ns)
-        await engine.settle(
-            Answered(order.cl_ord_id, request.kind, request.attempt, doubt, at_ns, final_at_ns)
-        )
+    doubt = InDoubt(evidence="the daemon restarted before an answer came")
+    final_at_ns = link.dispatch.final_at_ns(at_ns)
+    doubts = [
+        Answered(each.cl_ord_id, each.request.kind, each.request.attempt, doubt, at_ns, final_at_ns)
+        for each in orders
+        if each.request is not None and not each.request.in_doubt
+    ]
+    await asyncio.gather(*(engine.settle(each) for each in doubts))

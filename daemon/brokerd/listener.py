@@ -12,7 +12,7 @@ from contextlib import AsyncExitStack, asynccontextmanager, suppress
 import structlog
 
 from brokerd.engine import Engine
-from brokerd.errors import BrokerdError, OutcomeUnknown, VenueUnavailable
+from brokerd.errors import BrokerdError, ConfigError, OutcomeUnknown, VenueUnavailable
 from brokerd.events import ExecutorChanged, Road
 from brokerd.executor import Clock, Executor, LinkState, Report
 from brokerd.guard import guarded
@@ -46,6 +46,7 @@ class Listener:
         self.settled = asyncio.Event()
         self.reports = 0
         self._up_since_s: float | None = None
+        self._has_been_up = False
 
     async def run(self) -> None:
         """Work until cancelled, then let go of the executor: in the task that connected it."""
@@ -64,6 +65,12 @@ class Listener:
                 await self._connection()
             except* (VenueUnavailable, OutcomeUnknown) as group:
                 why = _first(group)
+            except* ConfigError as group:
+                # At the start somebody must mend it; later it is the trouble of this link alone.
+                if not self._has_been_up:
+                    raise
+                why = _first(group)
+                log.error("executor_misconfigured", executor=self._executor.name, why=str(why))  # noqa: TRY400 - it says what is wrong
             await self._move(LinkState.DOWN, str(why))
             up_since_s = loop.time() if self._up_since_s is None else self._up_since_s
             attempt = 0 if loop.time() - up_since_s >= HEALTHY_AFTER_S else attempt + 1
@@ -99,7 +106,9 @@ class Listener:
     async def _sync(self) -> None:
         await self._poller.sync()
         self._up_since_s = asyncio.get_running_loop().time()
+        self._has_been_up = True
         await self._move(LinkState.UP)
+        self._has_been_up = True
 
     async def _listen(self, reports: AsyncIterator[Report]) -> None:
         name = self._executor.name

@@ -77,8 +77,9 @@ _TOO_LONG = f"has more than {DIGITS_MAX} digits before or after the point"
 
 
 def digits(value: Decimal) -> str:
-    """Write a number in plain digits, without an exponent: what people and venues read."""
-    return format(value, "f")
+    """Write a number in plain digits, without exponent or trailing zeros: what people read."""
+    text = format(value, "f")
+    return text.rstrip("0").rstrip(".") if "." in text else text
 
 
 def plain(value: Decimal) -> Decimal:

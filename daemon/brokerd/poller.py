@@ -7,6 +7,7 @@ fine, so the floor rate goes on while all looks well.
 
 import asyncio
 import heapq
+import math
 
 import structlog
 
@@ -41,7 +42,7 @@ class Poller:
     far back the first snapshot need look for executions: everything before it was on record.
 
     An order is asked about until nothing is in doubt or missing any more, at intervals that
-    double up to ASK_INTERVAL_S_MAX, so that the number of requests an order costs is bounded.
+    double up to ASK_INTERVAL_S_MAX, so that the rate of requests an order costs is bounded.
     """
 
     def __init__(
@@ -59,8 +60,8 @@ class Poller:
         self._clock = clock
         self._deadline_s = deadline_s
         self._floor_s = floor_s
-        self._due: list[tuple[float, str, float]] = []
-        self._scheduled: set[str] = set()
+        self._due: list[tuple[float, str]] = []
+        self._scheduled: dict[str, tuple[float, float]] = {}
         self._news = asyncio.Event()
         self._places = asyncio.Semaphore(QUESTIONS_AT_ONCE)
         promised = executor.capabilities
@@ -72,9 +73,10 @@ class Poller:
 
     def ask(self, order: Order) -> None:
         """See that the order is asked about soon, and again until the matter is settled."""
-        if order.cl_ord_id not in self._scheduled:
-            self._scheduled.add(order.cl_ord_id)
-            self._schedule(order.cl_ord_id, FIRST_ASK_S)
+        soon_s = asyncio.get_running_loop().time() + FIRST_ASK_S
+        due_s, interval_s = self._scheduled.get(order.cl_ord_id, (math.inf, FIRST_ASK_S))
+        if due_s > soon_s:
+            self._schedule(order.cl_ord_id, FIRST_ASK_S, interval_s)
 
     async def check(self, order: Order) -> Order | None:
         """
@@ -139,9 +141,10 @@ class Poller:
                 symbol=view.symbol,
             )
 
-    def _schedule(self, cl_ord_id: str, delay_s: float) -> None:
+    def _schedule(self, cl_ord_id: str, delay_s: float, interval_s: float) -> None:
         due_s = asyncio.get_running_loop().time() + delay_s
-        heapq.heappush(self._due, (due_s, cl_ord_id, delay_s))
+        self._scheduled[cl_ord_id] = (due_s, interval_s)
+        heapq.heappush(self._due, (due_s, cl_ord_id))
         self._news.set()
 
     async def _next_due(self) -> tuple[str, float]:
@@ -151,7 +154,12 @@ class Poller:
             if not self._due:
                 await self._news.wait()
                 continue
-            due_s, cl_ord_id, interval_s = self._due[0]
+            due_s, cl_ord_id = self._due[0]
+            scheduled_s, interval_s = self._scheduled.get(cl_ord_id, (math.inf, FIRST_ASK_S))
+            if scheduled_s != due_s:
+                # It was brought forward since, and is in the queue a second time.
+                heapq.heappop(self._due)
+                continue
             wait_s = due_s - asyncio.get_running_loop().time()
             if wait_s <= 0:
                 heapq.heappop(self._due)
@@ -175,9 +183,10 @@ class Poller:
         finally:
             self._places.release()
         if is_open:
-            self._schedule(cl_ord_id, min(interval_s * 2, ASK_INTERVAL_S_MAX))
+            interval_s = min(interval_s * 2, ASK_INTERVAL_S_MAX)
+            self._schedule(cl_ord_id, interval_s, interval_s)
         else:
-            self._scheduled.discard(cl_ord_id)
+            self._scheduled.pop(cl_ord_id, None)
 
     async def _question(self, order: Order) -> Order | None:
         self.questions += 1

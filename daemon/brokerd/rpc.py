@@ -10,10 +10,13 @@ from decimal import Decimal
 from typing import Annotated, Any, TypeVar
 
 import msgspec
+import msgspec.inspect
+import msgspec.structs
 from msgspec import Meta, Raw, Struct
 
 from brokerd.errors import BrokerdError, InvalidParams, InvalidRequest, ParseError
 from brokerd.money import parse_decimal
+from brokerd.words import suggest
 
 LINE_BYTES_MAX = 64 * 1024
 BATCH_MAX = 50
@@ -168,8 +171,40 @@ def read_params(decoder: "msgspec.json.Decoder[T]", call: Call) -> T:
         what, _, path = str(error).partition(" - at `$")
         field = path.rstrip("`").lstrip(".") or _named_in(what)
         raise InvalidParams(
-            f"params of {call.method}: {what}", field=field, hint="rpc.discover lists the params"
+            f"params of {call.method}: {what}", field=field, hint=_hint(decoder.type, field, what)
         ) from None
+
+
+def _hint(kind: Any, field: str | None, what: str) -> str:
+    """Name the nearest right thing to an unknown param or word, else where the params are listed."""
+    if not (isinstance(kind, type) and issubclass(kind, Struct)):
+        return "rpc.discover lists the params"
+    known = {each.encode_name: each.type for each in msgspec.structs.fields(kind)}
+    if "unknown field" in what and field is not None:
+        return suggest(field, known)
+    _, quote, word = what.partition("Invalid enum value '")
+    if quote and field is not None and field.split("[")[0] in known:
+        return suggest(word.rstrip("'"), _words_of(known[field.split("[")[0]]))
+    return "rpc.discover lists the params"
+
+
+def _words_of(kind: Any) -> list[str]:
+    """Return the words a param may be, through unions and lists."""
+    found: list[str] = []
+    waiting = [msgspec.inspect.type_info(kind)]
+    for info in waiting:
+        match info:
+            case msgspec.inspect.EnumType(cls=cls):
+                found += [str(member.value) for member in cls]
+            case msgspec.inspect.LiteralType(values=values):
+                found += [str(value) for value in values]
+            case msgspec.inspect.UnionType(types=types):
+                waiting += types
+            case msgspec.inspect.ListType(item_type=item):
+                waiting.append(item)
+            case _:
+                pass
+    return found
 
 
 def read_number(field: str, raw: Raw) -> Decimal | None:

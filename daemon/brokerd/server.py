@@ -6,11 +6,12 @@ leave its answers unread. A bot that breaks a bound is slowed down or cut off; n
 """
 
 import asyncio
+import os
 import socket
 import struct
 from collections import deque
 from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any, Protocol, cast
 
@@ -114,6 +115,7 @@ class Server:
         """Cut all connections, and with them what still waits for an answer that cannot come."""
         for connection in list(self.connections):
             connection.close()
+            connection.stop_tasks()
         for task in self._under_way:
             task.cancel()
 
@@ -164,6 +166,10 @@ class Connection(asyncio.Protocol):
         self._writable.set()
         if self._stall is not None:
             self._stall.cancel()
+        self.stop_tasks()
+
+    def stop_tasks(self) -> None:
+        """End what runs for this bot alone, its subscriptions."""
         for task in self._tasks:
             task.cancel()
 
@@ -344,20 +350,29 @@ async def listening(path: Path, server: Server) -> AsyncGenerator[None]:
     """
     Listen on a Unix socket for the length of the block; the file is gone afterwards.
 
-    The caller holds the journal's lock, so a socket file that is there is stale and is removed.
-    The file's mode comes from the umask at bind: it is never changed after, when it would be late.
+    A socket file that nobody answers on is stale and is removed; one that somebody does is not.
+    The file's mode comes from the umask at bind, which here never lets the world in: it is not
+    changed after, when it would be late.
     """
     _clear_the_way(path)
     loop = asyncio.get_running_loop()
     # As many may knock at once as may come in: after a restart they all do.
     backlog = server.limits.connections_max
-    listener = await loop.create_unix_server(server.connection, str(path), backlog=backlog)
+    umask = os.umask(0o077)
+    os.umask(umask | 0o007)
+    try:
+        listener = await loop.create_unix_server(server.connection, str(path), backlog=backlog)
+    finally:
+        os.umask(umask)
+    ours = path.stat().st_ino  # noqa: ASYNC240 - one quick call
     try:
         yield
     finally:
         listener.close()
         server.close()
-        path.unlink(missing_ok=True)  # noqa: ASYNC240 - one quick call, and nothing runs any more
+        with suppress(FileNotFoundError):
+            if path.stat().st_ino == ours:  # noqa: ASYNC240 - see above, and nothing runs any more
+                path.unlink()  # noqa: ASYNC240
 
 
 def _clear_the_way(path: Path) -> None:
@@ -372,4 +387,11 @@ def _clear_the_way(path: Path) -> None:
             f"{path} is there and is not a socket", field="daemon.socket", hint="move it away"
         )
     path.parent.mkdir(parents=True, exist_ok=True)
+    with socket.socket(socket.AF_UNIX) as probe:
+        if probe.connect_ex(str(path)) == 0:
+            raise ConfigError(
+                f"somebody answers on {path}: another daemon has that socket",
+                field="daemon.socket",
+                hint="stop it, or choose another socket",
+            )
     path.unlink(missing_ok=True)

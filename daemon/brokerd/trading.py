@@ -24,7 +24,7 @@ from brokerd.executor import Clock
 from brokerd.filters import OrderFilter, matches
 from brokerd.history.model import History
 from brokerd.history.query import FillQuery, OrderQuery
-from brokerd.ids import Ids
+from brokerd.ids import PREFIX, Ids
 from brokerd.links import Links
 from brokerd.messages import Cancel, Replace, Submit
 from brokerd.orders import Order, OrdStatus, Status
@@ -69,6 +69,7 @@ class Trading:
         """Return the message of a command that nothing must be waited for; None for other calls."""
         if call.method == "order.cancel":
             wanted = read_params(self._decode_cancel, call)
+            self._see_executor(self._engine.blotter.get(wanted.cl_ord_id))
             return Cancel(wanted.cl_ord_id, self._clock.now_ns())
         if call.method == "order.submit":
             params = read_params(self._decode_submit, call)
@@ -85,6 +86,13 @@ class Trading:
         link = self._links.choose(params.executor)
         terms = read_terms(params, link.name)
         if self._engine.blotter.get(cl_ord_id) is None:
+            if params.cl_ord_id is not None and self._ids.are_like(cl_ord_id):
+                raise InvalidParams(
+                    f"{PREFIX}-... are the daemon's own ids",
+                    reason="reserved_cl_ord_id",
+                    field="cl_ord_id",
+                    hint="choose another beginning",
+                )
             link.check(terms)
         arrival = link.executor.quote(terms.symbol)
         return Submit(cl_ord_id, venue_cl_ord_id, terms, arrival, at_ns)
@@ -93,7 +101,7 @@ class Trading:
         """Take a new order; answer when it is durable, or at the venue's first word."""
         try:
             order = await self._engine.do(self._submit(params))
-        except DuplicateClOrdId:
+        except (DuplicateClOrdId, Busy):
             raise
         except BrokerdError:
             # "Nothing happened" would be wrong of an order that was taken before.
@@ -114,9 +122,8 @@ class Trading:
         """Ask for another quantity or price."""
         qty, px = read_replace(params)
         order = await self._find(params.cl_ord_id)
-        link = self._links.by_name.get(order.terms.executor)
-        if link is not None and not order.is_final:
-            instrument = link.instrument(order.terms.symbol)
+        if not order.is_final:
+            instrument = self._links.choose(order.terms.executor).instrument(order.terms.symbol)
             new_px = order.px if px is None else px
             check_instrument(instrument, qty or order.qty, new_px, None)
         message = Replace(order.cl_ord_id, qty, px, self._clock.now_ns())
@@ -210,7 +217,13 @@ class Trading:
             page = await self._history.list_fills(query)
         return results.Fills([show_fill(fill) for fill in page.items], page.next_cursor)
 
+    def _see_executor(self, order: Order | None) -> None:
+        """Refuse what nobody could carry out: the order's executor is not configured any more."""
+        if order is not None and not order.is_final:
+            self._links.choose(order.terms.executor)
+
     async def _cancel(self, cl_ord_id: str) -> Order:
+        self._see_executor(self._engine.blotter.get(cl_ord_id))
         message = Cancel(cl_ord_id, self._clock.now_ns())
         try:
             return _there(await self._engine.do(message), cl_ord_id)

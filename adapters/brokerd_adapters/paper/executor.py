@@ -31,6 +31,7 @@ from brokerd.executor import (
     Report,
     Snapshot,
 )
+from brokerd.guard import guarded
 from brokerd.terms import Instrument, Quote
 from brokerd_adapters.paper.config import PaperConfig, open_market
 from brokerd_adapters.paper.host import VenueHost
@@ -109,8 +110,10 @@ class PaperExecutor:
         """Stop the market, end the stream, close the log."""
         for task in tuple(self._running):
             task.cancel()
-        await self._stack.aclose()
-        self._host.close()
+        try:
+            await self._stack.aclose()
+        finally:
+            self._host.close()
 
     def instruments(self) -> Mapping[str, Instrument]:
         """Return the rules of every symbol, empty until connected."""
@@ -218,11 +221,12 @@ class PaperExecutor:
         """Feed the market to the venue. A recording that breaks off breaks the link."""
         unquoted = set(market.instruments)
         try:
-            async for tick in market.ticks():
-                self._host.on_tick(tick, self._clock.now_ns())
-                unquoted.discard(tick.symbol)
-                if not unquoted and not quoted.done():
-                    quoted.set_result(None)
+            async with guarded(self.name, None):
+                async for tick in market.ticks():
+                    self._host.on_tick(tick, self._clock.now_ns())
+                    unquoted.discard(tick.symbol)
+                    if not unquoted and not quoted.done():
+                        quoted.set_result(None)
         except BrokerdError as error:
             # The next connect starts a new market, or says again what is wrong with this one.
             self._quoted = None
@@ -235,7 +239,11 @@ class PaperExecutor:
     async def _let_expire(self) -> None:
         while True:
             await asyncio.sleep(_EXPIRY_CHECK_S)
-            self._host.on_time(self._clock.now_ns())
+            try:
+                async with guarded(self.name, None):
+                    self._host.on_time(self._clock.now_ns())
+            except BrokerdError as error:
+                self._host.cut(str(error))
 
 
 def _outcome(answer: Answer, venue_cl_ord_id: str, sent_at_ns: int) -> Outcome:

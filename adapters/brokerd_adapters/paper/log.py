@@ -20,6 +20,9 @@ _encode = msgspec.json.Encoder(decimal_format="string").encode
 _decode = msgspec.json.Decoder(Record).decode
 
 
+_FRESH = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC
+
+
 class PaperLog:
     """One append-only file: read it, `begin` it anew from what is still worth knowing, append."""
 
@@ -61,7 +64,7 @@ class PaperLog:
         self.close()
         self.path.parent.mkdir(parents=True, exist_ok=True)
         fresh = self.path.with_name(self.path.name + ".new")
-        with fresh.open("wb") as file:
+        with os.fdopen(os.open(fresh, _FRESH, 0o640), "wb") as file:
             file.writelines(_encode(record) + b"\n" for record in records)
             file.flush()
             # Once a start: without it a power cut could leave an empty file under the old name.

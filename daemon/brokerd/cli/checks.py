@@ -124,9 +124,17 @@ def check_modes(socket: str | None, journal: Path) -> list[Check]:
         checks.append(_judged_mode("socket directory", path.parent, stat.S_IWOTH, "chmod o-w"))
     by_others = stat.S_IWGRP | stat.S_IWOTH
     checks.append(_judged_mode("journal directory", journal.parent, stat.S_IWOTH, "chmod o-w"))
-    if journal.exists():
+    if is_there(journal) is not False:
         checks.append(_judged_mode("journal file", journal, by_others, "chmod go-w"))
     return checks
+
+
+def is_there(path: Path) -> bool | None:
+    """Say whether a file is there; None if we may not look."""
+    try:
+        return path.exists()
+    except PermissionError:
+        return None
 
 
 def _judged_mode(name: str, path: Path, forbidden: int, fix: str) -> Check:
@@ -144,6 +152,8 @@ def _judged_mode(name: str, path: Path, forbidden: int, fix: str) -> Check:
 def check_tail(journal: Path) -> Check:
     """Whether the newest rows of the journal still hash to what was written."""
     name, fix = "journal tail", f"brokerctl journal verify {journal}"
+    if is_there(journal) is None:
+        return Check(name, WARN, f"{journal} may not be read", "run this as the daemon's user")
     if not journal.exists():
         return Check(name, WARN, f"there is no {journal}", "name the journal by its --config")
     try:

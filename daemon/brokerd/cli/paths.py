@@ -4,7 +4,7 @@ import os
 from pathlib import Path
 
 from brokerd.cli.control import Control
-from brokerd.cli.errors import Exit, Failure, Refusal, Unreachable, Usage
+from brokerd.cli.errors import Exit, Failure, Forbidden, Refusal, Unreachable, Usage
 from brokerd.errors import BrokerdError
 
 LOCAL_JOURNAL = "var/journal.db"
@@ -20,7 +20,12 @@ def journal_path(control: Control, path: str | None, config: str | None) -> Path
         found = configured_journal(config)
     else:
         found = _running(control) or LOCAL_JOURNAL
-    if not Path(found).exists():
+    try:
+        is_there = Path(found).exists()
+    except PermissionError:
+        why = f"the journal {found} may not be read"
+        raise Forbidden(why, "run this as the daemon's user, or as root") from None
+    if not is_there:
         raise Usage(f"there is no journal at {found}", "name it, or its --config")
     return Path(found)
 

@@ -10,6 +10,7 @@ Rule 3: its unsettled orders are the snapshot that a start loads; a settled orde
 """
 
 import asyncio
+import os
 import sqlite3
 from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import asynccontextmanager, suppress
@@ -38,9 +39,6 @@ from brokerd.orders import Order
 FLUSH_EVERY_S = 0.2
 FULL_RETRY_S = 1.0
 SYNC_TIMEOUT_S = 10.0
-BACKLOG_MAX = 100_000
-"""Entries noted and not yet written at which the engine had better wait."""
-
 REPLAY_CHUNK = 1_000
 REPLAY_FLUSH = 20_000
 WRITER_PRAGMAS = (
@@ -97,15 +95,22 @@ class History(HistoryReader):
             await asyncio.sleep(FLUSH_EVERY_S)
             try:
                 await self.flush()
-            except sqlite3.OperationalError as error:
-                if code(error) != FULL:
-                    raise
-                # The journal needs what room there is; what was noted waits, within BACKLOG_MAX.
+            except Busy:
+                # The journal needs what room there is; what was noted waits.
                 await asyncio.sleep(FULL_RETRY_S)
 
     async def flush(self) -> None:
-        """Write everything noted so far; waits for the end even if cancelled."""
-        await finish(self._flush())
+        """Write everything noted so far, to the end even if cancelled; Busy if the disk is full."""
+        try:
+            await finish(self._flush())
+        except sqlite3.OperationalError as error:
+            if code(error) != FULL:
+                raise
+            raise Busy(
+                "history cannot be written: its disk is full",
+                reason="history_disk_full",
+                hint="free space on the journal's disk",
+            ) from error
 
     async def synced(self, seq: int) -> None:
         """Wait until row `seq` is in; Busy if that takes more than SYNC_TIMEOUT_S."""
@@ -215,6 +220,7 @@ async def open_history(
         _discard(path)
     history: History | None = None
     try:
+        os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o640))
         async with connection(path, "rwc", WRITER_PRAGMAS) as writer:
             if not await writer.execute_fetchall("SELECT 1 FROM sqlite_master"):
                 await _create(writer, journal)
@@ -222,7 +228,8 @@ async def open_history(
                 history = History(journal, writer, reader)
                 await history.catch_up(progress)
                 yield history
-                await history.flush()
+                with suppress(Busy):
+                    await history.flush()
             await finish(history.close())
     finally:
         if history is not None and history.is_damaged:

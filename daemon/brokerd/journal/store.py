@@ -5,7 +5,7 @@ Rule 1: `append` returns when its rows are durable (SQLite, WAL, synchronous=FUL
         one statement is one transaction: all of it is there after a crash, or nothing.
 Rule 2: exactly one connection writes and checkpoints, and only `append` uses it to write.
 Rule 3: rows are never changed nor removed: triggers and an authorizer refuse it, and every row
-        hashes the one before (see `journal_schema`).
+        hashes the one before (see `schema`).
 Rule 4: a commit that raised is an unknown outcome: the journal refuses to go on, the process
         stops, and the next one reads what is there. Two failures are certain, because SQLite
         rolls back: a cl_ord_id that is taken, and a full disk.
@@ -305,14 +305,15 @@ async def open_journal(
 
 
 def _make_directory(path: Path) -> None:
-    if path.is_dir():
-        raise ConfigError(
-            f"{path} is a directory", reason="not_a_journal", field="journal", hint="name a file"
-        )
     try:
+        is_directory = path.is_dir()
         path.parent.mkdir(mode=0o750, parents=True, exist_ok=True)
     except OSError as error:
         raise _not_opened(path, error) from error
+    if is_directory:
+        raise ConfigError(
+            f"{path} is a directory", reason="not_a_journal", field="journal", hint="name a file"
+        )
 
 
 async def _prepare(writer: aiosqlite.Connection, path: Path, now_ns: int) -> None:

@@ -44,7 +44,7 @@ def add_options(parser: Parser) -> None:
 
 def run(control: Control, options: Namespace) -> Exit:
     """Submit under an id that is known before anything is sent, and show the order."""
-    cl_ord_id = options.id or new_cl_ord_id()
+    cl_ord_id = new_cl_ord_id() if options.id is None else options.id
     wait_s = min(control.timeout_s, VENUE_WAIT_S_MAX) if options.wait == "venue" else None
     try:
         order = control.tell(
