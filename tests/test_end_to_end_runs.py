@@ -1,6 +1,7 @@
 """Runs of the daemon: how they end, what the next one finds, and why one is refused."""
 
 import os
+import re
 import signal
 import sqlite3
 import subprocess
@@ -124,6 +125,18 @@ def test_a_second_daemon_on_the_same_journal_exits_78_and_names_the_first() -> N
         status, said = second.refusal()
         assert status == 78
         assert f"pid {first.pid}," in said
+        assert first.call("daemon.ping")["pong"]
+
+
+def test_a_second_daemon_never_takes_a_socket_that_is_answered(tmp_path: Path) -> None:
+    with running() as first, DaemonProcess(tmp_path) as second:
+        config = second.config.read_text()
+        theirs = re.search(r'socket = "(.*)"', first.config.read_text())
+        assert theirs is not None
+        second.config.write_text(re.sub(r'socket = ".*"', f'socket = "{theirs[1]}"', config))
+        status, said = second.refusal()
+        assert status == 78
+        assert "somebody answers on" in said
         assert first.call("daemon.ping")["pong"]
 
 

@@ -5,6 +5,7 @@ from contextlib import suppress
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 from tests.journal_rows import both
 from tests.scripted import (
     CLOCK,
@@ -151,6 +152,17 @@ async def test_a_late_fill_of_an_order_that_left_memory_is_counted_once(tmp_path
         await home.engine.tell(reported(traded("late", 2), at_ns=7))
         await until(lambda: home.order().cum_qty == D(5))
         await until(lambda: home.events.count("order_traded") == 2)
+        assert home.engine.strangers == 0
+
+
+async def test_a_late_fill_under_a_rewritten_client_id_finds_its_order(tmp_path: Path) -> None:
+    """Some venues rename an order when it is canceled; their own id of it still holds."""
+    async with house(tmp_path) as home:
+        await settled(home)
+        renamed = replace(traded("late", 2), venue_cl_ord_id="the-venues-own")
+        await home.engine.tell(reported(renamed, at_ns=5))
+        await until(lambda: home.engine.blotter.get("x") is not None)
+        await until(lambda: home.order().cum_qty == D(5))
         assert home.engine.strangers == 0
 
 

@@ -61,6 +61,8 @@ def test_no_id_is_made_twice_and_every_venue_can_take_it() -> None:
     assert len(set(made)) == 2_000
     assert made[0] == "bkd-0123456789-1"
     assert all(re.fullmatch(r"[a-z0-9-]{1,32}", each) for each in made)
+    assert all(Ids.are_like(each) for each in made)
+    assert not Ids.are_like("bkdx-1")
 
 
 def test_two_runs_have_two_epochs() -> None:

@@ -167,6 +167,20 @@ async def test_a_link_at_work_takes_an_order_from_record_to_venue_and_back(tmp_p
         assert venue.closed == 1
 
 
+async def test_a_link_whose_listener_was_cancelled_from_within_ends_with_it(tmp_path: Path) -> None:
+    """An executor's own task group can cancel it; a link without a listener must not look alive."""
+    async with house(tmp_path) as home:
+        link = link_of(home, ScriptedExecutor())
+        task = asyncio.get_running_loop().create_task(link.run())
+        await until(lambda: link.listener.state is LinkState.UP)
+        (listener,) = (t for t in asyncio.all_tasks() if t.get_name() == "sim-listener")
+        listener.cancel()
+        await asyncio.wait((task,), timeout=5)
+        error = task.exception()
+        assert isinstance(error, ExceptionGroup)
+        assert error.subgroup(RuntimeError) is not None
+
+
 async def test_what_the_last_run_left_without_an_outcome_is_in_doubt(tmp_path: Path) -> None:
     """It may have been sent a moment before the process died."""
     async with linked(tmp_path) as (home, link):

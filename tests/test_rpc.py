@@ -18,6 +18,7 @@ from brokerd.rpc import (
     Call,
     Failure,
     LineBuffer,
+    read_params,
     receive,
 )
 
