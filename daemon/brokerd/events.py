@@ -9,6 +9,7 @@ Names and fields are for ever: new fields need a default, a changed meaning need
 
 from decimal import Decimal
 from enum import StrEnum
+from typing import get_args
 
 import msgspec
 from msgspec import Struct
@@ -240,6 +241,10 @@ AnyEvent = (
     | FillsMissed
     | ReportDisputed
 )
+
+
+EVENT_NAMES = frozenset(str(kind.__struct_config__.tag) for kind in get_args(AnyEvent))
+"""What an event may be called: what a subscription can ask for."""
 
 
 class Entry(Struct, gc=False, frozen=True, omit_defaults=True):

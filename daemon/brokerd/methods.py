@@ -25,6 +25,7 @@ from brokerd.errors import (
     MethodNotFound,
     NotPermitted,
 )
+from brokerd.events import EVENT_NAMES
 from brokerd.feed import Feed
 from brokerd.filters import OrderFilter
 from brokerd.history.model import History
@@ -150,6 +151,14 @@ class Methods:
                 reason="too_many_subscriptions",
                 hint="unsubscribe, or open another connection",
             )
+        for name in params.events:
+            if name not in EVENT_NAMES:
+                raise InvalidParams(
+                    f"no event is named {name}",
+                    reason="unknown_event",
+                    field="events",
+                    hint=suggest(name, EVENT_NAMES),
+                )
         last_seq = self._feed.last_seq
         after_seq = last_seq if params.after_seq is None else params.after_seq
         if after_seq > last_seq:

@@ -30,6 +30,9 @@ SNAPSHOT_TIME_S_MAX = 60.0
 OVERLAP_S = 5.0
 """How far a snapshot reaches back behind the one before, beyond what its venue says may be late."""
 
+RESTART_OVERLAP_S = 3600.0
+"""How far the first snapshot of a run reaches back: the last run may have lost the venue first."""
+
 EVIDENCE_PER_SLICE = 200
 """How much evidence is handed over before other tasks get a turn."""
 
@@ -38,8 +41,8 @@ log = structlog.get_logger(__name__)
 
 class Poller:
     """
-    The questions to one executor. `ask` never waits; `run` works until cancelled. `since_ns` is how
-    far back the first snapshot need look for executions: everything before it was on record.
+    The questions to one executor. `ask` never waits; `run` works until cancelled. `since_ns` is when
+    the last run ended: the first snapshot looks for executions from RESTART_OVERLAP_S before it.
 
     An order is asked about until nothing is in doubt or missing any more, at intervals that
     double up to ASK_INTERVAL_S_MAX, so that the rate of requests an order costs is bounded.
@@ -67,7 +70,7 @@ class Poller:
         promised = executor.capabilities
         overlap_s = promised.processing_bound_s + promised.query_lag_s + promised.clock_error_s
         self._overlap_ns = int((overlap_s + OVERLAP_S) * 1e9)
-        self._since_ns = max(since_ns - self._overlap_ns, 0)
+        self._since_ns = max(since_ns - self._overlap_ns - int(RESTART_OVERLAP_S * 1e9), 0)
         self.questions = 0
         self.missed_by_stream = 0
 

@@ -134,6 +134,9 @@ class Trading:
 
     async def cancel_all(self, _peer: Peer, params: FilterParams) -> results.CancelAll:
         """Ask for a cancel of every working order that matches."""
+        if params.executor is not None:
+            # "Nothing to cancel" would be a wrong comfort after a slip of the pen.
+            self._links.choose(params.executor)
         wanted = self._filter(params)
         window = read_window(params.time, self._clock.now_ns())
         meant = [
