@@ -36,7 +36,7 @@ from brokerd.errors import (
     UnknownOrder,
 )
 from brokerd.events import ExecutorChanged, Road
-from brokerd.executor import InDoubt
+from brokerd.executor import Accepted, InDoubt
 from brokerd.journal.store import ENTRIES_MAX
 from brokerd.messages import Ask, Cancel, Send, Viewed
 
@@ -342,3 +342,13 @@ async def test_what_was_answered_is_there_after_a_restart(tmp_path: Path) -> Non
         async for row in journal.replay(0):
             replayed.fold(row.seq, row.entry.event)
         assert list(replayed) == [before]
+
+
+def test_only_a_bare_acknowledgement_may_linger() -> None:
+    """A silent acceptance becomes a doubt, and doubts, fills and refusals never wait."""
+    lingers = module._is_acknowledgement
+    assert lingers(answered(Accepted(reports=(report(E.NEW),)), at_ns=1))
+    assert lingers(reported(report(E.NEW), at_ns=1))
+    assert not lingers(answered(Accepted(), at_ns=1))
+    assert not lingers(answered(Accepted(reports=(report(E.NEW), traded("t", 1))), at_ns=1))
+    assert not lingers(reported(traded("t", 1), at_ns=1))

@@ -399,7 +399,8 @@ def _names(message: Reported | Answered | Viewed) -> dict[str, str | None]:
 def _is_acknowledgement(message: Message) -> bool:
     """Whether a message only says that the venue has an order, which no bot can act on."""
     if type(message) is Answered and type(message.outcome) is Accepted:
-        return all(report.exec_type is ExecType.NEW for report in message.outcome.reports)
+        told = {report.exec_type for report in message.outcome.reports}
+        return told == {ExecType.NEW}  # a silent one is a doubt, and doubts do not wait
     return type(message) is Reported and message.report.exec_type is ExecType.NEW
 
 
