@@ -17,7 +17,7 @@ from brokerd.events import (
     OrderSubmitted,
     OrderTraded,
 )
-from brokerd.history.model import History, open_history
+from brokerd.history.model import SqliteHistory, open_history
 from brokerd.journal.store import SqliteJournal, open_journal
 from brokerd.orders import Order, apply, submitted
 from brokerd.terms import OrdType, Quote, Side, Terms
@@ -127,7 +127,7 @@ async def opened(path: Path) -> Iterator[SqliteJournal]:
 
 
 @asynccontextmanager
-async def both(directory: Path) -> Iterator[tuple[SqliteJournal, History]]:
+async def both(directory: Path) -> Iterator[tuple[SqliteJournal, SqliteHistory]]:
     async with (
         opened(directory / "journal.db") as journal,
         open_history(directory / "journal-history.db", journal) as history,

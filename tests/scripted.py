@@ -32,8 +32,7 @@ from brokerd.executor import (
     Snapshot,
 )
 from brokerd.feed import Feed
-from brokerd.history.model import History
-from brokerd.journal.store import Journal, SqliteJournal
+from brokerd.journal.store import SqliteJournal
 from brokerd.messages import (
     Action,
     Answered,
@@ -47,6 +46,7 @@ from brokerd.messages import (
     Viewed,
 )
 from brokerd.orders import ExecType, Order, OrdStatus
+from brokerd.storage import History, Journal
 from brokerd.terms import Instrument, OrdType, Quote, Side, Terms
 
 D = Decimal

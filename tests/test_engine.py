@@ -37,8 +37,8 @@ from brokerd.errors import (
 )
 from brokerd.events import ExecutorChanged, Road
 from brokerd.executor import Accepted, InDoubt
-from brokerd.journal.store import ENTRIES_MAX
 from brokerd.messages import Ask, Cancel, Send, Viewed
+from brokerd.storage import ENTRIES_MAX
 
 
 def at_work(home: House, *messages: object) -> list[asyncio.Task[object]]:

@@ -23,14 +23,14 @@ from tests.journal_rows import (
 
 from brokerd.errors import Busy, InvalidParams
 from brokerd.events import ExecutorChanged, OrderReplaced
-from brokerd.history.model import History, open_history
+from brokerd.history.model import SqliteHistory, open_history
 from brokerd.history.query import FillQuery, OrderQuery
 from brokerd.history.schema import Batch
 from brokerd.journal.store import SqliteJournal
 from brokerd.orders import OrdStatus, Status
 
 
-def feed(history: History, story: Story, after_seq: int = 0) -> None:
+def feed(history: SqliteHistory, story: Story, after_seq: int = 0) -> None:
     for seq, entry, order in story.noted[after_seq:]:
         history.note(seq, entry, order)
 

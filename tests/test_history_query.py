@@ -20,7 +20,7 @@ from tests.journal_rows import (
     traded,
 )
 
-from brokerd.history.model import History
+from brokerd.history.model import SqliteHistory
 from brokerd.history.query import FillQuery, OrderQuery
 from brokerd.history.read import Fill
 from brokerd.orders import Order, OrdStatus, Status
@@ -210,7 +210,7 @@ def test_a_list_of_orders_is_a_filter_over_all_of_them(
     """Whatever index is walked; with `sort_max` 1 the other plan is taken."""
     story = tell_all(specs)
 
-    async def ask(history: History) -> None:
+    async def ask(history: SqliteHistory) -> None:
         for query in queries:
             assert await all_pages(history.list_orders, query) == expected_orders(story, query)
 
@@ -227,7 +227,7 @@ def test_a_list_of_fills_is_a_filter_over_all_of_them(
 ) -> None:
     story = tell_all(specs)
 
-    async def ask(history: History) -> None:
+    async def ask(history: SqliteHistory) -> None:
         for query in queries:
             fills: list[Fill] = await all_pages(history.list_fills, query)
             assert [fill.seq for fill in fills] == expected_fills(story, query)
@@ -250,7 +250,7 @@ async def test_orders_of_one_nanosecond_come_latest_submit_first(tmp_path: Path)
     for no in range(1, 6):
         story.tell(submit(no, T0_NS))
 
-    async def ask(history: History) -> None:
+    async def ask(history: SqliteHistory) -> None:
         orders = await all_pages(history.list_orders, OrderQuery(limit=2))
         assert [order.cl_ord_id for order in orders] == [
             "bot-5",
@@ -272,7 +272,7 @@ async def test_the_latest_of_a_group_is_the_latest_of_those_that_match(tmp_path:
         story.tell(acknowledged(no))
     story.tell(canceled(5))
 
-    async def ask(history: History) -> None:
+    async def ask(history: SqliteHistory) -> None:
         query = OrderQuery(status=Status.OPEN, latest_group=True, group_by=("user",))
         orders = await all_pages(history.list_orders, query)
         assert [order.cl_ord_id for order in orders] == ["bot-4", "bot-3"]

@@ -16,7 +16,8 @@ from brokerd.errors import ConfigError, JournalError
 from brokerd.events import decode_entry
 from brokerd.journal.audit import verify
 from brokerd.journal.schema import genesis, link
-from brokerd.journal.store import ENTRIES_MAX, ClOrdIdTaken, open_journal
+from brokerd.journal.store import open_journal
+from brokerd.storage import ENTRIES_MAX, ClOrdIdTaken
 
 
 async def test_what_was_appended_is_read_back_after_a_restart(tmp_path: Path) -> None:

@@ -6,12 +6,12 @@ The house, from pure to shell; a module imports only from its own floor or one a
     values    money  errors  terms  events  times  ids  words  secrets
     rules     orders  blotter  messages  commands  merge  doubt  evidence  broker  reconcile
               filters  rpc
-    port      executor
+    ports     executor  storage
     shells    config/  logs/  clock  journal/  history/  guard  retries  systemd
               engine  feed  dispatch  poller  listener  links
     socket    views  params  results  contract  discover  subscriptions  trading  methods
               server
-    root      supervisor  __main__
+    root      desk  supervisor  __main__
     clients   cli/
 
 Start with `engine`, then `broker`, then `orders`; docs/architecture.md tells how an order walks

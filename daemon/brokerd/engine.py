@@ -24,8 +24,6 @@ from brokerd.errors import BrokerdError, Busy, JournalError, JournalFull, Stoppi
 from brokerd.events import AnyEvent
 from brokerd.executor import Accepted, Clock, Execution
 from brokerd.feed import Feed
-from brokerd.history.model import History
-from brokerd.journal.store import ENTRIES_MAX, ClOrdIdTaken, Journal
 from brokerd.messages import (
     Action,
     Answered,
@@ -40,6 +38,7 @@ from brokerd.messages import (
     Viewed,
 )
 from brokerd.orders import ExecType, Order
+from brokerd.storage import ENTRIES_MAX, ClOrdIdTaken, History, Journal
 
 MESSAGES_PER_BATCH_MAX = 512
 CHANGES_PER_BATCH = ENTRIES_MAX // 2

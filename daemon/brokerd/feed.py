@@ -10,7 +10,7 @@ from collections import deque
 
 from brokerd.blotter import Change
 from brokerd.events import Entry
-from brokerd.journal.store import Journal
+from brokerd.storage import Journal
 
 CHANGES_KEPT = 20_000
 """How many of the latest events are served from memory."""

@@ -28,7 +28,7 @@ from brokerd.errors import (
 from brokerd.events import EVENT_NAMES
 from brokerd.feed import Feed
 from brokerd.filters import OrderFilter
-from brokerd.history.model import History
+from brokerd.history.model import SqliteHistory
 from brokerd.links import Link, Links
 from brokerd.money import digits
 from brokerd.orders import Order
@@ -57,7 +57,7 @@ class Methods:
         trading: Trading,
         *,
         engine: Engine,
-        history: History,
+        history: SqliteHistory,
         feed: Feed,
         links: Links,
         describe: Callable[[], Awaitable[results.DaemonInfo]],

@@ -15,7 +15,7 @@ from brokerd.blotter import Blotter
 from brokerd.events import Entry, OrderEvent, OrderSubmitted, event_name
 from brokerd.feed import CHANGES_KEPT, Feed
 from brokerd.filters import OrderFilter, matches_terms
-from brokerd.history.model import History
+from brokerd.history.model import SqliteHistory
 from brokerd.rpc import notification
 from brokerd.server import Peer
 from brokerd.terms import Terms
@@ -48,7 +48,7 @@ class Subscription:
         self,
         feed: Feed,
         blotter: Blotter,
-        history: History,
+        history: SqliteHistory,
         wanted: EventFilter,
         after_seq: int,
     ) -> None:

@@ -1,7 +1,7 @@
 """
 Lifetimes: what is opened first closes last, and one signal ends it all in order.
 
-    journal > history > engine, links, server > the wait for a signal
+    journal > history > desk, server > the wait for a signal
 
 The first SIGTERM or SIGINT stops in order; the second kills. Any task that dies takes the daemon
 with it: systemd starts another, and the journal knows where this one was.
@@ -20,25 +20,20 @@ from typing import Protocol
 import structlog
 
 from brokerd import __version__, systemd
-from brokerd.blotter import Blotter, Change
 from brokerd.config.load import Config
-from brokerd.dispatch import Dispatch
-from brokerd.engine import Engine
-from brokerd.events import DaemonStarted, DaemonStopped
+from brokerd.desk import Desk
+from brokerd.events import DaemonStopped
 from brokerd.executor import Clock, Executor
-from brokerd.feed import Feed
-from brokerd.history.model import History, Progress, open_history
+from brokerd.history.model import Progress, SqliteHistory, open_history
 from brokerd.ids import Ids, new_epoch
-from brokerd.journal.store import Journal, open_journal
-from brokerd.links import Link, Links, doubt_outstanding
-from brokerd.listener import Listener
+from brokerd.journal.store import open_journal
 from brokerd.logs.drain import LogDrain
 from brokerd.logs.setup import EventLog
 from brokerd.methods import Methods
-from brokerd.orders import Order, Status
-from brokerd.poller import Poller
+from brokerd.orders import Status
 from brokerd.results import DaemonInfo, OrderCounts
 from brokerd.server import Server, listening
+from brokerd.storage import Journal
 from brokerd.times import rfc3339
 from brokerd.trading import Trading
 
@@ -103,7 +98,12 @@ class Daemon:
     """The parts of a running daemon and how they hang together."""
 
     def __init__(
-        self, config: Config, clock: Clock, journal: Journal, history: History, drain: LogDrain
+        self,
+        config: Config,
+        clock: Clock,
+        journal: Journal,
+        history: SqliteHistory,
+        drain: LogDrain,
     ) -> None:
         self._config = config
         self._clock = clock
@@ -113,20 +113,9 @@ class Daemon:
         self._epoch = new_epoch()
         self._started_at_ns = clock.now_ns()
         self._started_ns = clock.monotonic_ns()
-        self._feed = Feed(journal)
         self._log_events = EventLog(drain, config.daemon.log_level)
-        self._links = Links()
-        self._engine = Engine(
-            journal=journal,
-            history=history,
-            blotter=Blotter(),
-            feed=self._feed,
-            clock=clock,
-            act=self._links.act,
-            on_changes=self._on_changes,
-            inbox_max=config.daemon.inbox_max,
-            orders_in_memory_max=config.daemon.orders_in_memory_max,
-        )
+        self._desk = Desk(config.daemon, clock, journal, history, on_changes=self._log_events)
+        self._links, self._engine = self._desk.links, self._desk.engine
         self._asked_to_stop = asyncio.Event()
         self._reason = ""
         self._server: Server | None = None
@@ -134,38 +123,13 @@ class Daemon:
 
     def add(self, adapter: str, executor: Executor, known_until_ns: int) -> None:
         """Take in an executor and what works for it; the journal knows it up to `known_until_ns`."""
-        limits = self._config.daemon
-        dispatch = Dispatch(
-            executor,
-            self._engine,
-            self._clock,
-            deadline_s=limits.request_deadline_s,
-            retry_window_s=limits.retry_window_s,
-        )
-        poller = Poller(
-            executor,
-            self._engine,
-            self._clock,
-            deadline_s=limits.request_deadline_s,
-            floor_s=limits.poll_floor_s,
-            since_ns=known_until_ns,
-        )
-        listener = Listener(executor, self._engine, poller, self._clock)
-        self._links.add(Link(adapter, executor, dispatch, poller, listener))
+        self._desk.add(adapter, executor, known_until_ns)
 
     async def run(self) -> None:
         """Come up, serve until asked to stop, go down in order."""
         with self._signals():
-            await self._recall()
             async with asyncio.TaskGroup() as group:
-                tasks = [
-                    group.create_task(self._engine.run(), name="engine"),
-                    group.create_task(self._history.run(), name="history"),
-                ]
-                await self._start()
-                tasks += [
-                    group.create_task(link.run(), name=f"{link.name}-link") for link in self._links
-                ]
+                tasks = await self._desk.start(group, self._epoch)
                 interval_s = systemd.watchdog_interval_s()
                 if interval_s is not None:
                     watch = systemd.keep_watch(interval_s, self._clock, self._pending_since_ns)
@@ -173,24 +137,6 @@ class Daemon:
                 await self._serve(group)
                 for task in tasks:
                     task.cancel()
-
-    async def _recall(self) -> None:
-        """Load what is not settled: the read model's unsettled part is the snapshot."""
-        exec_ids = await self._history.unsettled_exec_ids()
-        for order in await self._history.unsettled():
-            self._engine.blotter.remember(order, exec_ids.get(order.cl_ord_id, ()))
-
-    async def _start(self) -> None:
-        """Put the new run on record, then doubt what the last one left open."""
-        now_ns = self._clock.now_ns()
-        await self._engine.note(DaemonStarted(at_ns=now_ns, version=__version__, epoch=self._epoch))
-        for name in self._engine.blotter.executors():
-            orders: list[Order] = self._engine.blotter.unsettled(name)
-            link = self._links.by_name.get(name)
-            if link is None:
-                log.error("orders_without_executor", executor=name, orders=len(orders))
-            else:
-                await doubt_outstanding(self._engine, link, orders, now_ns)
 
     async def _serve(self, group: asyncio.TaskGroup) -> None:
         trading = Trading(
@@ -204,7 +150,7 @@ class Daemon:
             trading,
             engine=self._engine,
             history=self._history,
-            feed=self._feed,
+            feed=self._desk.feed,
             links=self._links,
             describe=self._describe,
             stop=lambda: self.stop("asked by a bot"),
@@ -245,7 +191,7 @@ class Daemon:
         stopped = DaemonStopped(at_ns=self._clock.now_ns(), reason=self._reason)
         await self._engine.note(stopped)
         # The subscriptions that are woken by this last row were so before us, and pass it on.
-        await self._feed.wait(self._journal.last_seq - 1)
+        await self._desk.feed.wait(self._journal.last_seq - 1)
         await asyncio.sleep(0)
 
     def _is_busy(self) -> bool:
@@ -276,10 +222,6 @@ class Daemon:
         finally:
             for each in (*_STOPPING, signal.SIGHUP):
                 loop.remove_signal_handler(each)
-
-    def _on_changes(self, changes: list[Change], bodies: list[bytes]) -> None:
-        self._log_events(changes, bodies)
-        self._links.watch(changes)
 
     def _pending_since_ns(self) -> int | None:
         return self._engine.pending_since_ns

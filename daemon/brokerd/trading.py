@@ -22,7 +22,7 @@ from brokerd.errors import (
 )
 from brokerd.executor import Clock
 from brokerd.filters import OrderFilter, matches
-from brokerd.history.model import History
+from brokerd.history.model import SqliteHistory
 from brokerd.history.query import FillQuery, OrderQuery
 from brokerd.ids import PREFIX, Ids
 from brokerd.links import Links
@@ -55,7 +55,7 @@ class Trading:
     """The methods `order.*` and `fill.list` over one engine."""
 
     def __init__(
-        self, *, engine: Engine, history: History, links: Links, clock: Clock, ids: Ids
+        self, *, engine: Engine, history: SqliteHistory, links: Links, clock: Clock, ids: Ids
     ) -> None:
         self._engine = engine
         self._history = history

@@ -31,10 +31,10 @@ from brokerd.history.schema import (
     statements,
 )
 from brokerd.journal.fold import Fold
-from brokerd.journal.schema import Row, genesis
+from brokerd.journal.schema import genesis
 from brokerd.journal.sqlite import FULL, code, connection, finish, is_damage, placeholders
-from brokerd.journal.store import Journal
 from brokerd.orders import Order
+from brokerd.storage import Journal, Row
 
 FLUSH_EVERY_S = 0.2
 FULL_RETRY_S = 1.0
@@ -55,7 +55,7 @@ Progress = Callable[[int, int], None]
 """Called with journal rows done and rows in all."""
 
 
-class History(HistoryReader):
+class SqliteHistory(HistoryReader):
     """The read model of one journal. Made by `open_history`."""
 
     def __init__(
@@ -208,7 +208,7 @@ class History(HistoryReader):
 @asynccontextmanager
 async def open_history(
     path: Path, journal: Journal, *, progress: Progress | None = None
-) -> AsyncGenerator[History]:
+) -> AsyncGenerator[SqliteHistory]:
     """
     Open the read model of `journal` at `path`, brought up to the journal's last row.
 
@@ -218,14 +218,14 @@ async def open_history(
     """
     if not await _is_usable(path, journal):
         _discard(path)
-    history: History | None = None
+    history: SqliteHistory | None = None
     try:
         os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o640))
         async with connection(path, "rwc", WRITER_PRAGMAS) as writer:
             if not await writer.execute_fetchall("SELECT 1 FROM sqlite_master"):
                 await _create(writer, journal)
             async with connection(path, "ro", READER_PRAGMAS) as reader:
-                history = History(journal, writer, reader)
+                history = SqliteHistory(journal, writer, reader)
                 await history.catch_up(progress)
                 yield history
                 with suppress(Busy):

@@ -35,10 +35,9 @@ from brokerd.history.query import (
     tags,
 )
 from brokerd.history.schema import decode_fill, decode_order
-from brokerd.journal.schema import Row
 from brokerd.journal.sqlite import is_damage, placeholders
-from brokerd.journal.store import READ_MAX, Journal
 from brokerd.orders import Order, OrdStatus, Status
+from brokerd.storage import READ_MAX, Journal, Named, Row
 from brokerd.terms import Side
 
 WALK_STEP = 1_000
@@ -49,9 +48,6 @@ SORT_MAX = 5_000
 
 decode_keys = msgspec.json.Decoder(dict[str, str]).decode
 
-
-Named = tuple[str | None, str | None, str]
-"""An execution as a venue names it: our id of the order, the venue's own, and the exec_id."""
 
 COUNTED_AT_ONCE = 300
 

@@ -21,7 +21,6 @@ from brokerd.journal.schema import (
     SELECT_META,
     SELECT_ROWS,
     SELECT_SCHEMA,
-    Row,
     check_schema,
     columns,
     decode_row,
@@ -31,6 +30,7 @@ from brokerd.journal.schema import (
     untrusted,
 )
 from brokerd.orders import Order
+from brokerd.storage import Row
 
 Progress = Callable[[int, int], None]
 """Called with rows done and rows in all."""

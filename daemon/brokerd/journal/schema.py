@@ -12,10 +12,10 @@ from hashlib import sha256
 from typing import get_args
 
 import msgspec
-from msgspec import Struct
 
 from brokerd.errors import ConfigError, JournalError
-from brokerd.events import AnyEvent, Entry, Event, decode_entry
+from brokerd.events import AnyEvent, Event, decode_entry
+from brokerd.storage import Row
 
 APPLICATION_ID = 0x62726B64
 """The letters "brkd" in the file's header: what `file` shows, and how we know our own."""
@@ -63,15 +63,6 @@ SELECT_META = "SELECT journal_id FROM meta"
 TAGS: dict[type[Event], str] = {
     kind: str(kind.__struct_config__.tag) for kind in get_args(AnyEvent)
 }
-
-
-class Row(Struct, frozen=True):
-    """One journal row: what was written, as a record and as the bytes that `hash` covers."""
-
-    seq: int
-    entry: Entry
-    body: bytes
-    hash: bytes
 
 
 def genesis(journal_id: str) -> bytes:

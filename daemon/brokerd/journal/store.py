@@ -10,7 +10,7 @@ Rule 4: a commit that raised is an unknown outcome: the journal refuses to go on
         stops, and the next one reads what is there. Two failures are certain, because SQLite
         rolls back: a cl_ord_id that is taken, and a full disk.
 
-SQLite's ways end here: the engine knows the `Journal` protocol.
+SQLite's ways end here: the engine knows the `Journal` protocol of `brokerd.storage`.
 """
 
 import asyncio
@@ -21,11 +21,11 @@ from collections import Counter
 from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from pathlib import Path
-from typing import Any, NoReturn, Protocol
+from typing import Any, NoReturn
 
 import aiosqlite
 
-from brokerd.errors import BrokerdError, ConfigError, JournalError, Refused
+from brokerd.errors import BrokerdError, ConfigError, JournalError
 from brokerd.events import Entry, OrderSubmitted, encode_entry
 from brokerd.executor import Clock
 from brokerd.journal.disk import RESERVE_BYTES, RESERVE_FREE_BYTES, Reserve, sole_owner
@@ -35,7 +35,6 @@ from brokerd.journal.schema import (
     SELECT_ROWS,
     SELECT_SCHEMA,
     TAGS,
-    Row,
     authorize,
     check_schema,
     columns,
@@ -56,12 +55,7 @@ from brokerd.journal.sqlite import (
     placeholders,
     sync_directory,
 )
-
-ENTRIES_MAX = 1_000
-"""Entries in one append. A larger batch is refused whole: splitting it is the caller's decision."""
-
-READ_MAX = 10_000
-"""Rows of one read."""
+from brokerd.storage import ENTRIES_MAX, READ_MAX, ClOrdIdTaken, Row
 
 REPLAY_CHUNK = 1_000
 
@@ -73,56 +67,6 @@ PRAGMAS = (
     "temp_store = MEMORY",  # a full disk must not fail a statement for want of a scratch file
     "trusted_schema = OFF",
 )
-
-
-class ClOrdIdTaken(Refused):
-    """An append held submits whose cl_ord_id is on record already: nothing of it was written."""
-
-    name = "cl_ord_id_taken"
-
-    def __init__(self, taken: frozenset[str]) -> None:
-        super().__init__(f"{len(taken)} cl_ord_id of the batch are taken")
-        self.taken = taken
-
-
-class Journal(Protocol):
-    """What the engine and the read model know of a journal."""
-
-    @property
-    def journal_id(self) -> str:
-        """The random name this journal was born with."""
-        ...
-
-    @property
-    def last_seq(self) -> int:
-        """The seq of the newest durable row, 0 before the first."""
-        ...
-
-    @property
-    def accepts_orders(self) -> bool:
-        """False when the disk is so full that what is left is kept for fills and cancels."""
-        ...
-
-    async def append(self, first_seq: int, entries: Sequence[Entry]) -> list[bytes]:
-        """
-        Write entries as rows `first_seq`, `first_seq` + 1, ...; return their bodies once durable.
-
-        Raises ClOrdIdTaken (nothing was written), JournalError (unknown; stop), or ValueError for
-        a batch that is empty, above ENTRIES_MAX, or not the next one.
-        """
-        ...
-
-    async def read(self, after_seq: int, limit: int) -> list[Row]:
-        """Return up to `limit` rows (at most READ_MAX) that follow `after_seq`, oldest first."""
-        ...
-
-    async def rows(self, seqs: Sequence[int]) -> list[Row]:
-        """Return the rows with these seqs (at most READ_MAX), oldest first."""
-        ...
-
-    def replay(self, after_seq: int) -> AsyncIterator[Row]:
-        """Yield all rows after `after_seq`, checking each hash; JournalError at the first bad one."""
-        ...
 
 
 class SqliteJournal:

@@ -1,0 +1,120 @@
+"""
+The desk: engine, feed and links put together, and how they start.
+
+What runs here is the same for the daemon, on its disk and its sockets, and for the simulator, on a
+disk and a venue of its own: journal, history, clock and executors come from outside.
+"""
+
+import asyncio
+from collections.abc import Callable
+
+import structlog
+
+from brokerd import __version__
+from brokerd.blotter import Blotter, Change
+from brokerd.config.load import DaemonConfig
+from brokerd.dispatch import Dispatch
+from brokerd.engine import Engine
+from brokerd.events import DaemonStarted
+from brokerd.executor import Clock, Executor
+from brokerd.feed import Feed
+from brokerd.links import Link, Links, doubt_outstanding
+from brokerd.listener import Listener
+from brokerd.poller import Poller
+from brokerd.storage import History, Journal
+
+log = structlog.get_logger(__name__)
+
+
+class Desk:
+    """
+    Everything that works on orders. `add` its executors, then `start` it.
+
+    `on_changes` gets the events of each commit, and their journalled bodies, in journal order.
+    """
+
+    def __init__(
+        self,
+        config: DaemonConfig,
+        clock: Clock,
+        journal: Journal,
+        history: History,
+        *,
+        on_changes: Callable[[list[Change], list[bytes]], None],
+    ) -> None:
+        self.feed = Feed(journal)
+        self.links = Links()
+        self.engine = Engine(
+            journal=journal,
+            history=history,
+            blotter=Blotter(),
+            feed=self.feed,
+            clock=clock,
+            act=self.links.act,
+            on_changes=self._on_changes,
+            inbox_max=config.inbox_max,
+            orders_in_memory_max=config.orders_in_memory_max,
+        )
+        self._config = config
+        self._clock = clock
+        self._history = history
+        self._told = on_changes
+
+    def add(self, adapter: str, executor: Executor, known_until_ns: int) -> None:
+        """Take in an executor and what works for it; the journal knows it up to `known_until_ns`."""
+        dispatch = Dispatch(
+            executor,
+            self.engine,
+            self._clock,
+            deadline_s=self._config.request_deadline_s,
+            retry_window_s=self._config.retry_window_s,
+        )
+        poller = Poller(
+            executor,
+            self.engine,
+            self._clock,
+            deadline_s=self._config.request_deadline_s,
+            floor_s=self._config.poll_floor_s,
+            since_ns=known_until_ns,
+        )
+        listener = Listener(executor, self.engine, poller, self._clock)
+        self.links.add(Link(adapter, executor, dispatch, poller, listener))
+
+    async def start(self, group: asyncio.TaskGroup, epoch: str) -> list[asyncio.Task[None]]:
+        """
+        Load what is not settled, put the new run on record, doubt what the last one left open.
+
+        Returns the tasks, all in `group`, that work until they are cancelled.
+        """
+        await self._recall()
+        tasks = [
+            group.create_task(self.engine.run(), name="engine"),
+            group.create_task(self._history.run(), name="history"),
+        ]
+        now_ns = self._clock.now_ns()
+        started = DaemonStarted(at_ns=now_ns, version=__version__, epoch=epoch)
+        await self.engine.note(started)
+        await self._doubt_outstanding(now_ns)
+        return tasks + [
+            group.create_task(link.run(), name=f"{link.name}-link") for link in self.links
+        ]
+
+    async def _recall(self) -> None:
+        """Load what is not settled: the read model's unsettled part is the snapshot."""
+        exec_ids = await self._history.unsettled_exec_ids()
+        for order in await self._history.unsettled():
+            self.engine.blotter.remember(order, exec_ids.get(order.cl_ord_id, ()))
+
+    async def _doubt_outstanding(self, now_ns: int) -> None:
+        blotter = self.engine.blotter
+        for name in blotter.executors():
+            orders = blotter.unsettled(name)
+            link = self.links.by_name.get(name)
+            if link is None:
+                log.error("orders_without_executor", executor=name, orders=len(orders))
+            else:
+                await doubt_outstanding(self.engine, link, orders, now_ns)
+
+    def _on_changes(self, changes: list[Change], bodies: list[bytes]) -> None:
+        self._told(changes, bodies)
+        self.links.watch(changes)
