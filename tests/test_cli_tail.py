@@ -1,7 +1,14 @@
 """brokerctl tail: every event once, in order, whatever happens to the connection."""
 
 import json
+import os
+import pty
+import subprocess
+import sys
+import time
 from collections.abc import Callable
+from contextlib import suppress
+from datetime import datetime
 from typing import Any
 
 import pytest
@@ -150,11 +157,15 @@ def test_a_daemon_that_does_not_answer_a_ping_is_left(monkeypatch: pytest.Monkey
 
 def test_filters_are_the_daemons_business() -> None:
     argv = ["--executor", "paper", "--symbol", "BTCUSDT", "--group", "a=b", "--id", "x"]
+    argv += ["--side", "sell", "--status", "open", "--ord-status", "new"]
     _, daemon = tail({"events.subscribe": THE_END}, *argv, "--event", "e1", "--event", "e2")
     assert daemon.params("events.subscribe") == [
         {
             "executor": "paper",
             "symbol": "BTCUSDT",
+            "side": "sell",
+            "status": ["OPEN"],
+            "ord_status": ["new"],
             "group": {"a": "b"},
             "cl_ord_id": "x",
             "events": ["e1", "e2"],
@@ -185,5 +196,82 @@ def test_a_line_for_a_person_says_when_what_whose_and_how_much(
     fill["params"]["ord_status"] = "filled"
     tail({"events.subscribe": [stream(fill), THE_END]}, "-o", "table")
     assert capsys.readouterr().out == (
+        "-- 2026-01-31 --\n"
         "09:30:04.000       4  order_traded        a-1  filled  0.01 @ 39400 fee 0.1 USDT\n"
     )
+
+
+@pytest.mark.parametrize(
+    ("argv", "start"),
+    [
+        (["-n", "5"], {"last": 5}),
+        (["--since", "2026-01-31"], {"since": "2026-01-31T00:00:00Z"}),
+        (["--after-seq", "7"], {"after_seq": 7}),
+    ],
+)
+def test_begins_where_it_is_told_and_resumes_where_it_was(
+    argv: list[str], start: dict[str, Any]
+) -> None:
+    _, daemon = tail({"events.subscribe": [stream(event(8), at=7), THE_END]}, *argv)
+    assert daemon.params("events.subscribe") == [start, {"after_seq": 8}]
+
+
+def test_last_is_a_time_ago() -> None:
+    before_s = int(time.time()) - 900
+    _, daemon = tail({"events.subscribe": THE_END}, "--last", "15m")
+    since = datetime.fromisoformat(daemon.params("events.subscribe")[0]["since"])
+    assert before_s <= since.timestamp() <= time.time() - 900
+
+
+@pytest.mark.parametrize(
+    ("argv", "says"),
+    [
+        (["-n", "5", "--since", "2026-01-31"], "exclude each other"),
+        (["--last", "5m", "--since", "2026-01-31"], "exclude each other"),
+        (["--last", "soon"], "no span of time"),
+        (["--status", "CANECELLED"], "did you mean CANCELLED?"),
+    ],
+)
+def test_a_start_or_filter_that_makes_no_sense_is_a_usage_error(
+    argv: list[str], says: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["tail", *argv]) == Exit.USAGE
+    assert says in capsys.readouterr().err
+
+
+def test_a_new_day_is_said_once(capsys: pytest.CaptureFixture[str]) -> None:
+    days = [event(4), event(5), event(6, at="2026-02-01T00:00:01.000000000Z")]
+    tail({"events.subscribe": [stream(*days), THE_END]}, "-o", "table")
+    said = [line for line in capsys.readouterr().out.splitlines() if line.startswith("--")]
+    assert said == ["-- 2026-01-31 --", "-- 2026-02-01 --"]
+
+
+def on_a_terminal(script: dict[str, Any], *argv: str) -> tuple[str, ScriptedDaemon]:
+    """Run tail as a person does, and return what the terminal got."""
+    leader, follower = pty.openpty()
+    environ = {name: v for name, v in os.environ.items() if name != "NO_COLOR"} | {"TERM": "xterm"}
+    with ScriptedDaemon(script) as daemon:
+        command = [sys.executable, "-m", "brokerd.cli", "--socket", daemon.path, "tail", *argv]
+        with subprocess.Popen(command, stdout=follower, stderr=subprocess.DEVNULL, env=environ):
+            os.close(follower)
+            shown = b""
+            with suppress(OSError):  # the other end is closed
+                while chunk := os.read(leader, 65_536):
+                    shown += chunk
+    os.close(leader)
+    return shown.decode(), daemon
+
+
+def test_a_person_gets_the_last_ten_first_and_colours_by_outcome() -> None:
+    outcomes = {
+        "order_traded": 32,
+        "order_rejected": 31,
+        "request_doubted": 35,
+        "order_canceled": 2,
+    }
+    events = [event(no, event=name) for no, name in enumerate(outcomes, 4)]
+    script = {"events.subscribe": [stream(*events), Error(400, "that was all")]}
+    shown, daemon = on_a_terminal(script)
+    assert daemon.params("events.subscribe")[0] == {"last": 10}
+    for name, colour in outcomes.items():
+        assert f"\x1b[{colour}m{name}" in shown

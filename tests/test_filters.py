@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tests.scripted import LIMIT, Play
 
-from brokerd.filters import OrderFilter, matches, matches_terms
+from brokerd.filters import OrderFilter, matches, matches_status, matches_terms
 from brokerd.ids import Ids, base36, new_epoch
 from brokerd.orders import OrdStatus, Status
 from brokerd.terms import Side
@@ -41,6 +41,21 @@ def test_an_empty_filter_means_every_order() -> None:
 def test_every_member_that_is_set_must_match(name: str) -> None:
     order = Play().submitted(group={"user": "alice"}).order
     assert not matches(OrderFilter(**ALL | {name: OTHER[name]}), order)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("ord_status", "coarse"),
+    [("pending_new", Status.PENDING), ("filled", Status.CLOSED), ("pending_cancel", Status.OPEN)],
+)
+def test_a_status_as_an_event_tells_it_matches_the_coarse_and_the_fine_one(
+    ord_status: str, coarse: Status
+) -> None:
+    for status in Status:
+        wanted = OrderFilter(status=frozenset({status}))
+        assert matches_status(wanted, ord_status) is (status is coarse)
+    assert matches_status(OrderFilter(), ord_status)
+    assert matches_status(OrderFilter(ord_status=frozenset({OrdStatus(ord_status)})), ord_status)
+    assert not matches_status(OrderFilter(ord_status=frozenset({OrdStatus.EXPIRED})), ord_status)
 
 
 def test_terms_match_whatever_the_status() -> None:

@@ -143,7 +143,8 @@ def test_a_seq_ahead_of_the_journal_is_refused(bot: Bot) -> None:
         ({"symbol": "ETHUSDT"}, {"f-2"}),
         ({"group": {"desk": "a"}}, {"f-1", "f-2"}),
         ({"group": {"desk": "a"}, "symbol": "BTCUSDT"}, {"f-1"}),
-        ({"executor": "paper"}, {"f-1", "f-2", "f-3"}),
+        ({"side": "buy"}, {"f-1", "f-2", "f-3"}),
+        ({"side": "sell"}, set()),
         ({"executor": "other"}, set()),
         ({"group": {"desk": "nobody"}}, set()),
     ],
@@ -175,6 +176,86 @@ def test_a_filter_by_event_lets_by_those_events(daemon: DaemonProcess, bot: Bot)
     bot.call("order.cancel", cl_ord_id=order["cl_ord_id"])
     (event,) = told(bot, 1)
     assert (event["event"], event["cl_ord_id"]) == ("order_canceled", order["cl_ord_id"])
+
+
+def test_a_filter_by_executor_lets_by_its_orders_and_what_happens_to_its_link() -> None:
+    with running() as daemon, daemon.bot() as bot:
+        bot.call("order.submit", **limit(cl_ord_id="l-1"), wait="venue")
+        bot.call("events.subscribe", after_seq=0, executor="paper")
+        events = read_to(bot, bot.call("daemon.info")["seq"])
+        whole = exported(daemon.journal)
+    assert {event["event"] for event in events} == {
+        *("executor_changed", "order_submitted", "order_acknowledged")
+    }
+    assert [event["seq"] for event in events] == [row["seq"] for row in whole[1:]]
+
+
+@pytest.mark.parametrize(
+    ("wanted", "meant"),
+    [
+        ({"status": "CANCELLED"}, ["order_canceled"]),
+        ({"status": ["OPEN"]}, ["order_acknowledged", "cancel_requested"]),
+        ({"status": ["PENDING", "CANCELLED"]}, ["order_submitted", "order_canceled"]),
+        ({"ord_status": "pending_cancel"}, ["cancel_requested"]),
+        ({"ord_status": ["filled", "rejected"]}, []),
+    ],
+)
+def test_a_filter_by_status_goes_by_what_the_order_is_after_the_event(
+    wanted: Any, meant: list[str]
+) -> None:
+    with running() as daemon, daemon.bot() as bot:
+        bot.call("order.submit", **limit(cl_ord_id="s-1"), wait="venue")
+        bot.call("order.cancel", cl_ord_id="s-1")
+        last_seq = daemon.call("daemon.info")["seq"]
+        with daemon.bot() as whole:
+            whole.call("events.subscribe", after_seq=0, cl_ord_id="s-1")
+            while told(whole, 1)[0]["event"] != "order_canceled":
+                pass
+        bot.call("events.subscribe", after_seq=0, **wanted)
+        assert [event["event"] for event in told(bot, len(meant))] == meant
+        assert last_seq
+
+
+def test_the_last_so_many_are_those_that_the_filters_let_by_and_then_it_goes_on(
+    daemon: DaemonProcess, bot: Bot
+) -> None:
+    for no in range(3):
+        bot.call("order.submit", **limit(cl_ord_id=f"last-{no}", group={"of": "last"}))
+        bot.call("order.submit", **limit(cl_ord_id=f"between-{no}"))
+    wanted = {"group": {"of": "last"}, "events": ["order_submitted"]}
+    bot.call("events.subscribe", last=2, **wanted)
+    bot.call("order.submit", **limit(cl_ord_id="last-3", group={"of": "last"}))
+    assert [event["cl_ord_id"] for event in told(bot, 3)] == ["last-1", "last-2", "last-3"]
+
+
+def test_the_last_so_many_of_fewer_are_all_of_them(daemon: DaemonProcess, bot: Bot) -> None:
+    assert bot.call("events.subscribe", last=1000, events=["daemon_started"]) == {"seq": 0}
+    assert told(bot, 1)[0]["seq"] == 1
+
+
+def test_the_last_none_is_from_now_on(daemon: DaemonProcess, bot: Bot) -> None:
+    seq = bot.call("daemon.info")["seq"]
+    assert bot.call("events.subscribe", last=0)["seq"] >= seq
+
+
+def test_a_subscription_may_begin_at_a_time(daemon: DaemonProcess, bot: Bot) -> None:
+    bot.call("events.subscribe", after_seq=0)
+    for event in told(bot, 20):
+        with daemon.bot() as since:
+            first_seq = since.call("events.subscribe", since=event["at"])["seq"] + 1
+            (first,) = told(since, 1)
+        assert first["seq"] == first_seq <= event["seq"]
+        assert first["at"] == event["at"]
+    assert daemon.call("events.subscribe", since="2000-01-01T00:00:00Z") == {"seq": 0}
+    end = daemon.call("daemon.info")["seq"]
+    assert daemon.call("events.subscribe", since="2200-01-01T00:00:00Z")["seq"] >= end
+
+
+def test_a_subscription_begins_in_one_place(bot: Bot) -> None:
+    with pytest.raises(Told) as refused:
+        bot.call("events.subscribe", after_seq=1, last=5)
+    assert refused.value.message == "after_seq and last exclude each other"
+    assert refused.value.data["field"] == "last"
 
 
 def test_after_unsubscribe_nothing_comes(daemon: DaemonProcess, bot: Bot) -> None:

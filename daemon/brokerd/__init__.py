@@ -9,8 +9,8 @@ The house, from pure to shell; a module imports only from its own floor or one a
     ports     executor  storage
     shells    config/  logs/  clock  journal/  history/  guard  retries  systemd
               engine  feed  dispatch  poller  listener  links
-    socket    views  params  results  contract  discover  subscriptions  trading  methods
-              server
+    socket    views  params  results  contract  discover  lookback  subscriptions  trading
+              methods  server
     root      desk  supervisor  __main__
     clients   cli/
 

@@ -2,7 +2,7 @@
 
 from msgspec import Struct
 
-from brokerd.orders import Order, OrdStatus, Status
+from brokerd.orders import COARSE, Order, OrdStatus, Status
 from brokerd.terms import Side, Terms
 
 
@@ -34,3 +34,11 @@ def matches_terms(wanted: OrderFilter, terms: Terms) -> bool:
         and wanted.side in {None, terms.side}
         and all(terms.group.get(key) == value for key, value in wanted.group.items())
     )
+
+
+def matches_status(wanted: OrderFilter, ord_status: str) -> bool:
+    """Whether an order that stands so is meant; one with a request pending counts as OPEN."""
+    shown = OrdStatus(ord_status)
+    if wanted.ord_status and shown not in wanted.ord_status:
+        return False
+    return not wanted.status or COARSE.get(shown, Status.OPEN) in wanted.status

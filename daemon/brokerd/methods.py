@@ -25,9 +25,7 @@ from brokerd.errors import (
     MethodNotFound,
     NotPermitted,
 )
-from brokerd.events import EVENT_NAMES
 from brokerd.feed import Feed
-from brokerd.filters import OrderFilter
 from brokerd.history.model import SqliteHistory
 from brokerd.links import Link, Links
 from brokerd.money import digits
@@ -38,7 +36,7 @@ from brokerd.params import (
 )
 from brokerd.rpc import NULL, Call, answer, encode, failure, notification, read_params
 from brokerd.server import Peer
-from brokerd.subscriptions import EventFilter, Subscription
+from brokerd.subscriptions import Subscription, read_filter
 from brokerd.times import rfc3339
 from brokerd.trading import Trading
 from brokerd.views import show_order
@@ -151,33 +149,14 @@ class Methods:
                 reason="too_many_subscriptions",
                 hint="unsubscribe, or open another connection",
             )
-        for name in params.events:
-            if name not in EVENT_NAMES:
-                raise InvalidParams(
-                    f"no event is named {name}",
-                    reason="unknown_event",
-                    field="events",
-                    hint=suggest(name, EVENT_NAMES),
-                )
-        last_seq = self._feed.last_seq
-        after_seq = last_seq if params.after_seq is None else params.after_seq
-        if after_seq > last_seq:
-            raise InvalidParams(
-                f"after_seq {after_seq} is ahead of the journal, which ends at {last_seq}",
-                reason="after_seq_ahead",
-                field="after_seq",
-                hint="is this the journal that the seq came from?",
-            )
-        orders = OrderFilter(executor=params.executor, symbol=params.symbol, group=params.group)
-        wanted = EventFilter(
-            cl_ord_id=params.cl_ord_id, orders=orders, events=frozenset(params.events)
-        )
         blotter = self._engine.blotter
-        subscription = Subscription(self._feed, blotter, self._history, wanted, after_seq)
+        subscription = Subscription(self._feed, blotter, self._history, read_filter(params))
+        await subscription.begin(params)
         self._subscriptions += 1
         name = f"subscription-{self._subscriptions}"
+        begin = results.Subscribed(subscription.seq)
         peer.subscriptions[name] = peer.spawn(self._run(subscription, peer), name)
-        return results.Subscribed(after_seq)
+        return begin
 
     async def unsubscribe(self, peer: Peer, _params: NoParams) -> results.Unsubscribed:
         """Stop sending events to this connection."""

@@ -7,12 +7,13 @@ Unknown members are refused, texts and lists have a limit. Decimals stay as they
 
 import re
 from decimal import Decimal
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import msgspec
 from msgspec import Meta, Struct
 
 from brokerd.errors import InvalidParams
+from brokerd.filters import OrderFilter
 from brokerd.orders import OrdStatus, Status
 from brokerd.rpc import Number, absent, read_number
 from brokerd.terms import (
@@ -153,14 +154,41 @@ class FillParams(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
 
 
 class SubscribeParams(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """Events from after `after_seq` on (0: all), or from now on; filters narrow them."""
+    """
+    Events from now on, or from one place in the past: after `after_seq` (0: all), since a time, or
+    the `last` so many that the filters let by. A status is what the order was after the event.
+    """
 
     after_seq: Annotated[int, Meta(ge=0)] | None = None
+    since: str | None = None
+    last: Annotated[int, Meta(ge=0, le=PAGE_MAX)] | None = None
     cl_ord_id: OrderId | None = None
+    status: Status | Statuses | None = None
+    ord_status: OrdStatus | OrdStatuses | None = None
     executor: Text | None = None
     symbol: Text | None = None
+    side: Side | None = None
     group: Group = {}
     events: Events = []
+
+
+def order_filter(params: FilterParams | SubscribeParams) -> OrderFilter:
+    """Return which orders a method's filters mean."""
+    return OrderFilter(
+        status=frozenset(several(params.status) or ()),
+        ord_status=frozenset(several(params.ord_status) or ()),
+        executor=params.executor,
+        symbol=params.symbol,
+        side=params.side,
+        group=params.group,
+    )
+
+
+def several(one_or_more: Any) -> Any:
+    """Return a filter's statuses as a tuple; None if it has none."""
+    if one_or_more is None:
+        return None
+    return (one_or_more,) if isinstance(one_or_more, Status | OrdStatus) else tuple(one_or_more)
 
 
 def read_terms(params: SubmitParams, executor: str) -> Terms:

@@ -12,14 +12,25 @@ from collections import OrderedDict
 from msgspec import Struct
 
 from brokerd.blotter import Blotter
-from brokerd.events import Entry, OrderEvent, OrderSubmitted, event_name
+from brokerd.errors import InvalidParams
+from brokerd.events import (
+    EVENT_NAMES,
+    Entry,
+    ExecutorChanged,
+    OrderEvent,
+    OrderSubmitted,
+    event_name,
+)
 from brokerd.feed import CHANGES_KEPT, Feed
-from brokerd.filters import OrderFilter, matches_terms
+from brokerd.filters import OrderFilter, matches_status, matches_terms
 from brokerd.history.model import SqliteHistory
+from brokerd.lookback import first_position
+from brokerd.params import SubscribeParams, order_filter
 from brokerd.rpc import notification
 from brokerd.server import Peer
 from brokerd.terms import Terms
 from brokerd.views import show_entry
+from brokerd.words import suggest
 
 EVENTS_PER_READ = 500
 EVENTS_PER_TURN = 50
@@ -38,7 +49,29 @@ class EventFilter(Struct, frozen=True, kw_only=True):
     @property
     def needs_terms(self) -> bool:
         """Whether an event's order must be looked up to decide."""
-        return self.orders != OrderFilter()
+        wanted = self.orders
+        return bool(wanted.symbol or wanted.side or wanted.group or wanted.executor)
+
+    @property
+    def needs_order(self) -> bool:
+        """Whether only events of orders can be meant."""
+        wanted = self.orders
+        is_about_one = wanted.symbol or wanted.side or wanted.group or self.cl_ord_id
+        return bool(is_about_one or wanted.status or wanted.ord_status)
+
+
+def read_filter(params: SubscribeParams) -> EventFilter:
+    """Return the filter that a bot asks for; raise InvalidParams for an event that does not exist."""
+    for name in params.events:
+        if name not in EVENT_NAMES:
+            raise InvalidParams(
+                f"no event is named {name}",
+                reason="unknown_event",
+                field="events",
+                hint=suggest(name, EVENT_NAMES),
+            )
+    orders = order_filter(params)
+    return EventFilter(cl_ord_id=params.cl_ord_id, orders=orders, events=frozenset(params.events))
 
 
 class Subscription:
@@ -50,15 +83,18 @@ class Subscription:
         blotter: Blotter,
         history: SqliteHistory,
         wanted: EventFilter,
-        after_seq: int,
     ) -> None:
         self._feed = feed
         self._blotter = blotter
         self._history = history
         self._wanted = wanted
-        self.seq = after_seq
+        self.seq = feed.last_seq
         self._terms: OrderedDict[str, Terms] = OrderedDict()
         self._is_lagging = False
+
+    async def begin(self, params: SubscribeParams) -> None:
+        """Go to the place in the past where the bot wants to begin."""
+        self.seq = await first_position(self._feed, params, self._is_wanted)
 
     async def run(self, peer: Peer) -> None:
         """Send every event that is wanted, in order, as fast as the bot reads."""
@@ -87,8 +123,11 @@ class Subscription:
         if wanted.events and event_name(event) not in wanted.events:
             return False
         if not isinstance(event, OrderEvent):
-            return wanted.cl_ord_id is None and not wanted.needs_terms
+            executor = event.executor if isinstance(event, ExecutorChanged) else None
+            return not wanted.needs_order and wanted.orders.executor in {None, executor}
         if wanted.cl_ord_id not in {None, event.cl_ord_id}:
+            return False
+        if entry.after is not None and not matches_status(wanted.orders, entry.after.ord_status):
             return False
         if not wanted.needs_terms:
             return True

@@ -5,7 +5,6 @@ A method reads its params, asks the engine or history, and shows the result; rul
 """
 
 import asyncio
-from typing import Any
 
 import msgspec
 
@@ -21,13 +20,13 @@ from brokerd.errors import (
     UnknownOrder,
 )
 from brokerd.executor import Clock
-from brokerd.filters import OrderFilter, matches
+from brokerd.filters import matches
 from brokerd.history.model import SqliteHistory
 from brokerd.history.query import FillQuery, OrderQuery
 from brokerd.ids import PREFIX, Ids
 from brokerd.links import Links
 from brokerd.messages import Cancel, Replace, Submit
-from brokerd.orders import Order, OrdStatus, Status
+from brokerd.orders import Order
 from brokerd.params import (
     AnyIdParams,
     FillParams,
@@ -36,10 +35,12 @@ from brokerd.params import (
     OrderParams,
     ReplaceParams,
     SubmitParams,
+    order_filter,
     read_cl_ord_id,
     read_replace,
     read_terms,
     read_window,
+    several,
 )
 from brokerd.rpc import Call, read_params
 from brokerd.server import Peer
@@ -137,7 +138,7 @@ class Trading:
         if params.executor is not None:
             # "Nothing to cancel" would be a wrong comfort after a slip of the pen.
             self._links.choose(params.executor)
-        wanted = self._filter(params)
+        wanted = order_filter(params)
         window = read_window(params.time, self._clock.now_ns())
         meant = [
             order.cl_ord_id
@@ -175,8 +176,8 @@ class Trading:
         window = read_window(params.time, self._clock.now_ns())
         group_by = (params.group_by,) if isinstance(params.group_by, str) else params.group_by
         query = OrderQuery(
-            status=_several(params.status),
-            ord_status=_several(params.ord_status),
+            status=several(params.status),
+            ord_status=several(params.ord_status),
             executor=params.executor,
             symbol=params.symbol,
             side=params.side,
@@ -281,26 +282,8 @@ class Trading:
             f"order {order.cl_ord_id} is {order.ord_status}", reason=f"already_{order.ord_status}"
         )
 
-    @staticmethod
-    def _filter(params: FilterParams) -> OrderFilter:
-        return OrderFilter(
-            status=frozenset(_several(params.status) or ()),
-            ord_status=frozenset(_several(params.ord_status) or ()),
-            executor=params.executor,
-            symbol=params.symbol,
-            side=params.side,
-            group=params.group,
-        )
-
 
 def _there(order: Order | None, cl_ord_id: str) -> Order:
     if order is None:
         raise unknown_order(cl_ord_id)
     return order
-
-
-def _several(one_or_more: Any) -> Any:
-    """Return a filter's statuses as a tuple; None if it has none."""
-    if one_or_more is None:
-        return None
-    return (one_or_more,) if isinstance(one_or_more, Status | OrdStatus) else tuple(one_or_more)

@@ -51,7 +51,7 @@ ORD_STATUSES = (
 SIDES = ("buy", "sell")
 TIME_BY = ("created", "closed", "filled")
 
-_ANY_OF = f"{', '.join(STATUSES)}; may be repeated"
+ANY_STATUS = f"{', '.join(STATUSES)}; may be repeated"
 
 TIMEOUT_S = 10.0
 
@@ -100,7 +100,7 @@ def command_parser(command: str) -> Parser:
 def add_order_filters(parser: Parser) -> None:
     """Declare the filters of order.list; `filters` turns them into parameters."""
     add = parser.add_argument
-    add("--status", type=one_of(*STATUSES), action="append", metavar="STATUS", help=_ANY_OF)
+    add("--status", type=one_of(*STATUSES), action="append", metavar="STATUS", help=ANY_STATUS)
     add("--ord-status", type=one_of(*ORD_STATUSES), action="append", metavar="STATUS")
     add_filters(parser)
     parser.add_argument(
@@ -189,6 +189,17 @@ def utc_time(text: str) -> str:
             continue
         return whole
     raise ArgumentTypeError(f"{text!r} is not a time such as 2026-01-31T09:30:00Z")
+
+
+def span_s(text: str) -> int:
+    """Read a length of time such as 15m, in seconds; the daemon reads the same."""
+    from brokerd.errors import InvalidParams  # noqa: PLC0415 - only who names a span pays for it
+    from brokerd.params import read_span_s  # noqa: PLC0415 - see above
+
+    try:
+        return read_span_s(text)
+    except InvalidParams as error:
+        raise ArgumentTypeError(f"{error.what}: {error.hint}") from error
 
 
 def seconds(text: str) -> float:

@@ -4,9 +4,21 @@ import time
 from argparse import Namespace
 from collections.abc import Iterator
 
-from brokerd.cli.arguments import Parser, count, group_of, pair
+from brokerd.cli.arguments import (
+    ANY_STATUS,
+    ORD_STATUSES,
+    SIDES,
+    STATUSES,
+    Parser,
+    count,
+    group_of,
+    one_of,
+    pair,
+    span_s,
+    utc_time,
+)
 from brokerd.cli.control import SILENT, Control
-from brokerd.cli.errors import Exit, Refusal, Unreachable
+from brokerd.cli.errors import Exit, Refusal, Unreachable, Usage
 from brokerd.cli.jsontext import Record, as_record
 from brokerd.cli.terminal import GAP, Output, note, plain_text, show
 from brokerd.cli.views import detail, ord_status, style_of
@@ -23,21 +35,39 @@ WAIT_FIRST_S, WAIT_MAX_S = 0.1, 5.0
 _FOR_NOW = {Busy.code, Starting.code, Stopping.code}
 
 _EVENT_STYLES = {
+    "daemon_started": "bold",
+    "daemon_stopped": "bold",
+    "executor_changed": "yellow",
+    "order_acknowledged": "cyan",
     "order_traded": "green",
+    "order_canceled": "dim",
+    "order_expired": "dim",
     "order_rejected": "red",
+    "order_not_found": "magenta",
+    "fills_missed": "yellow",
+    "request_retried": "yellow",
     "request_refused": "red",
     "request_doubted": "magenta",
     "report_disputed": "magenta",
-    "executor_changed": "yellow",
 }
+
+LINES = 10
+"""How many of the latest events come first on a terminal, as with `tail -f`."""
 
 
 def add_options(parser: Parser) -> None:
     """Declare where to begin, and the filters."""
+    start = parser.add_argument_group("where to begin; from now on if left out of a pipe")
+    start.add_argument("-n", "--lines", type=count, metavar="N", help="N that match, at most 1000")
+    start.add_argument("--after-seq", type=count, metavar="N", help="behind event N; 0 is all")
+    start.add_argument("--since", type=utc_time, metavar="TIME", help="RFC 3339")
+    start.add_argument("--last", type=span_s, metavar="15m", help="that long ago: 30s, 1h, 2d")
     add = parser.add_argument
-    add("--after-seq", type=count, metavar="N", help="begin behind event N; 0 is everything")
+    add("--status", type=one_of(*STATUSES), action="append", metavar="STATUS", help=ANY_STATUS)
+    add("--ord-status", type=one_of(*ORD_STATUSES), action="append", metavar="STATUS")
     add("--executor", metavar="NAME")
     add("--symbol", metavar="SYMBOL")
+    add("--side", type=one_of(*SIDES), metavar="|".join(SIDES))
     add("--group", type=pair, action="append", metavar="KEY=VALUE")
     add("--id", metavar="CL_ORD_ID")
     add("--event", action="append", metavar="NAME", help="may be repeated: order_traded, ...")
@@ -45,7 +75,9 @@ def add_options(parser: Parser) -> None:
 
 def run(control: Control, options: Namespace) -> Exit:
     """Print events as they come until interrupted; a lost connection is resumed where it broke."""
-    feed = Feed(options.after_seq, _filters(options))
+    is_read_by_person = control.out.is_terminal and not control.out.is_json
+    start = _start(options, LINES if is_read_by_person else None)
+    feed = Feed(start, _filters(options))
     wait_s = 0.0
     while True:
         seen = feed.seq
@@ -71,14 +103,14 @@ class Feed:
     where we are.
     """
 
-    def __init__(self, after_seq: int | None, params: Record) -> None:
-        self.seq = after_seq
+    def __init__(self, start: Record, params: Record) -> None:
+        self.seq: int | None = start.get("after_seq")
+        self._start = start
         self._params = params
-        self._subscribed = False
 
     def read(self, link: Connection) -> Iterator[Record]:
         """Subscribe on a fresh connection and yield its events; it ends by raising Lost."""
-        after = {} if self.seq is None else {"after_seq": self.seq}
+        after = self._start if self.seq is None else {"after_seq": self.seq}
         call_id = link.send("events.subscribe", self._params | after)
         while True:
             message = self._next(link)
@@ -121,11 +153,15 @@ class Feed:
 
 
 def _print(out: Output, events: Iterator[Record]) -> None:
+    day = time.strftime("%Y-%m-%d", time.gmtime())
     for event in events:
         if out.is_json:
             out.record(event)
-        else:
-            print(line(out, event))
+            continue
+        if event.get("at") and show(event["at"])[:10] != day:
+            day = show(event["at"])[:10]
+            print(out.paint(f"-- {plain_text(day)} --", "dim"))
+        print(line(out, event))
 
 
 def line(out: Output, event: Record) -> str:
@@ -146,11 +182,28 @@ def line(out: Output, event: Record) -> str:
     return GAP.join([*(out.paint(text, style) for text, style in shown), told]).rstrip()
 
 
+def _start(options: Namespace, lines: int | None) -> Record:
+    """Return where to begin, as events.subscribe names it; `lines` is for who does not say."""
+    since = _ago(options.last) if options.last else options.since
+    named = {"last": options.lines, "after_seq": options.after_seq, "since": since}
+    told = {name: value for name, value in named.items() if value is not None}
+    if len(told) > 1 or (options.last and options.since):
+        raise Usage("-n, --after-seq, --since and --last exclude each other")
+    return told or ({} if lines is None else {"last": lines})
+
+
+def _ago(length_s: int) -> str:
+    return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(time.time() - length_s))
+
+
 def _filters(options: Namespace) -> Record:
     """Return the filters of events.subscribe that were given."""
     asked = {
+        "status": options.status,
+        "ord_status": options.ord_status,
         "executor": options.executor,
         "symbol": options.symbol,
+        "side": options.side,
         "group": group_of(options),
         "cl_ord_id": options.id,
         "events": options.event,
