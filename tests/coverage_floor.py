@@ -18,6 +18,8 @@ RULES = (
     "events",
     "orders",
     "blotter",
+    "executor",
+    "outcomes",
     "messages",
     "commands",
     "evidence",

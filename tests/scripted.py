@@ -30,6 +30,7 @@ from brokerd.executor import (
     ReplaceOrder,
     Report,
     Snapshot,
+    Standing,
 )
 from brokerd.feed import Feed
 from brokerd.journal.store import SqliteJournal
@@ -206,6 +207,8 @@ class ScriptedExecutor:
     def __init__(self, **capabilities: Any) -> None:
         self.name = "sim"
         self.capabilities = promises(**capabilities)
+        self.stands = Standing()
+        self.resumed: list[tuple[int, str]] = []
         self.calls: list[PlaceOrder | CancelOrder | ReplaceOrder] = []
         self.script: defaultdict[str, deque[Script]] = defaultdict(deque)
         self.views: deque[OrderView | BaseException | None] = deque()
@@ -221,6 +224,12 @@ class ScriptedExecutor:
         self.at_stream_close: BaseException | None = None
         self.under_way = 0
         self.under_way_most = 0
+
+    def standing(self) -> Standing:
+        return self.stands
+
+    def resume(self, paused_until_ns: int, reason: str) -> None:
+        self.resumed.append((paused_until_ns, reason))
 
     async def connect(self) -> None:
         self.connected += 1

@@ -231,6 +231,7 @@ def test_the_disk_is_measured_and_left_as_it_was(tmp_path: Path) -> None:
         (checks.check_executor({"name": "p", "state": "syncing"})[0], WARN),
         (checks.check_executor({"name": "p", "state": "down"})[0], WARN),
         (checks.check_executor({"name": "p", "state": "frozen"})[0], FAIL),
+        (checks.check_executor({"name": "p", "state": "up", "paused_until": "soon"})[1], WARN),
         (checks.check_daemon({"accepts_orders": False})[1], FAIL),
         (checks.check_daemon({"log_lines_dropped": 3})[1], WARN),
         (checks.check_daemon({"log_lines_dropped": "x"})[1], OK),

@@ -224,6 +224,7 @@ def test_the_daemon_describes_itself(daemon: DaemonProcess, bot: Bot) -> None:
     assert told["executors"] == {"paper": "up"}
     (paper,) = bot.call("executor.list")["executors"]
     assert (paper["name"], paper["state"]) == ("paper", "up")
+    assert (paper["clock_offset_s"], paper["paused_until"], paper["weaknesses"]) == (0, None, [])
     methods = [method["name"] for method in bot.call("rpc.discover")["methods"]]
     assert {"order.submit", "events.subscribe", "daemon.stop"} < set(methods)
 

@@ -31,7 +31,7 @@ from brokerd.errors import (
     Starting,
     VenueUnavailable,
 )
-from brokerd.executor import Accepted, LinkState
+from brokerd.executor import Accepted, LinkState, Standing
 from brokerd.links import Link, Links, doubt_outstanding
 from brokerd.listener import Listener
 from brokerd.messages import Ask, Cancel, Reported, Send
@@ -196,3 +196,11 @@ async def test_what_the_last_run_left_without_an_outcome_is_in_doubt(tmp_path: P
         seq = home.journal.last_seq
         await doubt_outstanding(home.engine, link, home.engine.blotter.unsettled("sim"), 6)
         assert home.journal.last_seq == seq, "a doubt keeps the time at which it becomes final"
+
+
+async def test_a_link_says_what_its_venue_and_its_executor_cannot_promise(tmp_path: Path) -> None:
+    async with linked(tmp_path, validity_window_s=None) as (_, link):
+        link.executor.stands = Standing(weaknesses=("the clock is only guessed",))
+        expiry, clock = link.weaknesses
+        assert 'so that "not found" never ends a doubt' in expiry
+        assert clock == "the clock is only guessed"

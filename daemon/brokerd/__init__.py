@@ -6,7 +6,7 @@ The house, from pure to shell; a module imports only from its own floor or one a
     values    money  errors  terms  events  times  ids  words  secrets
     rules     orders  blotter  messages  commands  merge  doubt  evidence  broker  reconcile
               filters  rpc
-    ports     executor  storage
+    ports     executor  storage  outcomes
     shells    config/  logs/  clock  journal/  history/  guard  retries  systemd
               engine  feed  dispatch  poller  listener  links
     socket    views  params  results  contract  discover  lookback  subscriptions  trading

@@ -52,6 +52,10 @@ class Capabilities(Struct, frozen=True, kw_only=True):
     `query_closed`: whether a closed order can be asked for by our id.
     `amend`: whether a replace keeps the order (`in_place`), gives it a new id (`new_id`), cancels
     and places (`cancel_replace`), or does not exist (`none`).
+    `exec_id_scope`: within what the venue's own execution ids are unique; where that is not the
+    account, the adapter prefixes them.
+    `executions_back_s`: how far back the venue tells executions when asked; None for ever.
+    `stream_shows_gaps`: whether a single report lost on the stream shows, by a sequence number.
     """
 
     repeat_id: Literal["returns_original", "refused_forever", "refused_while_open", "nothing"]
@@ -63,6 +67,9 @@ class Capabilities(Struct, frozen=True, kw_only=True):
     amend: Literal["in_place", "new_id", "cancel_replace", "none"]
     ord_types: frozenset[OrdType] = frozenset(OrdType)
     times_in_force: frozenset[TimeInForce] = frozenset(TimeInForce)
+    exec_id_scope: Literal["account", "symbol", "order"] = "account"
+    executions_back_s: float | None = None
+    stream_shows_gaps: bool = False
     is_paper: bool = False
 
     @property
@@ -72,6 +79,52 @@ class Capabilities(Struct, frozen=True, kw_only=True):
             return None
         late_s = self.processing_bound_s + self.query_lag_s + self.clock_error_s
         return self.validity_window_s + late_s
+
+    @property
+    def weaknesses(self) -> tuple[str, ...]:
+        """What this venue does not promise, a sentence each, and what that costs the trader."""
+        lacks = {
+            "requests do not expire here: an unanswered one may arrive at any time, so that"
+            ' "not found" never ends a doubt; only a sign of the order does': (
+                self.validity_window_s is None
+            ),
+            'closed orders cannot be asked for by client id: "not found" proves nothing, and a'
+            " doubt about an order that came and went ends only when its executions show": (
+                not self.query_closed
+            ),
+            "a client id counts only while its order is open: sent again later it would be a"
+            " second order, so nothing in doubt may ever be sent again by anyone": (
+                self.repeat_id == "refused_while_open"
+            ),
+            "a repeated client id is another order: nothing in doubt may ever be sent again by"
+            " anyone": self.repeat_id == "nothing",
+            "a replace cancels first and places then: it may end with no order at all": (
+                self.amend == "cancel_replace"
+            ),
+            "executions are told back for a limited time only: after a longer outage the fills of"
+            " orders that closed meanwhile are found by asking for each order": (
+                self.executions_back_s is not None
+            ),
+        }
+        return tuple(sentence for sentence, is_so in lacks.items() if is_so)
+
+
+class Standing(Struct, frozen=True, kw_only=True):
+    """
+    How an executor stands with its venue at the moment.
+
+    `clock_offset_s` is the venue's clock minus ours, as measured, within `clock_error_s`.
+    `budget_left` is what may still be sent, by window ("weight_1m": 5400). Until `paused_until_ns`
+    (wall clock) nothing is sent, for `pause_reason`: a ban, a Retry-After. `weaknesses` are
+    sentences about what this venue cannot promise, beyond those of its `Capabilities`.
+    """
+
+    clock_offset_s: float | None = None
+    clock_error_s: float | None = None
+    budget_left: dict[str, int] = {}
+    paused_until_ns: int | None = None
+    pause_reason: str = ""
+    weaknesses: tuple[str, ...] = ()
 
 
 class PlaceOrder(Struct, frozen=True, kw_only=True):
@@ -255,6 +308,14 @@ class Executor(Protocol):
 
     name: str
     capabilities: Capabilities
+
+    def standing(self) -> Standing:
+        """Return how things stand with the venue, without waiting."""
+        ...
+
+    def resume(self, paused_until_ns: int, reason: str) -> None:
+        """Keep a pause that an earlier run was told of. Called before the first `connect`."""
+        ...
 
     async def connect(self) -> None:
         """Make ready; raise VenueUnavailable if the venue cannot be reached."""

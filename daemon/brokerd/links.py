@@ -50,6 +50,12 @@ class Link:
         """The executor's configured name."""
         return self.executor.name
 
+    @property
+    def weaknesses(self) -> tuple[str, ...]:
+        """What the venue does not promise, a sentence each."""
+        executor = self.executor
+        return (*executor.capabilities.weaknesses, *executor.standing().weaknesses)
+
     async def run(self) -> None:
         """Work until cancelled."""
         async with asyncio.TaskGroup() as group:

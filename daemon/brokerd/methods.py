@@ -213,7 +213,7 @@ def _a_bug() -> InternalError:
 
 def _show_link(link: Link, engine: Engine) -> results.ShownExecutor:
     """Return an executor as bots see it."""
-    name, listener = link.name, link.listener
+    name, listener, standing = link.name, link.listener, link.executor.standing()
     return results.ShownExecutor(
         name=name,
         adapter=link.adapter,
@@ -238,4 +238,12 @@ def _show_link(link: Link, engine: Engine) -> results.ShownExecutor:
         questions=link.poller.questions,
         stream_reports=listener.reports,
         missed_by_stream=link.poller.missed_by_stream,
+        weaknesses=list(link.weaknesses),
+        clock_offset_s=standing.clock_offset_s,
+        clock_error_s=standing.clock_error_s,
+        budget_left=standing.budget_left,
+        paused_until=None
+        if standing.paused_until_ns is None
+        else rfc3339(standing.paused_until_ns),
+        pause_reason=standing.pause_reason,
     )

@@ -30,10 +30,15 @@ class Fills(Struct, frozen=True):
 
 
 class Explanation(Struct, frozen=True):
-    """An order and every event that made it what it is, oldest first, each with its evidence."""
+    """
+    An order and every event that made it what it is, oldest first, each with its evidence.
+
+    `weaknesses` is what the order's venue does not promise: why a doubt may last.
+    """
 
     order: ShownOrder
     transitions: list[dict[str, Any]]
+    weaknesses: list[str]
 
 
 class Subscribed(Struct, frozen=True):
@@ -71,7 +76,13 @@ class Doubt(Struct, frozen=True):
 
 
 class ShownExecutor(Struct, frozen=True):
-    """One executor: its link, what its venue promises, and what went over it."""
+    """
+    One executor: its link, what its venue promises, and what went over it.
+
+    `weaknesses` says in sentences what the venue does not promise. `clock_offset_s` is the venue's
+    clock minus ours, `budget_left` what may still be sent in each window, and until `paused_until`
+    nothing is sent.
+    """
 
     name: str
     adapter: str
@@ -87,8 +98,12 @@ class ShownExecutor(Struct, frozen=True):
     questions: int
     stream_reports: int
     missed_by_stream: int
-    clock_offset_s: float | None = None
-    budget_left: dict[str, int] | None = None
+    weaknesses: list[str]
+    clock_offset_s: float | None
+    clock_error_s: float | None
+    budget_left: dict[str, int]
+    paused_until: str | None
+    pause_reason: str
 
 
 class Executors(Struct, frozen=True):

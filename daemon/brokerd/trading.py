@@ -201,7 +201,9 @@ class Trading:
             rows = await self._history.order_entries(order.cl_ord_id)
         latest = self._engine.blotter.get(order.cl_ord_id) or order
         transitions = [show_entry(row.seq, row.entry) for row in rows]
-        return results.Explanation(show_order(latest), transitions)
+        link = self._links.by_name.get(order.terms.executor)
+        weaknesses = list(link.weaknesses) if link is not None else []
+        return results.Explanation(show_order(latest), transitions, weaknesses)
 
     async def list_fills(self, peer: Peer, params: FillParams) -> results.Fills:
         """List executions, newest first."""

@@ -13,6 +13,8 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from typing import TypeVar
 
+from msgspec.structs import replace
+
 from brokerd.errors import BrokerdError, OutcomeUnknown, VenueUnavailable
 from brokerd.executor import (
     Accepted,
@@ -30,6 +32,7 @@ from brokerd.executor import (
     ReplaceOrder,
     Report,
     Snapshot,
+    Standing,
 )
 from brokerd.guard import guarded
 from brokerd.terms import Instrument, Quote
@@ -84,6 +87,17 @@ class PaperExecutor:
         self._tasks: asyncio.TaskGroup | None = None
         self._running: list[asyncio.Task[None]] = []
         self._quoted: asyncio.Future[None] | None = None
+        self._standing = Standing(clock_offset_s=0.0, clock_error_s=0.0)
+
+    def standing(self) -> Standing:
+        """Return the pause an earlier run was told of; this venue lives by our own clock."""
+        return self._standing
+
+    def resume(self, paused_until_ns: int, reason: str) -> None:
+        """Note the pause. The paper venue itself never bans anybody, and nothing waits for it."""
+        self._standing = replace(
+            self._standing, paused_until_ns=paused_until_ns, pause_reason=reason
+        )
 
     async def connect(self) -> None:
         """

@@ -208,13 +208,18 @@ def check_executor(told: Record) -> list[Check]:
     checks = [Check(name, verdict, measured, fixes.get(state, "" if state == "up" else "wait"))]
     offset_s = number(told.get("clock_offset_s"))
     if offset_s is not None:
-        checks.append(judged_clock(f"{name} clock", offset_s))
+        checks.append(judged_clock(f"{name} clock", offset_s, number(told.get("clock_error_s"))))
+    if told.get("paused_until"):
+        measured = f"until {told['paused_until']}: {told.get('pause_reason')}"
+        fix = "the venue wants to be left alone until then; does anything else use its key?"
+        checks.append(Check(f"{name} pause", WARN, measured, fix))
     return checks
 
 
-def judged_clock(name: str, offset_s: float) -> Check:
+def judged_clock(name: str, offset_s: float, error_s: float | None = None) -> Check:
     """Venues refuse requests signed too far from their own time."""
-    measured = f"{offset_s * 1000:+,.0f} ms against the venue"
+    within = f" within {error_s * 1000:,.0f} ms" if error_s is not None else ""
+    measured = f"{offset_s * 1000:+,.0f} ms{within} against the venue"
     if abs(offset_s) <= CLOCK_WARN_S:
         return Check(name, OK, measured)
     verdict = WARN if abs(offset_s) <= CLOCK_FAIL_S else FAIL

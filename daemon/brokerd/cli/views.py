@@ -106,6 +106,7 @@ def executor_columns() -> list[Column]:
         Column("in_doubt", _doubt_count, 1, right=True),
         Column("clock_offset_s", member("clock_offset_s"), 3, right=True),
         Column("budget_left", member("budget_left"), 6, right=True),
+        Column("paused_until", time_member("paused_until"), 7),
         Column("reason", member("reason"), 2),
     ]
 
