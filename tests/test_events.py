@@ -33,13 +33,13 @@ GOLDEN = r"""
 {"event":{"event":"daemon_started","at_ns":1,"version":"0.1.0","epoch":"k3"}}
 {"event":{"event":"daemon_stopped","at_ns":1,"reason":"sigterm"}}
 {"event":{"event":"executor_changed","at_ns":1,"executor":"paper","state":"up","reason":"r"}}
-{"event":{"event":"order_submitted","at_ns":1,"cl_ord_id":"x","road":"bot","venue_cl_ord_id":"v-x","terms":{"executor":"paper","symbol":"BTCUSDT","side":"sell","ord_type":"stop_limit","qty":"0.01","px":"99.5","stop_px":"100","time_in_force":"gtd","expire_at_ns":2,"post_only":true,"group":{"user":"alice"},"decision_px":"101"},"arrival":{"bid_px":"1","ask_px":"2","at_ns":3}},"after":{"ord_status":"pending_new","cum_qty":"0","leaves_qty":"0.01","request":"new"}}
-{"event":{"event":"order_acknowledged","at_ns":1,"cl_ord_id":"x","road":"reply","venue_order_id":"7","sent_at_ns":2,"venue_at_ns":3}}
-{"event":{"event":"order_traded","at_ns":1,"cl_ord_id":"x","road":"stream","exec_id":"t1","last_qty":"0.01","last_px":"99.5","venue_order_id":"7","fee":"-1E-8","fee_asset":"BNB","liquidity":"maker","sent_at_ns":2,"venue_at_ns":3},"after":{"ord_status":"partially_filled","cum_qty":"0.01","leaves_qty":"0.02","avg_px":"99.5","request":"cancel","in_doubt":true}}
+{"event":{"event":"order_submitted","at_ns":1,"cl_ord_id":"x","road":"bot","venue_cl_ord_id":"v-x","terms":{"executor":"paper","symbol":"BTCUSDT","side":"sell","ord_type":"stop_limit","qty":"0.01","px":"99.5","stop_px":"100","time_in_force":"gtd","expire_at_ns":2,"post_only":true,"group":{"user":"alice"},"decision_px":"101"},"arrival":{"bid_px":"1","ask_px":"2","at_ns":3},"quote_asset":"USDT","is_paper":true},"after":{"ord_status":"pending_new","cum_qty":"0","leaves_qty":"0.01","request":"new"}}
+{"event":{"event":"order_acknowledged","at_ns":1,"cl_ord_id":"x","road":"reply","venue_order_id":"7","sent_at_ns":2,"sent_quote":{"bid_px":"1","ask_px":"2","at_ns":3},"venue_at_ns":3}}
+{"event":{"event":"order_traded","at_ns":1,"cl_ord_id":"x","road":"stream","exec_id":"t1","last_qty":"0.01","last_px":"99.5","venue_order_id":"7","fee":"-1E-8","fee_asset":"BNB","liquidity":"maker","sent_at_ns":2,"venue_at_ns":3,"sent_quote":{"bid_px":"1","ask_px":"2","at_ns":3},"quote":{"bid_px":"1","ask_px":"2","at_ns":3}},"after":{"ord_status":"partially_filled","cum_qty":"0.01","leaves_qty":"0.02","avg_px":"99.5","request":"cancel","in_doubt":true}}
 {"event":{"event":"order_replaced","at_ns":1,"cl_ord_id":"x","qty":"2","px":"3","venue_order_id":"8","replace_no":1,"venue_at_ns":3}}
-{"event":{"event":"order_canceled","at_ns":1,"cl_ord_id":"x","road":"poll","evidence":"{}","reason":"r","code":"-1","venue_order_id":"7","cum_qty":"1","venue_at_ns":3}}
-{"event":{"event":"order_expired","at_ns":1,"cl_ord_id":"x","reason":"r","code":"-1","venue_order_id":"7","cum_qty":"1","venue_at_ns":3}}
-{"event":{"event":"order_rejected","at_ns":1,"cl_ord_id":"x","road":"query","reason":"r","code":"-1","venue_order_id":"7","cum_qty":"0","venue_at_ns":3}}
+{"event":{"event":"order_canceled","at_ns":1,"cl_ord_id":"x","road":"poll","evidence":"{}","reason":"r","code":"-1","venue_order_id":"7","cum_qty":"1","venue_at_ns":3,"quote":{"bid_px":"1","ask_px":"2","at_ns":3}}}
+{"event":{"event":"order_expired","at_ns":1,"cl_ord_id":"x","reason":"r","code":"-1","venue_order_id":"7","cum_qty":"1","venue_at_ns":3,"quote":{"bid_px":"1","ask_px":"2","at_ns":3}}}
+{"event":{"event":"order_rejected","at_ns":1,"cl_ord_id":"x","road":"query","reason":"r","code":"-1","venue_order_id":"7","cum_qty":"0","venue_at_ns":3,"quote":{"bid_px":"1","ask_px":"2","at_ns":3}}}
 {"event":{"event":"cancel_requested","at_ns":1,"cl_ord_id":"x","queued":true}}
 {"event":{"event":"replace_requested","at_ns":1,"cl_ord_id":"x","qty":"2","px":"3","replace_no":1}}
 {"event":{"event":"request_retried","at_ns":1,"cl_ord_id":"x","request":"replace","attempt":2}}
@@ -48,6 +48,7 @@ GOLDEN = r"""
 {"event":{"event":"order_not_found","at_ns":1,"cl_ord_id":"x"}}
 {"event":{"event":"fills_missed","at_ns":1,"cl_ord_id":"x","cum_qty":"1"}}
 {"event":{"event":"report_disputed","at_ns":1,"cl_ord_id":"x","exec_type":"rejected"}}
+{"event":{"event":"quote_sampled","at_ns":1,"executor":"paper","symbol":"BTCUSDT","quote":{"bid_px":"1","ask_px":"2","at_ns":3}}}
 """
 """One row of each event with every field set that is not its default: on users' disks for ever."""
 

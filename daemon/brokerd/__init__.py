@@ -5,12 +5,12 @@ The house, from pure to shell; a module imports only from its own floor or one a
 
     values    money  errors  terms  events  times  ids  words  secrets
     rules     orders  blotter  messages  commands  merge  doubt  evidence  broker  reconcile
-              filters  rpc
+              filters  rpc  stats/
     ports     executor  storage  outcomes
     shells    config/  logs/  clock  journal/  history/  guard  retries  systemd
               engine  feed  dispatch  poller  listener  links
-    socket    views  params  results  contract  discover  lookback  subscriptions  trading
-              methods  server
+    socket    views  params  results  scorecard  contract  discover  lookback  subscriptions
+              trading  statistician  methods  server
     root      desk  supervisor  __main__
     clients   cli/
 

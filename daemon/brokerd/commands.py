@@ -34,6 +34,8 @@ def submit(stage: Stage, message: Submit) -> Decision:
             venue_cl_ord_id=message.venue_cl_ord_id,
             terms=message.terms,
             arrival=message.arrival,
+            quote_asset=message.quote_asset,
+            is_paper=message.is_paper,
         )
         return Decision((Send(stage.record_order(event)),), message.cl_ord_id)
     if known.terms == message.terms:

@@ -9,7 +9,7 @@ from typing import Any
 
 from msgspec import Struct
 
-from brokerd import params, results
+from brokerd import params, results, scorecard
 from brokerd.views import ShownOrder
 
 
@@ -52,6 +52,12 @@ METHODS = (
         "Show every transition of one order, with its cause and evidence.",
     ),
     Method("fill.list", params.FillParams, results.Fills, "List executions."),
+    Method(
+        "stats.get",
+        params.StatsParams,
+        scorecard.Statistics,
+        "Measure executions over a window: costs, markouts, times, fill ratios, one row a group.",
+    ),
     Method(
         "events.subscribe",
         params.SubscribeParams,

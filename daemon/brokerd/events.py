@@ -77,6 +77,14 @@ class ExecutorChanged(Event, frozen=True, kw_only=True, tag=_tag):
     reason: str = ""
 
 
+class QuoteSampled(Event, frozen=True, kw_only=True, tag=_tag):
+    """The market of a symbol at a moment that a fill's markout was due: see `stats.marks`."""
+
+    executor: str
+    symbol: str
+    quote: Quote
+
+
 class OrderEvent(Event, frozen=True, kw_only=True, tag=_tag):
     """Anything that happened to one order."""
 
@@ -86,23 +94,35 @@ class OrderEvent(Event, frozen=True, kw_only=True, tag=_tag):
 
 
 class OrderSubmitted(OrderEvent, frozen=True, kw_only=True, tag=_tag):
-    """The bot's order is on record and about to be sent under `venue_cl_ord_id`."""
+    """
+    The bot's order is on record and about to be sent under `venue_cl_ord_id`.
+
+    `arrival` is the market when the daemon had it, `quote_asset` what its prices are in, and
+    `is_paper` says that no real money moves.
+    """
 
     venue_cl_ord_id: str
     terms: Terms
     arrival: Quote | None = None
+    quote_asset: str = ""
+    is_paper: bool = False
 
 
 class OrderAcknowledged(OrderEvent, frozen=True, kw_only=True, tag=_tag):
-    """The venue has the order."""
+    """The venue has the order. `sent_quote` is the market when it was sent."""
 
     venue_order_id: str
     sent_at_ns: int | None = None
+    sent_quote: Quote | None = None
     venue_at_ns: int | None = None
 
 
 class OrderTraded(OrderEvent, frozen=True, kw_only=True, tag=_tag):
-    """One execution, counted once by `exec_id`. `fee` below 0 is a rebate."""
+    """
+    One execution, counted once by `exec_id`. `fee` below 0 is a rebate.
+
+    `quote` is the market when we learned of it, `sent_quote` when the order was sent.
+    """
 
     exec_id: str
     last_qty: Decimal
@@ -113,6 +133,8 @@ class OrderTraded(OrderEvent, frozen=True, kw_only=True, tag=_tag):
     liquidity: str = ""
     sent_at_ns: int | None = None
     venue_at_ns: int | None = None
+    sent_quote: Quote | None = None
+    quote: Quote | None = None
 
 
 class OrderReplaced(OrderEvent, frozen=True, kw_only=True, tag=_tag):
@@ -126,13 +148,18 @@ class OrderReplaced(OrderEvent, frozen=True, kw_only=True, tag=_tag):
 
 
 class OrderDone(OrderEvent, frozen=True, kw_only=True, tag=_tag):
-    """Base of the venue's last words. `cum_qty` is what the venue says was filled, if it says."""
+    """
+    Base of the venue's last words. `cum_qty` is what the venue says was filled, if it says.
+
+    `quote` is the market when we learned of it.
+    """
 
     reason: str = ""
     code: str = ""
     venue_order_id: str | None = None
     cum_qty: Decimal | None = None
     venue_at_ns: int | None = None
+    quote: Quote | None = None
 
 
 class OrderCanceled(OrderDone, frozen=True, kw_only=True, tag=_tag):
@@ -225,6 +252,7 @@ AnyEvent = (
     DaemonStarted
     | DaemonStopped
     | ExecutorChanged
+    | QuoteSampled
     | OrderSubmitted
     | OrderAcknowledged
     | OrderTraded

@@ -16,13 +16,15 @@ from brokerd.terms import Quote, Terms
 
 
 class Submit(Struct, frozen=True):
-    """A bot's new order, checked, with both its ids."""
+    """A bot's new order, checked, with both its ids; what its prices are in, and if it is for real."""
 
     cl_ord_id: str
     venue_cl_ord_id: str
     terms: Terms
     arrival: Quote | None
     at_ns: int
+    quote_asset: str = ""
+    is_paper: bool = False
 
 
 class Cancel(Struct, frozen=True):

@@ -36,6 +36,7 @@ from brokerd.params import (
 )
 from brokerd.rpc import NULL, Call, answer, encode, failure, notification, read_params
 from brokerd.server import Peer
+from brokerd.statistician import Statistician
 from brokerd.subscriptions import Subscription, read_filter
 from brokerd.times import rfc3339
 from brokerd.trading import Trading
@@ -53,6 +54,7 @@ class Methods:
     def __init__(
         self,
         trading: Trading,
+        statistician: Statistician,
         *,
         engine: Engine,
         history: SqliteHistory,
@@ -78,6 +80,7 @@ class Methods:
             "order.list": trading.list_orders,
             "order.explain": trading.explain,
             "fill.list": trading.list_fills,
+            "stats.get": statistician.get,
             "events.subscribe": self.subscribe,
             "events.unsubscribe": self.unsubscribe,
             "executor.list": self.list_executors,

@@ -4,7 +4,8 @@ Money: exact decimals, from the wire to the disk.
 Rule 1: a number from outside enters through `parse_decimal` and nowhere else.
 Rule 2: arithmetic runs in `EXACT`, which raises where it would have to round; inputs are held
         to 18 digits on each side of the point, so a product of two of them always fits.
-Rule 3: rounding happens in `divide`, `floor_to` and `ceil_to`, and in no other file.
+Rule 3: rounding happens in `divide`, `divide_units`, `rounded`, `floor_to` and `ceil_to`, and in
+        no other file.
 """
 
 import re
@@ -40,6 +41,9 @@ _DIVISION = Context(
     rounding=ROUND_HALF_EVEN,
     traps=[DivisionByZero, InvalidOperation, Overflow],
 )
+
+# Sums of very many exact products: as long as they need to be.
+_COUNTED = Context(prec=200, traps=[Inexact, InvalidOperation, Overflow])
 
 _NUMBER = re.compile(r"-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?(?:[eE][+-]?[0-9]{1,3})?", re.ASCII)
 """The number grammar of RFC 8259: what a JSON number may look like, a string must too."""
@@ -99,6 +103,31 @@ def plain(value: Decimal) -> Decimal:
 def divide(dividend: Decimal, divisor: Decimal) -> Decimal:
     """Divide, half-even to 36 significant digits: the one quotient rounding (average prices, bps)."""
     return plain(_DIVISION.divide(dividend, divisor))
+
+
+def units(value: Decimal, places: int) -> int:
+    """Return a number as a whole count of 10^-places: (0.5, 2) -> 50. Raises where one is broken."""
+    shifted = EXACT.scaleb(value, places)
+    whole = shifted.to_integral_value()
+    if whole != shifted:
+        raise ValueError(f"{value} is no whole number of 10^-{places}")
+    return int(whole)
+
+
+def from_units(count: int, places: int) -> Decimal:
+    """Return what `units` counted: (50, 2) -> 0.5."""
+    return plain(Decimal(count).scaleb(-places, _COUNTED))
+
+
+def divide_units(dividend: int, divisor: int, places: int) -> int:
+    """Divide two counts of one unit: the quotient in 10^-places, a half rounded up. `divisor` > 0."""
+    scale: int = 10**places
+    return (2 * dividend * scale + divisor) // (2 * divisor)
+
+
+def rounded(value: Decimal, places: int) -> Decimal:
+    """Round to that many digits after the point, a half to even: figures for people."""
+    return plain(value.quantize(Decimal(1).scaleb(-places), context=_DIVISION))
 
 
 def is_multiple(value: Decimal, step: Decimal) -> bool:

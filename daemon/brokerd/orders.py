@@ -186,7 +186,7 @@ class Request(Struct, gc=False, frozen=True):
 
     `attempt` counts sends, `since_ns` is the first of them, `asked_at_ns` the last; `in_doubt`,
     `final_at_ns` and `is_taken` are told in `RequestDoubted`; `was_doubted` says that an earlier
-    send of it was in doubt, and may still arrive.
+    send of it was in doubt, and may still arrive; `doubted_at_ns` is when the doubt began.
     """
 
     kind: RequestKind
@@ -197,6 +197,7 @@ class Request(Struct, gc=False, frozen=True):
     final_at_ns: int | None = None
     is_taken: bool = False
     was_doubted: bool = False
+    doubted_at_ns: int | None = None
     qty: Decimal | None = None
     px: Decimal | None = None
 
@@ -208,7 +209,9 @@ class Order(Struct, gc=False, frozen=True, kw_only=True):
     `stopped_by` keeps the venue's last word through late fills; `venue_cum_qty` is the most the
     venue ever claimed to have filled, so that a final order with less is not settled yet;
     `cum_quote` is the sum of qty x px over the fills; `not_found_at_ns` is when the first of the
-    two proofs that the venue has no such order came in; `seq` is the order's last journal row.
+    two proofs that the venue has no such order came in; `seq` is the order's last journal row;
+    `doubted_ns` is how long its requests were in doubt; `sent_quote` and `end_quote` are the market
+    when it was sent and at the venue's last word.
     """
 
     cl_ord_id: str
@@ -234,6 +237,7 @@ class Order(Struct, gc=False, frozen=True, kw_only=True):
     replaced_no: int = 0
     retries: int = 0
     doubts: int = 0
+    doubted_ns: int = 0
     not_found_at_ns: int | None = None
     disputed: bool = False
     reason: str = ""
@@ -243,6 +247,10 @@ class Order(Struct, gc=False, frozen=True, kw_only=True):
     first_fill_at_ns: int | None = None
     last_fill_at_ns: int | None = None
     closed_at_ns: int | None = None
+    sent_quote: Quote | None = None
+    end_quote: Quote | None = None
+    quote_asset: str = ""
+    is_paper: bool = False
 
     @property
     def is_final(self) -> bool:
@@ -325,6 +333,8 @@ def submitted(event: OrderSubmitted, seq: int) -> Order:
         created_at_ns=event.at_ns,
         updated_at_ns=event.at_ns,
         request=Request(RequestKind.NEW, event.at_ns, event.at_ns),
+        quote_asset=event.quote_asset,
+        is_paper=event.is_paper,
     )
 
 
@@ -335,7 +345,17 @@ def apply(order: Order, event: OrderEvent, seq: int) -> Order:
     Raises IllegalTransition, naming order and event, where the table has no row.
     """
     changes = _APPLY[type(event)](order, event)
+    if order.in_doubt:
+        changes |= _doubt_ended(order, changes, event)
     return replace(order, seq=seq, updated_at_ns=event.at_ns, **changes)
+
+
+def _doubt_ended(order: Order, changes: dict[str, Any], event: OrderEvent) -> dict[str, Any]:
+    """Return how long the order has been in doubt if these changes end that."""
+    began, left = order.request, changes.get("request", order.request)
+    if began is None or began.doubted_at_ns is None or (left is not None and left.in_doubt):
+        return {}
+    return {"doubted_ns": order.doubted_ns + max(event.at_ns - began.doubted_at_ns, 0)}
 
 
 def is_legal(order: Order, exec_type: ExecType) -> bool:
@@ -371,6 +391,7 @@ def _acknowledged(order: Order, event: OrderAcknowledged) -> dict[str, Any]:
         **_move(order, ExecType.NEW, event),
         "venue_order_id": order.venue_order_id or event.venue_order_id,
         "sent_at_ns": order.sent_at_ns or event.sent_at_ns,
+        "sent_quote": order.sent_quote or event.sent_quote,
         "acked_at_ns": order.acked_at_ns or event.at_ns,
     }
 
@@ -385,6 +406,7 @@ def _traded(order: Order, event: OrderTraded) -> dict[str, Any]:
         "fill_count": order.fill_count + 1,
         "venue_order_id": order.venue_order_id or event.venue_order_id,
         "sent_at_ns": order.sent_at_ns or event.sent_at_ns,
+        "sent_quote": order.sent_quote or event.sent_quote,
         "acked_at_ns": order.acked_at_ns or event.at_ns,
         "first_fill_at_ns": order.first_fill_at_ns or event.at_ns,
         "last_fill_at_ns": event.at_ns,
@@ -424,6 +446,7 @@ def _done(order: Order, event: OrderDone) -> dict[str, Any]:
         "stopped_by": order.stopped_by or TRANSITIONS[OrdStatus.NEW][exec_type],
         "reason": order.reason or event.reason,
         "code": order.code or event.code,
+        "end_quote": order.end_quote or event.quote,
         "venue_order_id": order.venue_order_id or event.venue_order_id,
         "venue_cum_qty": max(order.venue_cum_qty, event.cum_qty or ZERO),
     }
@@ -459,6 +482,7 @@ def _request_retried(order: Order, event: RequestRetried) -> dict[str, Any]:
         in_doubt=False,
         final_at_ns=None,
         is_taken=False,
+        doubted_at_ns=None,
         was_doubted=before.was_doubted or before.in_doubt,
     )
     return {"request": request, "retries": order.retries + 1}
@@ -476,7 +500,13 @@ def _request_doubted(order: Order, event: RequestDoubted) -> dict[str, Any]:
             cl_ord_id=order.cl_ord_id,
         )
     request = replace(
-        order.request, in_doubt=True, final_at_ns=event.final_at_ns, is_taken=event.is_taken
+        order.request,
+        in_doubt=True,
+        final_at_ns=event.final_at_ns,
+        is_taken=event.is_taken,
+        doubted_at_ns=event.at_ns
+        if order.request.doubted_at_ns is None
+        else order.request.doubted_at_ns,
     )
     return {"request": request, "doubts": order.doubts + 1}
 

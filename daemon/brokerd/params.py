@@ -153,6 +153,18 @@ class FillParams(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     cursor: str | None = None
 
 
+class StatsParams(FilterParams, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """
+    Whose figures, and by what: `executor`, `symbol`, `side`, `ord_type`, or any key of `group`.
+
+    A group key that is named like one of those is asked for as `group.<key>`. Without `group_by`
+    there is one row for live orders and one for paper.
+    """
+
+    group_by: GroupKey | GroupKeys = []
+    limit: Limit = 100
+
+
 class SubscribeParams(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """
     Events from now on, or from one place in the past: after `after_seq` (0: all), since a time, or

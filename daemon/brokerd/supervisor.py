@@ -33,6 +33,7 @@ from brokerd.methods import Methods
 from brokerd.orders import Status
 from brokerd.results import DaemonInfo, OrderCounts
 from brokerd.server import Server, listening
+from brokerd.statistician import Statistician
 from brokerd.storage import Journal
 from brokerd.times import rfc3339
 from brokerd.trading import Trading
@@ -148,6 +149,7 @@ class Daemon:
         )
         methods = Methods(
             trading,
+            Statistician(self._history, self._clock),
             engine=self._engine,
             history=self._history,
             feed=self._desk.feed,

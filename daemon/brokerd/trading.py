@@ -95,8 +95,17 @@ class Trading:
                     hint="choose another beginning",
                 )
             link.check(terms)
-        arrival = link.executor.quote(terms.symbol)
-        return Submit(cl_ord_id, venue_cl_ord_id, terms, arrival, at_ns)
+        executor = link.executor
+        instrument = executor.instruments().get(terms.symbol)
+        return Submit(
+            cl_ord_id,
+            venue_cl_ord_id,
+            terms,
+            executor.quote(terms.symbol),
+            at_ns,
+            instrument.quote if instrument is not None else "",
+            executor.capabilities.is_paper,
+        )
 
     async def submit(self, _peer: Peer, params: SubmitParams) -> ShownOrder:
         """Take a new order; answer when it is durable, or at the venue's first word."""

@@ -1,0 +1,429 @@
+"""
+Execution statistics as bots see them: one row a group, each figure with what it rests on.
+
+Pure. Formulas, signs and sources are in docs/statistics.md. Every measure names its benchmark and
+weighting and says how many orders (or fills) it could use: `n` of `total`, `missing` the rest. A
+figure that nothing could be used for is null, never 0.
+"""
+
+from collections.abc import Mapping
+from decimal import Decimal
+from typing import Literal
+
+from msgspec import Struct
+
+from brokerd.money import digits, from_units
+from brokerd.orders import OrdStatus
+from brokerd.params import Window
+from brokerd.stats import figures
+from brokerd.stats.marks import HORIZONS
+from brokerd.stats.sample import AMOUNT_PLACES
+from brokerd.stats.tally import Table, Tally, empty, merge
+from brokerd.times import rfc3339
+from brokerd.views import Digits
+
+SIGN = "costs above 0 are worse for us, on both sides; markouts above 0 are gains"
+EXACT = "exact: nearest rank"
+COARSE = "nearest rank, within 0.4 % of the value"
+
+Amounts = dict[str, Digits]
+"""Amounts by asset: what is in different assets is never added together."""
+
+
+class ShownWindow(Struct, frozen=True):
+    """Whose orders: `since` <= the time named by `by` < `until`; a null `since` is the beginning."""
+
+    by: Literal["created", "closed", "filled"]
+    since: str | None
+    until: str
+
+
+class Cost(Struct, frozen=True):
+    """
+    A cost (or with markouts a gain) in basis points against a benchmark.
+
+    `bps` is weighted, the headline; the others are of single orders (fills): plain mean, 5th
+    percentile, median, 95th. `bps` is null where a row mixes quote assets.
+    """
+
+    benchmark: str
+    weighting: str
+    n: int
+    total: int
+    missing: int
+    bps: Digits | None
+    mean_bps: Digits | None
+    p5_bps: Digits | None
+    median_bps: Digits | None
+    p95_bps: Digits | None
+
+
+class Duration(Struct, frozen=True):
+    """A time that passed, over the orders that it is known of."""
+
+    measured: str
+    n: int
+    total: int
+    missing: int
+    mean_s: float | None
+    p50_s: float | None
+    p95_s: float | None
+    p99_s: float | None
+
+
+class FillDuration(Duration, frozen=True):
+    """
+    From receipt to the last fill, of fully filled orders only: read it beside the fill ratios.
+
+    `qty_weighted_mean_s` is over every fill of every order, each by its quantity.
+    """
+
+    qty_weighted_mean_s: float | None
+
+
+class CurvePoint(Struct, frozen=True):
+    """By `after_s` from receipt this share is fully filled; `at_risk` orders were still waiting."""
+
+    after_s: float
+    share: Digits
+    at_risk: int
+
+
+class Ratio(Struct, frozen=True):
+    """A share from 0 to 1, and what it is a share of."""
+
+    measured: str
+    n: int
+    value: Digits | None
+
+
+class Shortfall(Struct, frozen=True):
+    """
+    Implementation shortfall against the decision price, in its parts, which sum exactly to `total`.
+
+    Amounts in the quote asset; `bps` is of the total over quantity x decision price. Of orders
+    that are done, with a decision price, an arrival quote, fees in the quote asset, and a quote at
+    the end if something was left unfilled.
+    """
+
+    benchmark: str
+    weighting: str
+    n: int
+    total: int
+    missing: int
+    delay: Amounts
+    trading: Amounts
+    opportunity: Amounts
+    fees: Amounts
+    sum: Amounts
+    bps: Digits | None
+
+
+class Arrival(Struct, frozen=True):
+    """The quotes at receipt: orders with one that was fresh, how many were stale, mean age."""
+
+    n: int
+    total: int
+    missing: int
+    stale: int
+    mean_age_s: float | None
+
+
+class Doubts(Struct, frozen=True):
+    """Requests whose outcome was unknown: how many, of how many orders, how long until it was not."""
+
+    requests: int
+    orders: int
+    unresolved: int
+    lasted: Duration
+
+
+class StatsRow(Struct, frozen=True):
+    """
+    One group's figures. `group` has what was grouped by, null where an order has no such key.
+
+    `mode` is always a part of the group: paper and live are never mixed. `outcomes` counts orders
+    by ord_status; `rejected`, `canceled` and `expired` count them by reason ("" if none was given).
+    """
+
+    group: dict[str, str | None]
+    mode: Literal["live", "paper"]
+    orders: int
+    fills: int
+    outcomes: dict[str, int]
+    rejected: dict[str, int]
+    canceled: dict[str, int]
+    expired: dict[str, int]
+    retries: int
+    orders_retried: int
+    doubts: Doubts
+    volume: Amounts
+    fees: Amounts
+    arrival: Arrival
+    slippage_bps: Cost
+    slippage_touch_bps: Cost
+    slippage_decision_bps: Cost
+    slippage_limit_bps: Cost
+    delay_bps: Cost
+    slippage_cost: Amounts
+    shortfall: Shortfall
+    markout_bps: dict[str, Cost]
+    time_to_ack: Duration
+    time_to_first_fill: Duration
+    time_to_fill: FillDuration
+    filled_by: list[CurvePoint]
+    fill_ratio_qty: Ratio
+    orders_any_fill: Ratio
+    orders_full_fill: Ratio
+
+
+class Statistics(Struct, frozen=True):
+    """
+    Execution statistics, one row a group, the rows with most orders first.
+
+    As of journal row `seq`. `rows_left_out` counts groups beyond `limit`.
+    """
+
+    seq: int
+    at: str
+    window: ShownWindow
+    group_by: list[str]
+    sign: str
+    quantiles: str
+    orders: int
+    rows: list[StatsRow]
+    rows_left_out: int
+
+
+def show_statistics(
+    table: Table, *, window: Window, seq: int, now_ns: int, limit: int
+) -> Statistics:
+    """Show all rows of a table, the largest first, no more than `limit`."""
+    rows = sorted(table.rows.items(), key=lambda item: (-_orders(item[1]), str(item[0])))
+    return Statistics(
+        seq=seq,
+        at=rfc3339(now_ns),
+        window=ShownWindow(
+            window.by,
+            rfc3339(window.since_ns) if window.since_ns is not None else None,
+            rfc3339(window.until_ns if window.until_ns is not None else now_ns),
+        ),
+        group_by=list(table.group_by),
+        sign=SIGN,
+        quantiles=EXACT if table.is_exact else COARSE,
+        orders=sum(_orders(by_asset) for _, by_asset in rows),
+        rows=[
+            show_row(
+                dict(zip(table.group_by, values, strict=True)), is_paper=is_paper, by_asset=by_asset
+            )
+            for (is_paper, values), by_asset in rows[:limit]
+        ],
+        rows_left_out=max(len(rows) - limit, 0),
+    )
+
+
+def _orders(by_asset: Mapping[str, Tally]) -> int:
+    return sum(tally.sum("orders") for tally in by_asset.values())
+
+
+def show_row(
+    group: dict[str, str | None], *, is_paper: bool, by_asset: Mapping[str, Tally]
+) -> StatsRow:
+    """Show one group; its tallies are kept apart by quote asset."""
+    whole = empty()
+    for tally in by_asset.values():
+        merge(whole, tally)
+    is_one = len(by_asset) == 1
+    return StatsRow(
+        group=group,
+        mode="paper" if is_paper else "live",
+        orders=whole.sum("orders"),
+        fills=whole.sum("fills"),
+        outcomes={word: n for word, n in sorted(whole.words.items()) if ":" not in word},
+        rejected=_reasons(whole, OrdStatus.REJECTED),
+        canceled=_reasons(whole, OrdStatus.CANCELED),
+        expired=_reasons(whole, OrdStatus.EXPIRED),
+        retries=whole.sum("retries"),
+        orders_retried=whole.sum("orders_retried"),
+        doubts=_doubts(whole),
+        volume=_amounts(by_asset, "notional"),
+        fees={asset: _amount(fee) for asset, fee in sorted(whole.fees.items())},
+        arrival=_arrival(whole),
+        slippage_bps=_cost(whole, "slippage", is_one=is_one),
+        slippage_touch_bps=_cost(whole, "touch", is_one=is_one),
+        slippage_decision_bps=_cost(whole, "decision", is_one=is_one),
+        slippage_limit_bps=_cost(whole, "limit", is_one=is_one),
+        delay_bps=_cost(whole, "delay", is_one=is_one),
+        slippage_cost=_amounts(by_asset, "slippage_cost", "slippage_n"),
+        shortfall=_shortfall(whole, by_asset),
+        markout_bps={each.name: _markout(whole, each.name) for each in HORIZONS},
+        time_to_ack=_duration(whole, "time_to_ack", "orders"),
+        time_to_first_fill=_duration(whole, "time_to_first_fill", "any_fill"),
+        time_to_fill=_time_to_fill(whole),
+        filled_by=_curve(whole),
+        fill_ratio_qty=_ratio(whole, "filled quantity of ordered quantity", "cum_qty", "qty"),
+        orders_any_fill=_ratio(whole, "orders with a fill", "any_fill", "orders"),
+        orders_full_fill=_ratio(whole, "orders filled in full", "full_fill", "orders"),
+    )
+
+
+_BENCHMARKS = {
+    "slippage": ("mid at arrival", "by quantity filled x benchmark", "any_fill"),
+    "touch": ("far touch at arrival: ask of a buy, bid of a sell", "by quantity filled x benchmark", "any_fill"),
+    "decision": ("decision_px", "by quantity filled x benchmark", "any_fill"),
+    "limit": ("px", "by quantity filled x benchmark", "with_limit"),
+    "delay": ("mid at arrival, against mid when sent", "by quantity ordered x benchmark", "orders"),
+}  # fmt: skip
+
+_MEASURED = {
+    "time_to_ack": "from sending to the venue's first word",
+    "time_to_first_fill": "from receipt to the first fill",
+    "time_to_fill": "from receipt to the last fill, of orders filled in full",
+    "doubt": "from the doubt to its end, of orders whose doubts have ended",
+}
+
+
+def _cost(tally: Tally, kind: str, *, is_one: bool) -> Cost:
+    benchmark, weighting, of = _BENCHMARKS[kind]
+    bps = figures.weighted_bps(tally, kind) if is_one else None
+    return _spread(
+        tally, kind, benchmark=benchmark, weighting=weighting, total=tally.sum(of), bps=bps
+    )
+
+
+def _markout(tally: Tally, name: str) -> Cost:
+    kind, total = f"markout_{name}", tally.sum("fills")
+    benchmark = f"mid {name} after each fill, against its price"
+    bps = figures.weighted_markout_bps(tally, kind)
+    return _spread(
+        tally, kind, benchmark=benchmark, weighting="by quantity filled", total=total, bps=bps
+    )
+
+
+def _spread(
+    tally: Tally, kind: str, *, benchmark: str, weighting: str, total: int, bps: Decimal | None
+) -> Cost:
+    count, spread = tally.sum(f"{kind}_n"), tally.spread(kind)
+    return Cost(
+        benchmark=benchmark,
+        weighting=weighting,
+        n=count,
+        total=total,
+        missing=total - count,
+        bps=_digits(bps),
+        mean_bps=_digits(figures.mean_bps(tally, kind)),
+        p5_bps=_digits(figures.quantile_bps(spread, 0.05)),
+        median_bps=_digits(figures.quantile_bps(spread, 0.5)),
+        p95_bps=_digits(figures.quantile_bps(spread, 0.95)),
+    )
+
+
+def _duration(tally: Tally, kind: str, of: str) -> Duration:
+    total, count, spread = tally.sum(of), tally.sum(f"{kind}_n"), tally.spread(kind)
+    return Duration(
+        measured=_MEASURED[kind],
+        n=count,
+        total=total,
+        missing=total - count,
+        mean_s=round(tally.sum(f"{kind}_us") / count / 1e6, 6) if count else None,
+        p50_s=_seconds(figures.quantile(spread, 0.5)),
+        p95_s=_seconds(figures.quantile(spread, 0.95)),
+        p99_s=_seconds(figures.quantile(spread, 0.99)),
+    )
+
+
+def _time_to_fill(tally: Tally) -> FillDuration:
+    plain, qty = _duration(tally, "time_to_fill", "full_fill"), tally.sum("cum_qty")
+    return FillDuration(
+        measured=plain.measured,
+        n=plain.n,
+        total=plain.total,
+        missing=plain.missing,
+        mean_s=plain.mean_s,
+        p50_s=plain.p50_s,
+        p95_s=plain.p95_s,
+        p99_s=plain.p99_s,
+        qty_weighted_mean_s=round(tally.sum("fill_qty_us") / qty / 1e6, 6) if qty else None,
+    )
+
+
+def _doubts(tally: Tally) -> Doubts:
+    return Doubts(
+        requests=tally.sum("doubts"),
+        orders=tally.sum("orders_doubted"),
+        unresolved=tally.sum("in_doubt"),
+        lasted=_duration(tally, "doubt", "orders_doubted"),
+    )
+
+
+def _arrival(tally: Tally) -> Arrival:
+    seen, stale, total = tally.sum("arrivals"), tally.sum("arrivals_stale"), tally.sum("orders")
+    return Arrival(
+        n=seen - stale,
+        total=total,
+        missing=total - seen + stale,
+        stale=stale,
+        mean_age_s=round(tally.sum("arrival_age_us") / seen / 1e6, 6) if seen else None,
+    )
+
+
+def _shortfall(whole: Tally, by_asset: Mapping[str, Tally]) -> Shortfall:
+    parts = ("delay", "trading", "opportunity", "fees")
+    total, count = whole.sum("orders"), whole.sum("shortfalls")
+    told = {part: _amounts(by_asset, f"shortfall_{part}", "shortfalls") for part in parts}
+    sums = {
+        asset: sum(tally.sum(f"shortfall_{part}") for part in parts)
+        for asset, tally in sorted(by_asset.items())
+        if tally.sum("shortfalls")
+    }
+    cost = sum(sums.values())
+    bps = figures.share_bps(cost, whole.sum("shortfall_base")) if len(sums) == 1 else None
+    return Shortfall(
+        benchmark="decision_px",
+        weighting="by quantity ordered x decision_px",
+        n=count,
+        total=total,
+        missing=total - count,
+        **told,
+        sum={asset: _amount(each) for asset, each in sums.items()},
+        bps=_digits(bps),
+    )
+
+
+def _curve(tally: Tally) -> list[CurvePoint]:
+    steps = figures.filled_by(tally.spread("time_to_fill"), tally.spread("censored"))
+    return [
+        CurvePoint(at_us / 1e6, digits(share), at_risk)
+        for at_us, share, at_risk in figures.thinned(steps)
+    ]
+
+
+def _ratio(tally: Tally, measured: str, part: str, whole: str) -> Ratio:
+    value = figures.share(tally.sum(part), tally.sum(whole))
+    return Ratio(measured, tally.sum("orders"), _digits(value))
+
+
+def _reasons(tally: Tally, status: OrdStatus) -> dict[str, int]:
+    prefix = f"{status}:"
+    found = [(word, n) for word, n in tally.words.items() if word.startswith(prefix)]
+    return {word.removeprefix(prefix): n for word, n in sorted(found)}
+
+
+def _amounts(by_asset: Mapping[str, Tally], name: str, if_any: str = "any_fill") -> Amounts:
+    return {
+        asset: _amount(tally.sum(name))
+        for asset, tally in sorted(by_asset.items())
+        if tally.sum(if_any)
+    }
+
+
+def _amount(counted: int) -> str:
+    return digits(from_units(counted, AMOUNT_PLACES))
+
+
+def _digits(value: Decimal | None) -> str | None:
+    return digits(value) if value is not None else None
+
+
+def _seconds(us: int | None) -> float | None:
+    return us / 1e6 if us is not None else None

@@ -1,0 +1,53 @@
+"""
+Markouts: the mid price a while after a fill, from quotes put on record when they were due.
+
+Rule 1: a fill's mark at horizon h is the first quote on record at or after t_f + h, if it came
+        within the horizon's grace; else it is missing. Nothing is interpolated.
+Rule 2: dues are rounded up to the horizon's grid, so that fills near each other share a quote and
+        the number of quotes on record is bounded however fast one trades.
+"""
+
+from collections.abc import Iterable, Sequence
+
+from msgspec import Struct
+
+from brokerd.terms import Quote
+
+MS_NS = 1_000_000
+S_NS = 1_000 * MS_NS
+
+
+class Horizon(Struct, frozen=True):
+    """How long after a fill; the grid its dues are rounded up to; how late a quote may be."""
+
+    name: str
+    after_ns: int
+    grid_ns: int
+    grace_ns: int
+
+
+HORIZONS = (
+    Horizon("1s", 1 * S_NS, 100 * MS_NS, 300 * MS_NS),
+    Horizon("5s", 5 * S_NS, 500 * MS_NS, 1_000 * MS_NS),
+    Horizon("30s", 30 * S_NS, 1 * S_NS, 2 * S_NS),
+    Horizon("1m", 60 * S_NS, 1 * S_NS, 2 * S_NS),
+    Horizon("5m", 300 * S_NS, 5 * S_NS, 10 * S_NS),
+)
+
+SETTLED_AFTER_NS = HORIZONS[-1].after_ns + HORIZONS[-1].grace_ns
+"""How long after its last fill an order's marks may still come in."""
+
+
+def dues_ns(filled_at_ns: int) -> list[int]:
+    """Return when the quotes for a fill's horizons are due, on their grids."""
+    return [-(-(filled_at_ns + each.after_ns) // each.grid_ns) * each.grid_ns for each in HORIZONS]
+
+
+def marks(filled_at_ns: int, quotes: Sequence[Quote]) -> tuple[Quote | None, ...]:
+    """Return a fill's quote at each horizon; `quotes` are its symbol's, by time on record."""
+    return tuple(_first(quotes, filled_at_ns + each.after_ns, each.grace_ns) for each in HORIZONS)
+
+
+def _first(quotes: Iterable[Quote], due_ns: int, grace_ns: int) -> Quote | None:
+    found = next((quote for quote in quotes if quote.at_ns >= due_ns), None)
+    return found if found is not None and found.at_ns <= due_ns + grace_ns else None

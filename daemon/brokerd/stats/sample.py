@@ -1,0 +1,282 @@
+"""
+What one order adds to every figure, in whole numbers.
+
+Prices are counted in 10^-19 (a mid price halves the last digit), quantities in 10^-18, amounts,
+which are products of the two, in 10^-37: nothing is rounded before a ratio is taken. One sign for
+every cost: above 0 is worse for us.
+"""
+
+from collections.abc import Sequence
+
+import msgspec
+from msgspec import Struct
+
+from brokerd.money import divide_units, units
+from brokerd.orders import Order, OrdStatus
+from brokerd.stats.marks import HORIZONS
+from brokerd.terms import Quote
+
+QTY_PLACES = 18
+PX_PLACES = QTY_PLACES + 1
+AMOUNT_PLACES = QTY_PLACES + PX_PLACES
+RATIO_PLACES = 8
+"""Ratios of single orders are counted in 10^-8, which is a ten-thousandth of a basis point."""
+
+US_NS = 1_000
+"""Durations are counted in microseconds."""
+
+QUOTE_AGE_NS_MAX = 10_000_000_000
+"""An arrival quote older than this is stale, and no benchmark."""
+
+
+class Fill(Struct, frozen=True, gc=False):
+    """One execution as the figures need it: when, how much, at what, and its marks."""
+
+    at_ns: int
+    qty: int
+    px: int
+    marks: tuple[int | None, ...] = (None,) * len(HORIZONS)
+
+
+class Key(Struct, frozen=True, gc=False, array_like=True):
+    """What tells orders apart when they are grouped. Paper and live are never added together."""
+
+    is_paper: bool
+    executor: str
+    symbol: str
+    side: str
+    ord_type: str
+    quote_asset: str
+    group: dict[str, str]
+
+
+class Measured(Struct, gc=False, array_like=True):
+    """Sums for one kind of cost: orders used, amounts paid and at the benchmark, ratios."""
+
+    n: int = 0
+    cost: int = 0
+    base: int = 0
+    ratio: int = 0
+
+
+COSTS = ("slippage", "touch", "decision", "limit", "delay")
+MARKOUTS = tuple(f"markout_{each.name}" for each in HORIZONS)
+DURATIONS = ("time_to_ack", "time_to_first_fill", "time_to_fill", "doubt")
+COUNTS = (
+    "orders",
+    "any_fill",
+    "full_fill",
+    "qty",
+    "cum_qty",
+    "notional",
+    "with_limit",
+    "is_final",
+    "arrivals",
+    "arrivals_stale",
+    "arrival_age_us",
+    "shortfalls",
+    "shortfall_delay",
+    "shortfall_trading",
+    "shortfall_opportunity",
+    "shortfall_fees",
+    "shortfall_base",
+    "fills",
+    "fill_qty_us",
+    "retries",
+    "orders_retried",
+    "doubts",
+    "orders_doubted",
+    "in_doubt",
+)
+PARTS = ("n", "cost", "base", "ratio")
+SUMS = (
+    *COUNTS,
+    *(f"{kind}_{part}" for kind in (*COSTS, *MARKOUTS) for part in PARTS),
+    *(f"{kind}_{part}" for kind in DURATIONS for part in ("n", "us")),
+)
+PLACE = {name: place for place, name in enumerate(SUMS)}
+SPREADS = (*COSTS, *MARKOUTS, *DURATIONS, "censored")
+"""What is also looked at order by order: its distribution is kept."""
+
+
+class Sample(Struct, gc=False, array_like=True):
+    """One order's part in every figure: `sums` by PLACE, values by spread, words, fees by asset."""
+
+    key: Key
+    sums: list[int]
+    values: list[tuple[str, int]]
+    words: list[str]
+    fees: dict[str, int]
+
+
+def sample(order: Order, fills: Sequence[Fill], now_ns: int) -> Sample:
+    """Measure one order. `now_ns` counts only for how long an open order has gone unfilled."""
+    return _Measuring(order, fills, now_ns).done()
+
+
+class _Measuring:
+    """An order with its numbers as whole counts, and what has been measured of it so far."""
+
+    def __init__(self, order: Order, fills: Sequence[Fill], now_ns: int) -> None:
+        self.order = order
+        self.fills = fills
+        self.now_ns = now_ns
+        self.sign = order.terms.side.sign
+        self.qty = units(order.qty, QTY_PLACES)
+        self.cum_qty = units(order.cum_qty, QTY_PLACES)
+        self.paid = units(order.cum_quote, AMOUNT_PLACES)
+        self.arrival = _fresh(order.arrival, order.created_at_ns)
+        self.sums: dict[str, int] = {}
+        self.values: list[tuple[str, int]] = []
+
+    def done(self) -> Sample:
+        self._count()
+        self._costs()
+        self._shortfall()
+        self._markouts()
+        self._durations()
+        sums = [0] * len(SUMS)
+        for name, value in self.sums.items():
+            sums[PLACE[name]] = value
+        fees = {asset: units(fee, AMOUNT_PLACES) for asset, fee in self.order.fees.items() if fee}
+        return Sample(key_of(self.order), sums, self.values, words(self.order), fees)
+
+    def _count(self) -> None:
+        order, arrival = self.order, self.order.arrival
+        self.sums |= {
+            "orders": 1,
+            "any_fill": int(self.cum_qty > 0),
+            "full_fill": int(self.cum_qty >= self.qty),
+            "qty": self.qty,
+            "cum_qty": self.cum_qty,
+            "notional": self.paid,
+            "with_limit": int(self.cum_qty > 0 and order.px is not None),
+            "is_final": int(order.is_final),
+            "retries": order.retries,
+            "orders_retried": int(order.retries > 0),
+            "doubts": order.doubts,
+            "orders_doubted": int(order.doubts > 0),
+            "in_doubt": int(order.in_doubt),
+        }
+        if arrival is not None:
+            self.sums["arrivals"] = 1
+            self.sums["arrivals_stale"] = int(self.arrival is None)
+            age_ns = max(order.created_at_ns - arrival.at_ns, 0)
+            self.sums["arrival_age_us"] = age_ns // US_NS
+
+    def _costs(self) -> None:
+        order, arrival, sent = self.order, self.arrival, self.order.sent_quote
+        if self.cum_qty:
+            if arrival is not None:
+                touch = arrival.ask_px if self.sign > 0 else arrival.bid_px
+                self._against("slippage", mid(arrival))
+                self._against("touch", units(touch, PX_PLACES))
+            if order.terms.decision_px is not None:
+                self._against("decision", units(order.terms.decision_px, PX_PLACES))
+            if order.px is not None:
+                self._against("limit", units(order.px, PX_PLACES))
+        if arrival is not None and sent is not None:
+            waited = self.sign * self.qty * (mid(sent) - mid(arrival))
+            self._cost("delay", waited, self.qty * mid(arrival))
+
+    def _against(self, kind: str, benchmark: int) -> None:
+        """Measure what was paid against the same quantity at a benchmark price."""
+        base = self.cum_qty * benchmark
+        self._cost(kind, self.sign * (self.paid - base), base)
+
+    def _cost(self, kind: str, cost: int, base: int) -> None:
+        ratio = divide_units(cost, base, RATIO_PLACES)
+        for part, value in zip(PARTS, (1, cost, base, ratio), strict=True):
+            self.sums[f"{kind}_{part}"] = value
+        self.values.append((kind, ratio))
+
+    def _shortfall(self) -> None:
+        """Split what the order cost against its decision; only of orders that are done."""
+        order, arrival, decision_px = self.order, self.arrival, self.order.terms.decision_px
+        unfilled = max(self.qty - self.cum_qty, 0)
+        fee_assets = {asset for asset, fee in order.fees.items() if fee}
+        is_known = fee_assets <= {order.quote_asset} and (not unfilled or order.end_quote)
+        if not order.is_final or arrival is None or decision_px is None or not is_known:
+            return
+        decision = units(decision_px, PX_PLACES)
+        end = mid(order.end_quote) if order.end_quote is not None else mid(arrival)
+        fees = order.fees.get(order.quote_asset)
+        self.sums |= {
+            "shortfalls": 1,
+            "shortfall_delay": self.sign * self.qty * (mid(arrival) - decision),
+            "shortfall_trading": self.sign * (self.paid - self.cum_qty * mid(arrival)),
+            "shortfall_opportunity": self.sign * unfilled * (end - mid(arrival)),
+            "shortfall_fees": units(fees, AMOUNT_PLACES) if fees else 0,
+            "shortfall_base": self.qty * decision,
+        }
+
+    def _markouts(self) -> None:
+        """Add each fill's gain by its quantity: `cost` is quantity x ratio, `base` the quantity."""
+        self.sums["fills"] = len(self.fills)
+        for fill in self.fills:
+            for kind, mark in zip(MARKOUTS, fill.marks, strict=True):
+                if mark is not None:
+                    ratio = divide_units(self.sign * (mark - fill.px), fill.px, RATIO_PLACES)
+                    told = (1, fill.qty * ratio, fill.qty, ratio)
+                    for part, value in zip(PARTS, told, strict=True):
+                        name = f"{kind}_{part}"
+                        self.sums[name] = self.sums.get(name, 0) + value
+                    self.values.append((kind, ratio))
+
+    def _durations(self) -> None:
+        order, began_ns = self.order, self.order.created_at_ns
+        is_filled = self.cum_qty >= self.qty
+        self._duration("time_to_ack", order.sent_at_ns, order.acked_at_ns)
+        self._duration("time_to_first_fill", began_ns, order.first_fill_at_ns)
+        if is_filled:
+            self._duration("time_to_fill", began_ns, order.last_fill_at_ns)
+        else:
+            ended_ns = order.closed_at_ns if order.closed_at_ns is not None else self.now_ns
+            self.values.append(("censored", max(ended_ns - began_ns, 0) // US_NS))
+        if order.doubted_ns:
+            self._duration("doubt", 0, order.doubted_ns)
+        self.sums["fill_qty_us"] = sum(
+            fill.qty * (max(fill.at_ns - began_ns, 0) // US_NS) for fill in self.fills
+        )
+
+    def _duration(self, kind: str, from_ns: int | None, to_ns: int | None) -> None:
+        """Measure a time; one that would run backwards, after a step of the clock, is missing."""
+        if from_ns is not None and to_ns is not None and to_ns >= from_ns:
+            took_us = (to_ns - from_ns) // US_NS
+            self.sums |= {f"{kind}_n": 1, f"{kind}_us": took_us}
+            self.values.append((kind, took_us))
+
+
+def key_of(order: Order) -> Key:
+    """Return what an order is grouped by."""
+    terms = order.terms
+    return Key(
+        order.is_paper,
+        terms.executor,
+        terms.symbol,
+        terms.side.value,
+        terms.ord_type.value,
+        order.quote_asset,
+        terms.group,
+    )
+
+
+def words(order: Order) -> list[str]:
+    """Return what is only counted: the status, and with a last word its reason."""
+    told = [order.shown_status.value]
+    if order.ord_status in {OrdStatus.REJECTED, OrdStatus.CANCELED, OrdStatus.EXPIRED}:
+        told.append(f"{order.ord_status}:{order.reason}")
+    return told
+
+
+def mid(quote: Quote) -> int:
+    """Return the middle of bid and ask, in units of a price."""
+    return (units(quote.bid_px, PX_PLACES) + units(quote.ask_px, PX_PLACES)) // 2
+
+
+def _fresh(quote: Quote | None, at_ns: int) -> Quote | None:
+    return quote if quote is not None and at_ns - quote.at_ns <= QUOTE_AGE_NS_MAX else None
+
+
+encode_sample = msgspec.json.Encoder().encode
+decode_sample = msgspec.json.Decoder(Sample).decode
