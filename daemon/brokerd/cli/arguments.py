@@ -29,6 +29,7 @@ COMMANDS = {
     "explain": "tell what happened to an order, and how we know",
     "fills": "list executions",
     "tail": "follow what happens, without gap or repeat",
+    "top": "watch orders, rates, times, doubts and executors at once",
     "status": "show the daemon",
     "executors": "show the ways to the venues",
     "doctor": "check the host, the daemon and its journal",

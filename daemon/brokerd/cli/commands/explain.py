@@ -6,7 +6,7 @@ from brokerd.cli.arguments import Parser
 from brokerd.cli.control import Control
 from brokerd.cli.errors import Exit
 from brokerd.cli.jsontext import Record, as_record, as_records
-from brokerd.cli.terminal import Column, plain_text, show
+from brokerd.cli.terminal import Column, Output, plain_text, show
 from brokerd.cli.views import detail, member, ord_status, style_of, terms, time_member
 
 
@@ -18,22 +18,28 @@ def add_options(parser: Parser) -> None:
 def run(control: Control, options: Namespace) -> Exit:
     """Print one line a transition, with the evidence under it."""
     told = control.ask_by_id("order.explain", options.id)
+    if control.out.is_json:
+        control.out.records(as_records(told.get("transitions")))
+    else:
+        print("\n".join(story(control.out, told)))
+    return Exit.DONE
+
+
+def story(out: Output, told: Record) -> list[str]:
+    """Return what order.explain tells as lines, the order first."""
     transitions = as_records(told.get("transitions"))
-    out = control.out
-    if out.is_json:
-        out.records(transitions)
-        return Exit.DONE
     order = as_record(told.get("order"))
     place = order.get("executor_id") or order.get("executor")
     heading = f"{show(order.get('cl_ord_id'))}  {terms(order)}  {show(place)}"
-    print(f"{plain_text(heading)}  {out.paint(ord_status(order), style_of(ord_status(order)))}")
-    title, *lines = out.layout(_COLUMNS, _with_changes(transitions))
-    print(title)
-    for line, transition in zip(lines, transitions, strict=True):
-        print(line)
+    status = ord_status(order)
+    lines = [f"{plain_text(heading)}  {out.paint(status, style_of(status))}"]
+    title, *rows = out.layout(_COLUMNS, _with_changes(transitions))
+    lines.append(title)
+    for row, transition in zip(rows, transitions, strict=True):
+        lines.append(row)
         if transition.get("evidence"):
-            print(out.paint(f"    {plain_text(show(transition['evidence']))}", "dim"))
-    return Exit.DONE
+            lines.append(out.paint(f"    {plain_text(show(transition['evidence']))}", "dim"))
+    return lines
 
 
 def _with_changes(transitions: list[Record]) -> list[Record]:
