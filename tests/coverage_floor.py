@@ -34,8 +34,19 @@ RULES = (
     "words",
     "ids",
 )
+WIRE = (
+    "alpaca/wire",
+    "alpaca/chains",
+    "alpaca/reports",
+    "alpaca/requests",
+    "alpaca/rules",
+    "alpaca/outcomes",
+)
+"""What adapters read and write, without a socket."""
+
 ROOT = Path(__file__).resolve().parent.parent
-SOURCE = ROOT / "daemon" / "brokerd"
+DAEMON = ROOT / "daemon" / "brokerd"
+ADAPTERS = ROOT / "adapters" / "brokerd_adapters"
 
 
 def gaps(coverage: Coverage, path: Path) -> tuple[int, list[str]]:
@@ -57,11 +68,12 @@ def main() -> int:
         print("no branch coverage was measured: run pytest --cov first", file=sys.stderr)
         return 2
     is_whole = True
-    for name in RULES:
-        path = SOURCE / f"{name}.py"
+    paths = {name: DAEMON / f"{name}.py" for name in RULES}
+    paths |= {name: ADAPTERS / f"{name}.py" for name in WIRE}
+    for name, path in paths.items():
         lines, told = gaps(coverage, path) if path in measured else (0, ["never imported"])
         is_whole = is_whole and not told
-        print(f"{name:<10} {lines:>4} lines  {'not run: ' + ', '.join(told) if told else '100 %'}")
+        print(f"{name:<15} {lines:>4} lines  {'not run: ' + ', '.join(told) if told else '100 %'}")
     return 0 if is_whole else 1
 
 

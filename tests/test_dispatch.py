@@ -86,7 +86,7 @@ async def test_each_request_goes_out_by_both_ids_and_as_it_is_on_record(tmp_path
             D(20),
             D(100),
             1,
-            "v-xr1",
+            "v-x-r1",
         )
         assert (change.ref.venue_order_id, change.ref.symbol) == ("1-x", "BTCUSDT")
         assert isinstance(cancel, CancelOrder)

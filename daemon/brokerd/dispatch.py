@@ -186,5 +186,6 @@ def _replace_order(order: Order, request: Request) -> ReplaceOrder:
         qty=request.qty or order.qty,
         px=request.px,
         replace_no=order.replace_no,
-        request_id=f"{order.venue_cl_ord_id}r{order.replace_no}",
+        # The dash keeps it apart from every order's id, which ends in digits and letters.
+        request_id=f"{order.venue_cl_ord_id}-r{order.replace_no}",
     )
