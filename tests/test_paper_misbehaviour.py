@@ -20,7 +20,7 @@ def reports(count: int) -> list[Report]:
 
 
 def numbers(carried: Carried) -> list[int]:
-    return [int(report.venue_order_id) for report in carried.reports]
+    return [int(report.venue_order_id) for report in carried.items]
 
 
 def test_no_plan_means_no_fault() -> None:
@@ -66,12 +66,12 @@ def test_a_stream_can_repeat_drop_and_reorder_reports() -> None:
 def test_a_reordered_report_may_come_with_a_later_batch() -> None:
     plan = Misbehaviour(Faults(reorder_report=1))
     assert numbers(plan.streamed(reports(1))) == []
-    assert len(plan.streamed(reports(1)).reports) == 2
+    assert len(plan.streamed(reports(1)).items) == 2
 
 
 def test_a_stream_that_breaks_loses_the_rest() -> None:
     carried = Misbehaviour(Faults(drop_stream=1)).streamed(reports(3))
-    assert (carried.reports, carried.breaks) == ([], True)
+    assert (carried.items, carried.breaks) == ([], True)
 
 
 @pytest.mark.parametrize("plan", [{"late": 1.5}, {"late": -0.1}, {"lat": 1}, {"script": ["boom"]}])

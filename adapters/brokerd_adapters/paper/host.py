@@ -120,7 +120,7 @@ class VenueHost:
                 subscription.put(report)
             return
         carried = self.misbehaviour.streamed(reports)
-        for report in carried.reports:
+        for report in carried.items:
             subscription.put(report)
         if carried.breaks:
             self.cut("paper fault: drop_stream")

@@ -8,12 +8,13 @@ befalls the stream is decided report by report.
 import random
 from collections.abc import Iterable
 from enum import StrEnum
-from typing import Annotated, NamedTuple
+from typing import Annotated, Generic, NamedTuple, Protocol, TypeVar
 
 from msgspec import Meta, Struct
 
 from brokerd.executor import Report
 
+T = TypeVar("T")
 Rate = Annotated[float, Meta(ge=0, le=1)]
 
 
@@ -61,11 +62,63 @@ class Faults(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
         return self.delay_s if self.late or Fault.LATE in self.script else 0.0
 
 
-class Carried(NamedTuple):
-    """What a stream carries in place of some reports, and whether it breaks after them."""
+class StreamRates(Protocol):
+    """How often each fault befalls an item of a stream, from 0 to 1."""
 
-    reports: list[Report]
+    @property
+    def repeat_report(self) -> float:
+        """It comes twice."""
+        ...
+
+    @property
+    def reorder_report(self) -> float:
+        """It is held back until after the next one."""
+        ...
+
+    @property
+    def drop_report(self) -> float:
+        """It never comes."""
+        ...
+
+    @property
+    def drop_stream(self) -> float:
+        """The stream breaks, and has lost this one and all after it."""
+        ...
+
+
+class Carried(NamedTuple, Generic[T]):
+    """What a stream carries in place of some items, and whether it breaks after them."""
+
+    items: list[T]
     breaks: bool
+
+
+class Carrier(Generic[T]):
+    """One stream, as badly as its rates say."""
+
+    def __init__(self, rates: StreamRates, chance: random.Random) -> None:
+        self._rates = rates
+        self._chance = chance
+        self._held: list[T] = []
+
+    def carry(self, items: Iterable[T]) -> Carried[T]:
+        """Return what the stream carries in place of these items."""
+        carried: list[T] = []
+        for item in items:
+            if strikes(self._chance, self._rates.drop_stream):
+                self._held.clear()
+                return Carried(carried, breaks=True)
+            if strikes(self._chance, self._rates.drop_report):
+                continue
+            if not self._held and strikes(self._chance, self._rates.reorder_report):
+                self._held.append(item)
+                continue
+            carried.append(item)
+            if strikes(self._chance, self._rates.repeat_report):
+                carried.append(item)
+            carried += self._held
+            self._held.clear()
+        return Carried(carried, breaks=False)
 
 
 class Misbehaviour:
@@ -75,7 +128,8 @@ class Misbehaviour:
         self.faults = faults
         self._chance = random.Random(faults.seed)  # noqa: S311  faults, no key
         self._script = iter(faults.script)
-        self._held: Report | None = None
+        self._carrier = Carrier[Report](faults, self._chance)
+        self.streamed = self._carrier.carry
 
     def next_fault(self) -> Fault:
         """Return what befalls the next command."""
@@ -83,38 +137,15 @@ class Misbehaviour:
         if scripted is not None:
             return scripted
         for fault in Fault:
-            if fault is not Fault.NONE and self._strikes(getattr(self.faults, fault)):
+            if fault is not Fault.NONE and strikes(self._chance, getattr(self.faults, fault)):
                 return fault
         return Fault.NONE
 
     def loses_answer(self) -> bool:
         """Return whether the next question goes unanswered."""
-        return self._strikes(self.faults.lose_answer)
+        return strikes(self._chance, self.faults.lose_answer)
 
-    def streamed(self, reports: Iterable[Report]) -> Carried:
-        """
-        Return what the stream carries in place of these reports.
 
-        A report that is reordered is held back until after the next one. A stream that breaks has
-        lost the report at which it broke and all after it.
-        """
-        carried: list[Report] = []
-        for report in reports:
-            if self._strikes(self.faults.drop_stream):
-                self._held = None
-                return Carried(carried, breaks=True)
-            if self._strikes(self.faults.drop_report):
-                continue
-            if self._held is None and self._strikes(self.faults.reorder_report):
-                self._held = report
-                continue
-            carried.append(report)
-            if self._strikes(self.faults.repeat_report):
-                carried.append(report)
-            if self._held is not None:
-                carried.append(self._held)
-                self._held = None
-        return Carried(carried, breaks=False)
-
-    def _strikes(self, rate: float) -> bool:
-        return rate > 0 and self._chance.random() < rate
+def strikes(chance: random.Random, rate: float) -> bool:
+    """Say whether a fault of this rate happens now; draws only if it may."""
+    return rate > 0 and chance.random() < rate

@@ -1,0 +1,112 @@
+"""
+`brokerd-venue`: a local exchange for testing bots and adapters against.
+
+Prints one line of JSON with its addresses when it is ready. Exit status: 0 asked to stop, 1 a bug,
+2 usage, 78 what it was started with cannot be used (EX_CONFIG of sysexits.h).
+"""
+
+import argparse
+import asyncio
+import json
+import signal
+import sys
+from pathlib import Path
+from typing import get_args
+
+import uvloop
+
+from brokerd import __version__
+from brokerd.errors import BrokerdError
+from brokerd.secrets import Secret
+from brokerd_adapters.venue.config import DialectName, VenueConfig
+from brokerd_adapters.venue.server import VenueServer
+
+EX_BUG = 1
+EX_CONFIG = 78
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run the `brokerd-venue` command; return its exit status."""
+    arguments = _parser().parse_args(argv)
+    try:
+        config = _config(arguments)
+        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+            runner.run(_serve(config))
+    except (BrokerdError, OSError) as error:
+        print(f"brokerd-venue: {error}", file=sys.stderr)  # noqa: T201 - a program's last word
+        return EX_CONFIG
+    return 0
+
+
+async def _serve(config: VenueConfig) -> None:
+    """Serve until the first SIGTERM or SIGINT; a second one kills."""
+    loop = asyncio.get_running_loop()
+    async with VenueServer(config) as venue:
+        stop = venue.going
+
+        def ask_to_stop() -> None:
+            for number in (signal.SIGTERM, signal.SIGINT):
+                loop.remove_signal_handler(number)
+            if not stop.done():
+                stop.set_result(None)
+
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, ask_to_stop)
+        print(json.dumps(venue.urls), flush=True)  # noqa: T201 - what whoever started us waits for
+        await stop
+
+
+def _config(arguments: argparse.Namespace) -> VenueConfig:
+    public_key = Path(arguments.public_key).read_text() if arguments.public_key else ""
+    return VenueConfig(
+        dialect=arguments.dialect,
+        host=arguments.host,
+        port=arguments.port,
+        market=arguments.market,
+        trades=arguments.trades,
+        quotes=arguments.quotes,
+        speed=arguments.speed,
+        seed=arguments.seed,
+        key=arguments.key,
+        secret=Secret(arguments.secret),
+        public_key=public_key,
+        limits=arguments.limits,
+    )
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="brokerd-venue",
+        description="A local exchange that speaks a venue's dialect, for testing against.",
+        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
+    )
+    default = VenueConfig(dialect="binance")
+    add = parser.add_argument
+    add("--version", action="version", version=f"brokerd-venue {__version__}")
+    add("--dialect", required=True, choices=get_args(DialectName), help="whose words it speaks")
+    add("--host", default=default.host, help="the address to listen on")
+    add("--port", type=int, default=default.port, help="the port; 0 takes a free one")
+    add(
+        "--market",
+        default=default.market,
+        choices=("synthetic", "replay", "none"),
+        help="a random walk, a recording, or none but what the control endpoint moves",
+    )
+    add("--trades", default=default.trades, help="recorded trades, as for the paper executor")
+    add("--quotes", default=default.quotes, help="recorded quotes")
+    add("--speed", type=float, default=default.speed, help="how fast the market's time runs")
+    add("--seed", type=int, default=default.seed, help="the synthetic market's seed")
+    add("--key", default=default.key, help="the API key it knows")
+    add("--secret", default="brokerd-venue-secret", help="the key's secret")
+    add("--public-key", default="", help="a PEM file: an Ed25519 or RSA key for the same API key")
+    add(
+        "--limits",
+        default=default.limits,
+        choices=("open", "documented"),
+        help="whether the venue's rate limits are enforced",
+    )
+    return parser
+
+
+if __name__ == "__main__":
+    sys.exit(main())

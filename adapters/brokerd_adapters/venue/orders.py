@@ -1,0 +1,102 @@
+"""Orders as the wire knows them: what a dialect asks for, and what became of it."""
+
+from decimal import Decimal
+
+from msgspec import Struct
+
+from brokerd.executor import Execution
+from brokerd.money import ZERO, add, multiply, plain, subtract
+from brokerd.orders import FINAL, OrdStatus
+from brokerd.terms import OrdType, Side, TimeInForce
+
+
+class NewOrder(Struct, frozen=True, kw_only=True):
+    """A new order, checked by its dialect as far as the dialect's own rules go."""
+
+    client_order_id: str
+    symbol: str
+    side: Side
+    ord_type: OrdType
+    qty: Decimal
+    px: Decimal | None = None
+    stop_px: Decimal | None = None
+    time_in_force: TimeInForce = TimeInForce.GTC
+    expire_at_ns: int | None = None
+    post_only: bool = False
+
+
+class Order(Struct, kw_only=True):
+    """
+    One order of record; only the exchange changes one.
+
+    `client_order_ids` is every name it had, the present one last. `reason` is the matching's word
+    for its end.
+    """
+
+    order_id: str
+    client_order_ids: list[str]
+    symbol: str
+    side: Side
+    ord_type: OrdType
+    qty: Decimal
+    px: Decimal | None
+    stop_px: Decimal | None
+    time_in_force: TimeInForce
+    expire_at_ns: int | None
+    post_only: bool
+    created_at_ns: int
+    updated_at_ns: int
+    ord_status: OrdStatus = OrdStatus.NEW
+    triggered_at_ns: int | None = None
+    cum_qty: Decimal = ZERO
+    cum_quote: Decimal = ZERO
+    reason: str = ""
+    executions: list[Execution] = []
+
+    @classmethod
+    def of(cls, new: NewOrder, order_id: str, now_ns: int) -> "Order":
+        """Return the order that has just been taken."""
+        return cls(
+            order_id=order_id,
+            client_order_ids=[new.client_order_id],
+            symbol=new.symbol,
+            side=new.side,
+            ord_type=new.ord_type,
+            qty=new.qty,
+            px=new.px,
+            stop_px=new.stop_px,
+            time_in_force=new.time_in_force,
+            expire_at_ns=new.expire_at_ns,
+            post_only=new.post_only,
+            created_at_ns=now_ns,
+            updated_at_ns=now_ns,
+        )
+
+    @property
+    def client_order_id(self) -> str:
+        """The name it has now."""
+        return self.client_order_ids[-1]
+
+    @property
+    def is_open(self) -> bool:
+        """Whether it may still trade."""
+        return self.ord_status not in FINAL
+
+    @property
+    def is_asleep(self) -> bool:
+        """Whether it is a stop that waits for its trigger price."""
+        return self.stop_px is not None and self.triggered_at_ns is None
+
+    @property
+    def leaves_qty(self) -> Decimal:
+        """What may still trade."""
+        return plain(subtract(self.qty, self.cum_qty)) if self.is_open else ZERO
+
+    def add_execution(self, execution: Execution) -> None:
+        """Count one execution."""
+        self.executions.append(execution)
+        self.cum_qty = plain(add(self.cum_qty, execution.last_qty))
+        notional = multiply(execution.last_qty, execution.last_px)
+        self.cum_quote = plain(add(self.cum_quote, notional))
+        is_filled = self.cum_qty >= self.qty
+        self.ord_status = OrdStatus.FILLED if is_filled else OrdStatus.PARTIALLY_FILLED

@@ -1,0 +1,153 @@
+"""
+VenueServer: one exchange in one dialect on one socket, from `async with` to its end.
+
+The whole venue lives in one loop and answers within one turn of it. Inside, two tasks run: one
+plays the market, one lets orders expire. `going` is done when one of them failed: whoever runs the
+venue waits for it.
+"""
+
+import asyncio
+from contextlib import AsyncExitStack
+from types import TracebackType
+from typing import Self
+
+from aiohttp import web
+
+from brokerd.clock import SystemClock
+from brokerd.errors import BrokerdError
+from brokerd_adapters.paper.markets import Market, Tick
+from brokerd_adapters.venue.clock import SkewedClock
+from brokerd_adapters.venue.config import VenueConfig, open_market
+from brokerd_adapters.venue.control import Control
+from brokerd_adapters.venue.dialect import DialectMaker
+from brokerd_adapters.venue.dialects import make_dialect
+from brokerd_adapters.venue.exchange import Exchange
+from brokerd_adapters.venue.gate import Gate
+from brokerd_adapters.venue.wire import Switchboard
+
+_EXPIRY_CHECK_S = 0.5
+_BODY_BYTES_MAX = 1 << 20
+_SHUTDOWN_S = 0.2
+
+
+class VenueServer:
+    """Ready within the block: the port is open, and every symbol has a quote if there is a market."""
+
+    switchboard: Switchboard
+
+    def __init__(self, config: VenueConfig, make: DialectMaker = make_dialect) -> None:
+        self.config = config
+        self.clock = SkewedClock(SystemClock())
+        self.dialect = make(config)
+        self.exchange = Exchange(self.dialect.charter, self.clock, self.dialect)
+        self.gate = Gate(self.clock, self)
+        self.going: asyncio.Future[None]
+        self._stack = AsyncExitStack()
+        self._runner: web.AppRunner
+        self._listening: asyncio.Server | None = None
+        self._port = config.port
+
+    @property
+    def urls(self) -> dict[str, str]:
+        """The addresses: rest, streams, control, and what else the dialect has."""
+        host = f"{self.config.host}:{self._port}"
+        return {**self.dialect.urls(host), "control": f"http://{host}/control"}
+
+    async def __aenter__(self) -> Self:
+        market = open_market(self.config, self.dialect.charter)
+        self.going = asyncio.get_running_loop().create_future()
+        tasks = await self._stack.enter_async_context(asyncio.TaskGroup())
+        self.switchboard = Switchboard(self.gate, tasks)
+        self._stack.callback(self.switchboard.stop)
+        try:
+            await self._open_doors()
+            self.switchboard.spawn(self._let_expire(), "expiry")
+            if market is not None:
+                quoted: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+                self.switchboard.spawn(self._play(market, quoted), "market")
+                await quoted
+        except BaseException:
+            await self._stack.aclose()
+            raise
+        return self
+
+    async def __aexit__(
+        self,
+        error_type: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.going.cancel()
+        await self._stack.aclose()
+
+    def on_tick(self, tick: Tick) -> None:
+        """Let the market move."""
+        self.dialect.on_tick(tick)
+        self.exchange.on_tick(tick)
+
+    def forget(self) -> None:
+        """Lose every order; only the oracle remembers."""
+        self.dialect.on_forget()
+        self.exchange.forget()
+
+    def go_down(self, down_s: float) -> None:
+        """Break every connection, take none for `down_s`, then listen on the same port again."""
+        if self._listening is None:
+            return
+        self._listening.close()
+        self._listening = None
+        self.switchboard.cut_all()
+        if self._runner.server is not None:
+            for connection in self._runner.server.connections:
+                if isinstance(connection.transport, asyncio.Transport):
+                    connection.transport.abort()
+        self.switchboard.spawn(self._come_back(down_s), "come-back")
+
+    async def _open_doors(self) -> None:
+        app = web.Application(client_max_size=_BODY_BYTES_MAX)
+        self.dialect.mount(self, app)
+        Control(self).mount(app)
+        self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=_SHUTDOWN_S)
+        await self._runner.setup()
+        self._stack.push_async_callback(self._runner.cleanup)
+        await self._listen()
+        self._stack.callback(self._stop_listening)
+
+    async def _listen(self) -> None:
+        if self._runner.server is None:
+            raise RuntimeError("the runner is not set up")
+        loop = asyncio.get_running_loop()
+        self._listening = await loop.create_server(
+            self._runner.server, self.config.host, self._port
+        )
+        self._port = self._listening.sockets[0].getsockname()[1]
+
+    def _stop_listening(self) -> None:
+        if self._listening is not None:
+            self._listening.close()
+            self._listening = None
+        self.switchboard.cut_all()
+
+    async def _come_back(self, down_s: float) -> None:
+        await asyncio.sleep(down_s)
+        await self._listen()
+
+    async def _play(self, market: Market, quoted: asyncio.Future[None]) -> None:
+        unquoted = set(market.instruments)
+        try:
+            async for tick in market.ticks():
+                self.on_tick(tick)
+                unquoted.discard(tick.symbol)
+                if not unquoted and not quoted.done():
+                    quoted.set_result(None)
+        except BrokerdError as error:
+            for waiting in (quoted, self.going):
+                if not waiting.done():
+                    waiting.set_exception(error)
+                    # Marked as seen: only one of the two is waited for.
+                    waiting.exception()
+
+    async def _let_expire(self) -> None:
+        while True:
+            await asyncio.sleep(_EXPIRY_CHECK_S)
+            self.exchange.on_time()

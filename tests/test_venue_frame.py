@@ -1,0 +1,351 @@
+"""The local venue's frame: its life, its faults on the wire, its oracle."""
+
+import asyncio
+import json
+import signal
+import subprocess
+import sys
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import msgspec
+import pytest
+from tests.fixtures.venue.plain import PlainDialect, place, plain_venue
+
+from brokerd_adapters.venue import Step, VenueServer, WireFault, WireFaults
+
+BREAKS = (aiohttp.ServerDisconnectedError, aiohttp.ClientOSError)
+
+
+@pytest.fixture
+async def venue() -> AsyncIterator[VenueServer]:
+    async with plain_venue() as venue:
+        yield venue
+
+
+@pytest.fixture
+async def session() -> AsyncIterator[aiohttp.ClientSession]:
+    async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(10)) as session:
+        yield session
+
+
+async def control(
+    session: aiohttp.ClientSession, venue: VenueServer, word: str, body: Any = None
+) -> Any:
+    url = f"{venue.urls['control']}/{word}"
+    if body is None:
+        async with session.get(url) as response:
+            return await response.json()
+    async with session.post(url, data=msgspec.json.encode(body)) as response:
+        return response.status, await response.text()
+
+
+async def oracle(session: aiohttp.ClientSession, venue: VenueServer) -> dict[str, int]:
+    """What was accepted, by name, and how many requests named each."""
+    orders = (await control(session, venue, "orders"))["orders"]
+    return {order["client_order_id"]: order["wire_requests"] for order in orders}
+
+
+async def heard(venue: VenueServer) -> None:
+    """Wait until an order was taken."""
+    assert isinstance(venue.dialect, PlainDialect)
+    await venue.dialect.placed.wait()
+
+
+def scripted(*steps: Step | WireFault, **more: Any) -> WireFaults:
+    return WireFaults(script=steps, **more)
+
+
+class TestHttpFaults:
+    async def test_a_lost_request_breaks_the_connection_and_does_nothing(
+        self, venue: VenueServer, session: aiohttp.ClientSession
+    ) -> None:
+        venue.gate.misbehave(scripted(WireFault.LOSE_REQUEST))
+        with pytest.raises(BREAKS):
+            await place(session, venue, "a")
+        assert await oracle(session, venue) == {}
+        requests = await control(session, venue, "requests")
+        assert requests["by_client_order_id"] == {"a": {"place": 1}}
+        assert requests["requests"][0]["fault"] == "lose_request"
+
+    async def test_a_lost_reply_breaks_the_connection_after_it_was_done(
+        self, venue: VenueServer, session: aiohttp.ClientSession
+    ) -> None:
+        venue.gate.misbehave(scripted(WireFault.LOSE_REPLY))
+        with pytest.raises(BREAKS):
+            await place(session, venue, "a")
+        assert await oracle(session, venue) == {"a": 1}
+
+    async def test_with_silence_what_is_lost_is_just_never_answered(
+        self, venue: VenueServer, session: aiohttp.ClientSession
+    ) -> None:
+        venue.gate.misbehave(scripted(WireFault.LOSE_REPLY, lost="silence"))
+        with pytest.raises(TimeoutError):
+            await asyncio.wait_for(place(session, venue, "a"), 0.05)
+        assert await oracle(session, venue) == {"a": 1}
+
+    async def test_a_held_request_is_carried_out_though_its_sender_is_gone(
+        self, venue: VenueServer, session: aiohttp.ClientSession
+    ) -> None:
+        venue.gate.misbehave(scripted(Step(fault=WireFault.HOLD, delay_s=0.2)))
+        with pytest.raises(TimeoutError):
+            await asyncio.wait_for(place(session, venue, "a"), 0.02)
+        assert not venue.exchange.ever
+        await heard(venue)
+
+    async def test_late_is_done_at_once_and_answered_later(
+        self, venue: VenueServer, session: aiohttp.ClientSession
+    ) -> None:
+        venue.gate.misbehave(scripted(Step(fault=WireFault.LATE, delay_s=0.1)))
+        async with asyncio.TaskGroup() as tasks:
+            reply = tasks.create_task(place(session, venue, "a"))
+            await heard(venue)
+            assert not reply.done()
+        assert reply.result()[0] == 200
+
+    @pytest.mark.parametrize(("fault", "is_done"), [("unavailable", False), ("fail", True)])
+    async def test_a_status_that_says_no_may_lie(
+        self, venue: VenueServer, session: aiohttp.ClientSession, fault: str, is_done: bool
+    ) -> None:
+        venue.gate.misbehave(scripted(Step(fault=WireFault(fault), status=504)))
+        assert (await place(session, venue, "a"))[0] == 504
+        assert bool(venue.exchange.ever) is is_done
+
+    async def test_a_garbled_answer_is_html_and_a_torn_one_breaks_off(
+        self, venue: VenueServer, session: aiohttp.ClientSession
+    ) -> None:
+        venue.gate.misbehave(scripted(WireFault.GARBLE, WireFault.TRUNCATE))
+        assert (await place(session, venue, "a"))[1].startswith(b"<html>")
+        with pytest.raises(aiohttp.ClientPayloadError):
+            await place(session, venue, "b")
+        assert await oracle(session, venue) == {"a": 1, "b": 1}
+
+    async def test_down_refuses_connections_and_then_listens_on_the_same_port(
+        self, venue: VenueServer, session: aiohttp.ClientSession
+    ) -> None:
+        venue.gate.misbehave(scripted(Step(fault=WireFault.DOWN, down_s=0.1)))
+        with pytest.raises(BREAKS):
+            await place(session, venue, "a")
+        with pytest.raises(aiohttp.ClientConnectorError):
+            await place(session, venue, "b")
+        while True:
+            try:
+                await place(session, venue, "c")
+                break
+            except aiohttp.ClientConnectorError:
+                await asyncio.sleep(0.02)
+        assert list(await oracle(session, venue)) == ["c"]
+
+    async def test_forget_loses_every_order_but_not_the_oracles_memory(
+        self, venue: VenueServer, session: aiohttp.ClientSession
+    ) -> None:
+        await place(session, venue, "a")
+        venue.gate.misbehave(scripted(WireFault.FORGET))
+        await place(session, venue, "b")
+        assert [order.client_order_id for order in venue.exchange.open_orders()] == ["b"]
+        assert await oracle(session, venue) == {"a": 1, "b": 1}
+        assert isinstance(venue.dialect, PlainDialect)
+        assert venue.dialect.heard == ["placed a", "settled", "forgot", "placed b", "settled"]
+
+
+class TestPlan:
+    async def test_a_step_waits_for_its_operation(
+        self, venue: VenueServer, session: aiohttp.ClientSession
+    ) -> None:
+        venue.gate.misbehave(scripted(Step(fault=WireFault.UNAVAILABLE, on="count")))
+        assert (await place(session, venue, "a"))[0] == 200
+        async with session.get(venue.urls["rest"] + "/count") as response:
+            assert response.status == 503
+
+    async def test_rates_are_for_commands_and_lose_answer_for_questions(
+        self, venue: VenueServer, session: aiohttp.ClientSession
+    ) -> None:
+        venue.gate.misbehave(
+            WireFaults(unavailable=1, terms=Step(fault=WireFault.NONE, status=429))
+        )
+        assert (await place(session, venue, "a"))[0] == 429
+        async with session.get(venue.urls["rest"] + "/count") as response:
+            assert await response.json() == {"open": 0}
+        venue.gate.misbehave(WireFaults(lose_answer=1))
+        assert (await place(session, venue, "a"))[0] == 200
+        with pytest.raises(BREAKS):
+            await session.get(venue.urls["rest"] + "/count")
+
+    async def test_the_same_plan_gives_the_same_faults(
+        self, venue: VenueServer, session: aiohttp.ClientSession
+    ) -> None:
+        async def fates(start: int) -> list[int]:
+            venue.gate.misbehave(WireFaults(seed=7, unavailable=0.5))
+            return [(await place(session, venue, f"{start}-{n}"))[0] for n in range(12)]
+
+        first = await fates(1)
+        assert set(first) == {200, 503}
+        assert await fates(2) == first
+
+
+class TestFrames:
+    async def test_a_silent_loss_is_passed_over_and_the_next_frame_is_answered(
+        self, venue: VenueServer, session: aiohttp.ClientSession
+    ) -> None:
+        venue.gate.misbehave(scripted(WireFault.LOSE_REQUEST, WireFault.LOSE_REPLY, lost="silence"))
+        async with session.ws_connect(venue.urls["ws_api"]) as frames:
+            for name in "abc":
+                await frames.send_str(name)
+            assert await frames.receive_json() == {"placed": "c"}
+        assert await oracle(session, venue) == {"b": 1, "c": 1}
+
+    async def test_a_late_answer_lets_others_pass(
+        self, venue: VenueServer, session: aiohttp.ClientSession
+    ) -> None:
+        venue.gate.misbehave(scripted(Step(fault=WireFault.LATE, delay_s=0.1)))
+        async with session.ws_connect(venue.urls["ws_api"]) as frames:
+            await frames.send_str("a")
+            await frames.send_str("b")
+            assert await frames.receive_json() == {"placed": "b"}
+            assert await frames.receive_json() == {"placed": "a"}
+
+    async def test_a_torn_frame_is_half_an_answer(
+        self, venue: VenueServer, session: aiohttp.ClientSession
+    ) -> None:
+        venue.gate.misbehave(scripted(WireFault.TRUNCATE))
+        async with session.ws_connect(venue.urls["ws_api"]) as frames:
+            await frames.send_str("a")
+            assert await frames.receive_str() == '{"place'
+
+    async def test_a_break_ends_the_connection(
+        self, venue: VenueServer, session: aiohttp.ClientSession
+    ) -> None:
+        venue.gate.misbehave(scripted(WireFault.LOSE_REPLY))
+        async with session.ws_connect(venue.urls["ws_api"]) as frames:
+            await frames.send_str("a")
+            message = await frames.receive()
+            assert message.type in {aiohttp.WSMsgType.CLOSED, aiohttp.WSMsgType.ERROR}
+
+    @pytest.mark.parametrize(
+        ("rates", "heard"),
+        [
+            ({"repeat_report": 1}, ["placed a", "placed a", "placed b", "placed b"]),
+            ({"reorder_report": 1}, ["placed b", "placed a"]),
+            ({"drop_report": 1}, []),
+        ],
+    )
+    async def test_stream_frames_are_repeated_reordered_and_dropped(
+        self,
+        venue: VenueServer,
+        session: aiohttp.ClientSession,
+        rates: dict[str, float],
+        heard: list[str],
+    ) -> None:
+        venue.gate.misbehave(WireFaults(**rates))
+        async with session.ws_connect(venue.urls["rest"] + "/stream") as stream:
+            assert await stream.receive_str() == "welcome"
+            await place(session, venue, "a")
+            await place(session, venue, "b")
+            venue.gate.misbehave(None)
+            await place(session, venue, "end")
+            got: list[str] = []
+            while (frame := await stream.receive_str()) != "placed end":
+                got.append(frame)
+        assert got == heard
+
+    async def test_drop_stream_breaks_the_stream_and_not_the_command(
+        self, venue: VenueServer, session: aiohttp.ClientSession
+    ) -> None:
+        venue.gate.misbehave(WireFaults(drop_stream=1))
+        async with session.ws_connect(venue.urls["rest"] + "/stream") as stream:
+            await stream.receive_str()
+            assert (await place(session, venue, "a"))[0] == 200
+            message = await stream.receive()
+            assert message.type in {aiohttp.WSMsgType.CLOSED, aiohttp.WSMsgType.ERROR}
+
+
+class TestControl:
+    async def test_orders_tell_terms_executions_and_requests_by_operation(
+        self, venue: VenueServer, session: aiohttp.ClientSession
+    ) -> None:
+        await place(session, venue, "a")
+        await place(session, venue, "a")
+        quote = {
+            "symbol": "BTCUSDT",
+            "bid_px": "29000",
+            "bid_qty": "1",
+            "ask_px": "29999",
+            "ask_qty": "0.004",
+        }
+        assert (await control(session, venue, "market", {"quotes": [quote]}))[0] == 200
+        (order,) = (await control(session, venue, "orders"))["orders"]
+        assert (order["ord_status"], order["cum_qty"]) == ("partially_filled", "0.004")
+        assert [(e["last_qty"], e["last_px"]) for e in order["executions"]] == [("0.004", "30000")]
+        assert order["wire_requests_by_operation"] == {"place": 2}
+
+    async def test_a_plan_is_posted_read_back_and_ended(
+        self, venue: VenueServer, session: aiohttp.ClientSession
+    ) -> None:
+        plan = {"seed": 3, "script": ["late", {"fault": "unavailable", "on": "place"}]}
+        assert (await control(session, venue, "faults", plan))[0] == 200
+        ruling = await control(session, venue, "faults")
+        assert (ruling["seed"], ruling["script"][0], ruling["script"][1]["on"]) == (
+            3,
+            "late",
+            "place",
+        )
+        async with session.post(f"{venue.urls['control']}/faults") as response:
+            assert response.status == 200
+        assert await control(session, venue, "faults") is None
+
+    @pytest.mark.parametrize(
+        ("word", "body"),
+        [
+            ("faults", {"lose_requests": 1}),
+            ("faults", {"late": 2}),
+            ("market", {"trades": [{"symbol": "NO", "px": 1, "qty": 1, "buyer_is_maker": True}]}),
+            ("clock", {}),
+        ],
+    )
+    async def test_what_it_cannot_read_is_a_400_that_says_why(
+        self, venue: VenueServer, session: aiohttp.ClientSession, word: str, body: Any
+    ) -> None:
+        status, text = await control(session, venue, word, body)
+        assert status == 400
+        assert text
+
+    async def test_the_clock_is_skewed_on_command(
+        self, venue: VenueServer, session: aiohttp.ClientSession
+    ) -> None:
+        before_ns = venue.clock.now_ns()
+        await control(session, venue, "clock", {"skew_s": -60})
+        assert venue.clock.now_ns() < before_ns
+
+
+class TestProgram:
+    def start(self, *arguments: str) -> subprocess.Popen[str]:
+        command = [sys.executable, "-m", "brokerd_adapters.venue", *arguments]
+        return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+    def test_it_prints_its_addresses_and_stops_on_sigterm_with_0(self) -> None:
+        with self.start("--dialect", "binance") as program:
+            assert program.stdout
+            urls = json.loads(program.stdout.readline())
+            assert {"rest", "ws_api", "streams", "control"} <= urls.keys()
+            assert urls["control"] == urls["rest"] + "/control"
+            program.send_signal(signal.SIGTERM)
+            assert program.wait(20) == 0
+
+    def test_a_recording_that_is_not_there_is_78(self, tmp_path: Path) -> None:
+        options = ("--market", "replay", "--trades", str(tmp_path / "no"), "--quotes", "no")
+        with self.start("--dialect", "binance", *options) as program:
+            assert program.wait(20) == 78
+            assert program.stderr
+            assert "is not there" in program.stderr.read()
+
+    async def test_a_bad_row_late_in_a_recording_ends_it(self, tmp_path: Path) -> None:
+        trades, quotes = tmp_path / "trades.csv", tmp_path / "quotes.csv"
+        trades.write_text("ts_ms,trade_id,px,qty,buyer_is_maker\n2,1,x,1,true\n")
+        quotes.write_text("ts_ms,bid_px,bid_qty,ask_px,ask_qty\n1,99,1,101,1\n")
+        options = ("--market", "replay", "--trades", str(trades), "--quotes", str(quotes))
+        with self.start("--dialect", "binance", *options) as program:
+            assert program.wait(20) == 78
+            assert program.stderr
+            assert "line 2: px 'x'" in program.stderr.read()
