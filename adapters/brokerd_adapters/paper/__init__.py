@@ -15,7 +15,6 @@ The paper venue: an exchange in memory, and the executor that trades on it.
       config        the keys of [executors.NAME]
       host          the venue's home: nothing is told before it is written
       log           what a restart still knows
-      stream        one bounded subscription
 
 `PaperVenue` knows nothing of the executor: it may as well stand behind a venue's wire dialect.
 """

@@ -16,7 +16,7 @@ from brokerd_adapters.paper.log import PaperLog
 from brokerd_adapters.paper.markets import QuoteTick, Tick
 from brokerd_adapters.paper.matching import PaperVenue
 from brokerd_adapters.paper.misbehaviour import Misbehaviour
-from brokerd_adapters.paper.stream import Subscription
+from brokerd_adapters.subscription import Subscription
 
 STREAM_MAX = 10_000
 """Reports that may wait in a stream before it is cut."""
@@ -33,7 +33,7 @@ class VenueHost:
         self.misbehaviour = Misbehaviour(config.faults) if config.faults else None
         self._config = config
         self._log = PaperLog(log_path) if log_path else None
-        self._subscription: Subscription | None = None
+        self._subscription: Subscription[Report] | None = None
 
     def require(self) -> PaperVenue:
         """Return the venue; raises VenueUnavailable while it is down."""
@@ -94,7 +94,7 @@ class VenueHost:
             self._publish(self._subscription, reports)
         return True
 
-    def subscribe(self) -> Subscription:
+    def subscribe(self) -> Subscription[Report]:
         """Open the stream; the one before is cut. Raises VenueUnavailable while the venue is down."""
         self.require()
         self.cut("another stream was opened")
@@ -114,7 +114,7 @@ class VenueHost:
         if self._log is not None:
             self._log.close()
 
-    def _publish(self, subscription: Subscription, reports: tuple[Report, ...]) -> None:
+    def _publish(self, subscription: Subscription[Report], reports: tuple[Report, ...]) -> None:
         if self.misbehaviour is None:
             for report in reports:
                 subscription.put(report)
