@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from brokerd.clock import SystemClock
+from brokerd.clock import SET_BACK_NS_MAX, SteadyClock, SystemClock
 from brokerd.times import parse_rfc3339, rfc3339
 
 LATEST_NS = 253_402_300_800 * 10**9 - 1
@@ -75,3 +75,45 @@ def test_the_system_clock_reads_the_systems_clocks() -> None:
     clock = SystemClock()
     assert time.time_ns() <= clock.now_ns() <= time.time_ns()
     assert time.monotonic_ns() <= clock.monotonic_ns() <= time.monotonic_ns()
+
+
+class HandClock:
+    """A clock in the test's hand: time passes on both, but the wall can also be set."""
+
+    def __init__(self, wall_ns: int) -> None:
+        self.wall_ns, self.passed_ns = wall_ns, 0
+
+    def now_ns(self) -> int:
+        return self.wall_ns
+
+    def monotonic_ns(self) -> int:
+        return self.passed_ns
+
+    def pass_by(self, ns: int) -> None:
+        self.wall_ns += ns
+        self.passed_ns += ns
+
+
+@pytest.mark.parametrize("step_ns", [3_600 * 10**9, -3_600 * 10**9])
+def test_a_steady_clock_goes_on_when_the_hosts_clock_is_set(step_ns: int) -> None:
+    hand = HandClock(wall_ns=10**18)
+    clock = SteadyClock(hand)
+    hand.pass_by(5)
+    assert clock.now_ns() == 10**18 + 5
+    hand.wall_ns += step_ns
+    assert clock.now_ns() == 10**18 + 5
+    assert clock.stepped_ns == step_ns
+    hand.pass_by(7)
+    assert (clock.now_ns(), clock.monotonic_ns()) == (10**18 + 12, 12)
+
+
+@pytest.mark.parametrize(
+    ("behind_ns", "caught_up_ns"),
+    [(-1, 0), (0, 0), (1, 1), (SET_BACK_NS_MAX, SET_BACK_NS_MAX), (SET_BACK_NS_MAX + 1, 0)],
+    ids=["later", "now", "set back", "a day back", "more than a day: that run was wrong"],
+)
+def test_a_run_goes_on_from_where_the_last_one_stopped(behind_ns: int, caught_up_ns: int) -> None:
+    hand = HandClock(wall_ns=10**18)
+    clock = SteadyClock(hand)
+    clock.follow(10**18 + behind_ns)
+    assert clock.now_ns() == 10**18 + caught_up_ns

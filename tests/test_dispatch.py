@@ -23,7 +23,15 @@ from tests.scripted import (
 from brokerd import dispatch as module
 from brokerd.dispatch import Dispatch
 from brokerd.errors import ConfigError, OutcomeUnknown, VenueUnavailable
-from brokerd.executor import Accepted, CancelOrder, InDoubt, NotSent, PlaceOrder, ReplaceOrder
+from brokerd.executor import (
+    Accepted,
+    CancelOrder,
+    InDoubt,
+    NotSent,
+    PlaceOrder,
+    ReplaceOrder,
+    Standing,
+)
 from brokerd.messages import Cancel, Replace, Reported, Send
 
 NOT_SENT = NotSent(reason="refused_connection", evidence="ECONNREFUSED")
@@ -133,7 +141,7 @@ async def test_an_executor_that_raises_leaves_doubt_and_everything_else_alive(
 
 @pytest.mark.parametrize(
     ("window_s", "signed_at_ns", "final_at_ns"),
-    [(2.0, 5_000, 2_000_005_000), (None, 5_000, None)],
+    [(2.0, 4 * 10**18, 4 * 10**18 + 2 * 10**9), (None, 4 * 10**18, None)],
 )
 async def test_doubt_is_final_when_the_venue_says_a_request_can_no_longer_arrive(
     tmp_path: Path, window_s: float | None, signed_at_ns: int, final_at_ns: int | None
@@ -146,6 +154,30 @@ async def test_doubt_is_final_when_the_venue_says_a_request_can_no_longer_arrive
         request = at.home.order().request
         assert request is not None
         assert request.final_at_ns == final_at_ns
+
+
+async def test_a_stamp_from_before_the_call_does_not_shorten_the_doubt(tmp_path: Path) -> None:
+    """No request was signed before it was asked for, whatever an executor's clock says."""
+    async with desk(tmp_path, validity_window_s=2.0) as at:
+        at.venue.script["place"].append(InDoubt(evidence="lost", signed_at_ns=5_000))
+        began_ns = CLOCK.now_ns()
+        await at.submit()
+        await until(lambda: at.home.order().in_doubt)
+        request = at.home.order().request
+        assert request is not None
+        assert request.final_at_ns is not None
+        assert request.final_at_ns >= began_ns + 2 * 10**9
+
+
+async def test_a_doubt_lasts_longer_while_the_clock_is_more_uncertain_than_declared(
+    tmp_path: Path,
+) -> None:
+    async with desk(tmp_path, validity_window_s=2.0, clock_error_s=0.5) as at:
+        dispatch = at.dispatch
+        assert dispatch.final_at_ns(0) == 2_500_000_000
+        for measured_s, final_at_ns in ((0.1, 2_500_000_000), (3.0, 5_000_000_000)):
+            at.venue.stands = Standing(clock_error_s=measured_s)
+            assert dispatch.final_at_ns(0) == final_at_ns
 
 
 async def test_what_was_not_sent_is_sent_again_after_it_is_on_record(

@@ -91,6 +91,14 @@ def test_absence_is_never_final_at_a_venue_that_promises_too_little(
     assert play.order.in_doubt
 
 
+def test_a_doubt_that_begins_anew_forgets_a_first_not_found() -> None:
+    play = doubted()
+    play.tell(viewed(None, asked_at_ns=FINAL_NS))
+    play.tell(answered(LOST, at_ns=FINAL_NS + 5, final_at_ns=2 * FINAL_NS))
+    assert play.tell(viewed(None, asked_at_ns=FINAL_NS + 20)) == ["ASK"]
+    assert play.tell(viewed(None, asked_at_ns=2 * FINAL_NS)) == ["order_not_found", "ASK"]
+
+
 @pytest.mark.parametrize(
     "found",
     [

@@ -31,10 +31,11 @@ from brokerd.errors import (
     Starting,
     VenueUnavailable,
 )
-from brokerd.executor import Accepted, LinkState, Standing
+from brokerd.events import RequestKind
+from brokerd.executor import Accepted, LinkState, Refused, Standing
 from brokerd.links import Link, Links, doubt_outstanding
 from brokerd.listener import Listener
-from brokerd.messages import Ask, Cancel, Reported, Send
+from brokerd.messages import Answered, Ask, Cancel, Reported, Send
 from brokerd.poller import Poller
 from brokerd.terms import OrdType, TimeInForce
 
@@ -195,7 +196,22 @@ async def test_what_the_last_run_left_without_an_outcome_is_in_doubt(tmp_path: P
         assert not home.order("acked").in_doubt
         seq = home.journal.last_seq
         await doubt_outstanding(home.engine, link, home.engine.blotter.unsettled("sim"), 6)
-        assert home.journal.last_seq == seq, "a doubt keeps the time at which it becomes final"
+        assert home.journal.last_seq == seq + 1
+        request = home.order().request
+        assert request is not None
+        assert request.final_at_ns == 6 + 1_000_000_000, "each run waits by its own clock"
+
+
+async def test_a_doubt_that_no_time_ends_stays_one_through_a_restart(tmp_path: Path) -> None:
+    """ "Duplicate": the venue has the order, and no absence may ever say otherwise."""
+    async with linked(tmp_path) as (home, link):
+        await home.engine.do(submit())
+        taken = Refused(reason="duplicate", is_about_order=True)
+        await home.engine.settle(Answered("x", RequestKind.NEW, 1, taken, 2, 3))
+        seq = home.journal.last_seq
+        await doubt_outstanding(home.engine, link, home.engine.blotter.unsettled("sim"), 5)
+        assert home.journal.last_seq == seq
+        assert home.order().request.final_at_ns is None  # type: ignore[union-attr]
 
 
 async def test_a_link_says_what_its_venue_and_its_executor_cannot_promise(tmp_path: Path) -> None:

@@ -23,9 +23,10 @@ from tests.scripted import (
 )
 
 from brokerd import poller as module
+from brokerd.clock import SteadyClock
 from brokerd.errors import OutcomeUnknown, VenueUnavailable
 from brokerd.events import RequestKind
-from brokerd.executor import Accepted, InDoubt, OrderView, Outcome, Snapshot
+from brokerd.executor import Accepted, Clock, InDoubt, OrderView, Outcome, Snapshot
 from brokerd.messages import Answered, Ask, Reported
 from brokerd.poller import Poller
 
@@ -62,16 +63,21 @@ class Desk:
 
 @asynccontextmanager
 async def desk(
-    directory: Path, deadline_s: float = 5.0, floor_s: float = 600, **promises: object
+    directory: Path,
+    deadline_s: float = 5.0,
+    floor_s: float = 600,
+    clock: Clock = CLOCK,
+    **promises: object,
 ) -> AsyncGenerator[Desk, None]:
     async with house(directory) as home:
         venue = ScriptedExecutor(**promises)
-        poller = Poller(venue, home.engine, CLOCK, deadline_s=deadline_s, floor_s=floor_s)
+        poller = Poller(venue, home.engine, clock, deadline_s=deadline_s, floor_s=floor_s)
         home.act = lambda action: (
             poller.ask(action.order) if isinstance(action, Ask) else home.actions.append(action)
         )
         async with asyncio.TaskGroup() as group:
             task = group.create_task(poller.run())
+            poller.in_sync()
             yield Desk(home, venue, poller)
             task.cancel()
 
@@ -154,6 +160,82 @@ async def test_two_absences_reject_and_no_sooner(tmp_path: Path) -> None:
             if type(change.entry.event).__name__ in {"OrderNotFound", "OrderRejected"}
         )
         assert last - first >= 20_000_000
+
+
+async def test_not_found_proves_nothing_while_the_stream_is_out_of_sync(tmp_path: Path) -> None:
+    """What the stream missed may have been the order's whole life."""
+    async with desk(tmp_path) as at:
+        at.poller.out_of_sync()
+        await at.doubted()
+        at.venue.views += [None] * 5
+        await until(lambda: len(at.venue.asked) >= 5)
+        assert "order_not_found" not in at.home.events
+        assert at.home.order().in_doubt
+        at.poller.in_sync()
+        at.poller.stream_waits = True
+        at.venue.views += [None] * 5
+        await until(lambda: len(at.venue.asked) >= 10)
+        assert at.home.order().in_doubt, "a report that waits for room may be of this order"
+        at.poller.stream_waits = False
+        at.venue.views += [None] * 50
+        await until(lambda: at.home.order().is_final)
+
+
+async def test_a_clock_set_forward_beyond_the_window_does_not_make_not_found_count_early(
+    tmp_path: Path,
+) -> None:
+    class Set:
+        """The machine's clock, set forward by `by_ns`."""
+
+        by_ns = 0
+
+        def now_ns(self) -> int:
+            return CLOCK.now_ns() + self.by_ns
+
+        def monotonic_ns(self) -> int:
+            return CLOCK.monotonic_ns()
+
+    host = Set()
+    async with desk(tmp_path, clock=SteadyClock(host)) as at:
+        await at.home.engine.do(submit(at_ns=CLOCK.now_ns()))
+        now_ns = CLOCK.now_ns()
+        lost = Answered("x", RequestKind.NEW, 1, InDoubt(evidence=""), now_ns, now_ns + 60 * 10**9)
+        await at.home.engine.settle(lost)
+        host.by_ns = 3_600 * 10**9
+        at.venue.views += [None] * 5
+        await until(lambda: len(at.venue.asked) >= 5)
+        assert "order_not_found" not in at.home.events
+        assert at.home.order().in_doubt
+
+
+async def test_a_stream_that_broke_while_the_venue_was_asked_takes_the_proof_away(
+    tmp_path: Path,
+) -> None:
+    async with desk(tmp_path) as at:
+        await at.submitted(InDoubt(evidence="lost"))
+        broken = 0
+
+        async def breaks(_ref: object) -> None:
+            nonlocal broken
+            broken += 1
+            at.poller.out_of_sync()
+            at.poller.in_sync()
+
+        at.venue.query = breaks  # type: ignore[method-assign,assignment]
+        await until(lambda: broken >= 5)
+        assert at.home.order().in_doubt
+
+
+async def test_a_run_too_young_to_tell_two_answers_apart_proves_nothing(tmp_path: Path) -> None:
+    """The first "not found" may be an earlier run's, stamped by a clock that was set since."""
+    async with desk(tmp_path, processing_bound_s=3600.0) as at:
+        await at.doubted()
+        at.venue.views += [None] * 5
+        await until(lambda: len(at.venue.asked) >= 5)
+        assert "order_not_found" not in at.home.events
+        at.poller._began_ns -= 3600 * 10**9
+        at.venue.views += [None] * 5
+        await until(lambda: "order_not_found" in at.home.events)
 
 
 async def test_a_venue_that_forgets_closed_orders_proves_nothing_by_absence(

@@ -114,8 +114,13 @@ class Dispatch:
 
     def final_at_ns(self, signed_at_ns: int) -> int | None:
         """Return when a request signed then can no longer arrive; None if the venue never says."""
-        final_after_s = self._executor.capabilities.final_after_s
-        return None if final_after_s is None else signed_at_ns + int(final_after_s * 1e9)
+        promised = self._executor.capabilities
+        if promised.final_after_s is None:
+            return None
+        # The clock is as uncertain as measured, and never less than declared.
+        measured_s = self._executor.standing().clock_error_s or 0.0
+        surplus_s = max(measured_s - promised.clock_error_s, 0.0)
+        return signed_at_ns + int((promised.final_after_s + surplus_s) * 1e9)
 
     async def _lane(self, queue: "_Queue") -> None:
         while True:
@@ -128,11 +133,12 @@ class Dispatch:
                     self._under_way -= 1
 
     async def _request(self, order: Order, request: Request) -> None:
+        began_ns = self._clock.now_ns()
         outcome = await self._call(order, request)
         now_ns = self._clock.now_ns()
-        # It may have waited for budget before it was signed; it was not signed after this.
+        # It may have waited for budget before it was signed: not before the call, nor after it.
         signed_at_ns = outcome.signed_at_ns if isinstance(outcome, InDoubt) else None
-        final_at_ns = self.final_at_ns(signed_at_ns or now_ns)
+        final_at_ns = self.final_at_ns(max(signed_at_ns or now_ns, began_ns))
         if isinstance(outcome, NotSent):
             wait_s = delay_s(request.attempt, outcome.retry_after_s)
             if now_ns + int(wait_s * 1e9) < request.since_ns + self._retry_window_ns:

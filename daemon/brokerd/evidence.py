@@ -29,7 +29,7 @@ from brokerd.messages import (
     Stranger,
 )
 from brokerd.money import ZERO
-from brokerd.orders import ExecType, Order
+from brokerd.orders import ExecType, Order, Request
 
 
 def reported(stage: Stage, message: Reported) -> Decision:
@@ -47,12 +47,8 @@ def answered(stage: Stage, message: Answered) -> Decision:
     order = stage.get(message.cl_ord_id)
     if order is None:
         return Decision((Stranger(message),))
-    is_awaited = (
-        order.request is not None
-        and order.request.kind is message.request
-        and order.request.attempt == message.attempt
-    )
-    was_doubted = is_awaited and order.request is not None and order.request.was_doubted
+    request = _awaited(order, message)
+    is_awaited, was_doubted = request is not None, request is not None and request.was_doubted
     match message.outcome:
         case Accepted() as accepted:
             for report in accepted.reports:
@@ -61,7 +57,7 @@ def answered(stage: Stage, message: Answered) -> Decision:
                 # Taken, and nothing told of it: the stream may drop what it tells.
                 _doubt(stage, message, accepted.evidence, is_taken=True)
         case InDoubt(evidence=evidence) if is_awaited:
-            _doubt(stage, message, evidence)
+            _doubt(stage, message, evidence, is_taken=request is not None and request.is_taken)
         case Refused(evidence=evidence) | NotSent(evidence=evidence) if was_doubted:
             # This send came to nothing; the one before it may still arrive.
             _doubt(stage, message, evidence)
@@ -108,6 +104,14 @@ def retry_due(stage: Stage, message: RetryDue) -> Decision:
         )
         return NOTHING
     return Decision((Send(send_again(stage, order, message.at_ns, message.evidence)),))
+
+
+def _awaited(order: Order, message: Answered) -> Request | None:
+    """Return the request that this is the outcome of, None if that is over already."""
+    request = order.request
+    if request and (request.kind, request.attempt) == (message.request, message.attempt):
+        return request
+    return None
 
 
 def _from_reply(order: Order, report: Report, accepted: Accepted, at_ns: int) -> Reported:

@@ -80,10 +80,13 @@ class Listener:
         """Live through one connection, from the first attempt to the first gap."""
         async with self._subscribed() as reports:
             await self._move(LinkState.SYNCING)
-            async with asyncio.TaskGroup() as group:
-                group.create_task(self._sync(), name=f"{self._executor.name}-sync")
-                await self._listen(reports)
-                raise VenueUnavailable("the stream ended", reason="stream_ended")
+            try:
+                async with asyncio.TaskGroup() as group:
+                    group.create_task(self._sync(), name=f"{self._executor.name}-sync")
+                    await self._listen(reports)
+                    raise VenueUnavailable("the stream ended", reason="stream_ended")
+            finally:
+                self._poller.out_of_sync()
 
     @asynccontextmanager
     async def _subscribed(self) -> AsyncGenerator[AsyncIterator[Report]]:
@@ -105,6 +108,7 @@ class Listener:
 
     async def _sync(self) -> None:
         await self._poller.sync()
+        self._poller.in_sync()
         self._up_since_s = asyncio.get_running_loop().time()
         self._has_been_up = True
         await self._move(LinkState.UP)
@@ -115,7 +119,12 @@ class Listener:
         async with guarded(name, None):
             async for report in reports:
                 self.reports += 1
-                await self._engine.tell(Reported(name, report, Road.STREAM, self._clock.now_ns()))
+                reported = Reported(name, report, Road.STREAM, self._clock.now_ns())
+                self._poller.stream_waits = True
+                try:
+                    await self._engine.tell(reported)
+                finally:
+                    self._poller.stream_waits = False
 
     async def _move(self, state: LinkState, reason: str = "") -> None:
         """Put a change of state on record before anyone sees it."""

@@ -508,7 +508,7 @@ def _request_doubted(order: Order, event: RequestDoubted) -> dict[str, Any]:
         if order.request.doubted_at_ns is None
         else order.request.doubted_at_ns,
     )
-    return {"request": request, "doubts": order.doubts + 1}
+    return {"request": request, "doubts": order.doubts + 1, "not_found_at_ns": None}
 
 
 def _not_found(order: Order, event: OrderNotFound) -> dict[str, Any]:

@@ -15,7 +15,7 @@ from brokerd.dispatch import order_ref
 from brokerd.engine import Engine
 from brokerd.errors import OutcomeUnknown, VenueUnavailable
 from brokerd.events import Road
-from brokerd.executor import Clock, Executor, OrderView, Snapshot
+from brokerd.executor import Clock, Executor, Snapshot
 from brokerd.guard import guarded
 from brokerd.messages import Viewed
 from brokerd.orders import Order
@@ -46,6 +46,9 @@ class Poller:
 
     An order is asked about until nothing is in doubt or missing any more, at intervals that
     double up to ASK_INTERVAL_S_MAX, so that the rate of requests an order costs is bounded.
+
+    "No such order" is passed on as proof only while the stream is in sync, which the listener
+    tells by `in_sync` and `out_of_sync`, and `stream_waits` while a report of it waits for room.
     """
 
     def __init__(
@@ -71,8 +74,19 @@ class Poller:
         overlap_s = promised.processing_bound_s + promised.query_lag_s + promised.clock_error_s
         self._overlap_ns = int((overlap_s + OVERLAP_S) * 1e9)
         self._since_ns = max(since_ns - self._overlap_ns - int(RESTART_OVERLAP_S * 1e9), 0)
+        self._began_ns = clock.now_ns()
+        self._sync: object | None = None
+        self.stream_waits = False
         self.questions = 0
         self.missed_by_stream = 0
+
+    def in_sync(self) -> None:
+        """From now on the stream tells what happens, and what happened before is merged."""
+        self._sync = object()
+
+    def out_of_sync(self) -> None:
+        """The stream may have missed something."""
+        self._sync = None
 
     def ask(self, order: Order) -> None:
         """See that the order is asked about soon, and again until the matter is settled."""
@@ -193,21 +207,30 @@ class Poller:
 
     async def _question(self, order: Order) -> Order | None:
         self.questions += 1
-        asked_at_ns = self._clock.now_ns()
+        sync, asked_at_ns = self._sync, self._clock.now_ns()
         async with guarded(self._executor.name, self._deadline_s):
             view = await self._executor.query(order_ref(order))
-        return await self._engine.settle(self._viewed(order, view, asked_at_ns))
-
-    def _viewed(self, order: Order, view: OrderView | None, asked_at_ns: int) -> Viewed:
-        promised = self._executor.capabilities
-        absence_after_s = promised.processing_bound_s + promised.query_lag_s
-        lag_ns = int(promised.query_lag_s * 1e9)
-        return Viewed(
+        # What the venue shows may be this much older than the question.
+        asked_at_ns -= int(self._executor.capabilities.query_lag_s * 1e9)
+        was_in_sync = sync is not None and sync is self._sync and not self.stream_waits
+        viewed = Viewed(
             cl_ord_id=order.cl_ord_id,
             view=view,
             road=Road.QUERY,
-            # What the venue shows may be this much older than the question.
-            asked_at_ns=asked_at_ns - lag_ns,
+            asked_at_ns=asked_at_ns,
             at_ns=self._clock.now_ns(),
-            absence_after_ns=int(absence_after_s * 1e9) if promised.query_closed else None,
+            absence_after_ns=self._absence_after_ns(asked_at_ns) if was_in_sync else None,
         )
+        return await self._engine.settle(viewed)
+
+    def _absence_after_ns(self, asked_at_ns: int) -> int | None:
+        """
+        Return how far apart two answers of "no such order" must lie; None if this one is no proof.
+
+        The first of the two may be an earlier run's: so much of this run must have passed by its
+        own clock, which is the only one that was not set in between.
+        """
+        promised = self._executor.capabilities
+        apart_ns = int((promised.processing_bound_s + promised.query_lag_s) * 1e9)
+        is_proof = promised.query_closed and asked_at_ns >= self._began_ns + apart_ns
+        return apart_ns if is_proof else None

@@ -123,7 +123,12 @@ class OrderCounts(Struct, frozen=True):
 
 
 class DaemonInfo(Struct, frozen=True):
-    """The daemon, for people and for `brokerctl status`."""
+    """
+    The daemon, for people and for `brokerctl status`.
+
+    `clock_step_s` is how far the host's clock was set since the start: times on record go on
+    without the step until the next start.
+    """
 
     version: str
     pid: int
@@ -143,3 +148,4 @@ class DaemonInfo(Struct, frozen=True):
     batches: int
     reports_of_unknown_orders: int
     log_lines_dropped: int
+    clock_step_s: float

@@ -20,6 +20,7 @@ from typing import Protocol
 import structlog
 
 from brokerd import __version__, systemd
+from brokerd.clock import SteadyClock
 from brokerd.config.load import Config
 from brokerd.desk import Desk
 from brokerd.events import DaemonStopped
@@ -68,16 +69,18 @@ async def run(config: Config, adapters: Adapters, clock: Clock, drain: LogDrain)
 
     Raises ConfigError, JournalError, or the group of whatever killed it.
     """
-    executors = build_executors(config, adapters, clock)
+    steady = SteadyClock(clock)
+    executors = build_executors(config, adapters, steady)
     reserve_free_bytes = config.daemon.reserve_free_mb * 1024 * 1024
     journal_path = config.daemon.journal
     async with (
-        open_journal(journal_path, clock, reserve_free_bytes=reserve_free_bytes) as journal,
+        open_journal(journal_path, steady, reserve_free_bytes=reserve_free_bytes) as journal,
         open_history(history_path(journal_path), journal, progress=_told_progress()) as history,
     ):
         newest = await journal.rows([journal.last_seq])
         known_until_ns = newest[0].entry.event.at_ns if newest else 0
-        daemon = Daemon(config, clock, journal, history, drain)
+        steady.follow(known_until_ns)
+        daemon = Daemon(config, steady, journal, history, drain)
         for name, executor in executors.items():
             daemon.add(config.executors[name].adapter, executor, known_until_ns)
         await daemon.run()
@@ -101,7 +104,7 @@ class Daemon:
     def __init__(
         self,
         config: Config,
-        clock: Clock,
+        clock: SteadyClock,
         journal: Journal,
         history: SqliteHistory,
         drain: LogDrain,
@@ -249,6 +252,7 @@ class Daemon:
             batches=engine.batches,
             reports_of_unknown_orders=engine.strangers,
             log_lines_dropped=self._drain.dropped,
+            clock_step_s=round(self._clock.stepped_ns / 1e9, 3),
         )
 
     async def _count_orders(self) -> OrderCounts:

@@ -189,6 +189,10 @@ def check_daemon(told: Record) -> list[Check]:
     checks.append(
         Check("log lines dropped", WARN if dropped else OK, str(dropped), fix * bool(dropped))
     )
+    step_s = number(told.get("clock_step_s")) or 0.0
+    if abs(step_s) > CLOCK_FAIL_S:
+        fix = "times on record go on without the step; the next start takes up the new time"
+        checks.append(Check("clock was set", WARN, f"{step_s:+,.1f} s since the start", fix))
     doubts = int(number(as_record(told.get("orders")).get("in_doubt")) or 0)
     fix = "brokerctl orders marks them with ?; brokerctl order --check ID asks the venue"
     checks.append(Check("orders in doubt", WARN if doubts else OK, str(doubts), fix * bool(doubts)))
