@@ -1,6 +1,7 @@
 """The engine: one writer, one commit for whatever waits, and nothing seen before it is durable."""
 
 import asyncio
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
@@ -26,6 +27,7 @@ from tests.scripted import (
 
 from brokerd import engine as module
 from brokerd.blotter import Blotter
+from brokerd.engine import Result
 from brokerd.errors import (
     Busy,
     DuplicateClOrdId,
@@ -116,6 +118,25 @@ async def test_messages_of_one_batch_see_each_other(tmp_path: Path) -> None:
         assert isinstance(unknown, UnknownOrder)
         await until(lambda: home.events == ["order_submitted", "cancel_requested"])
         assert len(home.actions) == 1
+
+
+async def test_an_answer_is_put_into_words_while_the_disk_works_and_said_when_it_has(
+    tmp_path: Path,
+) -> None:
+    async with house(tmp_path) as home:
+        home.journal.leave.clear()
+        heard: list[object] = []
+
+        def reply(result: Result) -> Callable[[], None]:
+            heard.append("in words")
+            return lambda: heard.append(result)
+
+        home.engine.post(submit(), reply)
+        await until(lambda: heard == ["in words"])
+        assert home.engine.blotter.get("x") is None
+        home.journal.leave.set()
+        await until(lambda: heard[1:] == [home.engine.blotter.get("x")])
+        await until(lambda: len(home.actions) == 1)
 
 
 async def settled(home: House, cl_ord_id: str = "x") -> None:
@@ -290,7 +311,7 @@ async def test_a_journal_that_cannot_say_whether_it_wrote_ends_the_engine(tmp_pa
         home.journal.failure = JournalError("commit unknown")
         task = asyncio.get_running_loop().create_task(home.engine.run())
         (caller,) = at_work(home, submit())
-        with pytest.raises(JournalError):
+        with pytest.RaisesGroup(JournalError):
             await task
         assert not caller.done(), "no answer is better than a wrong one"
         assert (home.actions, home.changes) == ([], [])

@@ -55,8 +55,12 @@ log = structlog.get_logger(__name__)
 Result = Order | BrokerdError | None
 """What a message came to: the order it was about as it then is, or why nothing was done."""
 
-Reply = Callable[[Result], None]
-"""Called once, right after the commit, with a message's result; must not wait nor raise."""
+Reply = Callable[[Result], Callable[[], None]]
+"""
+Called with a message's result while the disk works on it; what it returns is called once that is
+durable. So the words of an answer cost no time. Neither may wait nor raise, and the first must
+tell nobody: the batch may be decided again, with another result.
+"""
 
 
 class Act(Protocol):
@@ -107,6 +111,7 @@ class Engine:
         self._room.set()
         self._heard: dict[str, list[asyncio.Future[None]]] = {}
         self._out_of_reach: set[str] = set()
+        self._last: _Batch | None = None
         self._is_stopping = False
         self.pending_since_ns: int | None = None
         self.strangers = 0
@@ -114,8 +119,8 @@ class Engine:
 
     @property
     def backlog(self) -> int:
-        """How many messages wait."""
-        return len(self._inbox)
+        """How many messages wait, and a batch that has yet to be told of."""
+        return len(self._inbox) + (self._last is not None)
 
     def stop_taking(self) -> None:
         """Refuse new orders from now on; everything else goes on until the daemon has stopped."""
@@ -129,7 +134,7 @@ class Engine:
         Stopping for a new order that cannot be taken, or else the order.
         """
         if self._is_full(message):
-            reply(Busy("the daemon's inbox is full", hint="try again in a moment"))
+            reply(Busy("the daemon's inbox is full", hint="try again in a moment"))()
         else:
             self._put(message, reply)
 
@@ -181,14 +186,33 @@ class Engine:
 
     async def run(self) -> None:
         """Work until cancelled. Whatever ends this task otherwise ends the daemon."""
-        while True:
-            if not self._inbox:
-                self._wake.clear()
-                await self._wake.wait()
-            if not self._is_pressing:
+        async with asyncio.TaskGroup() as disk:
+            while True:
+                if not self._is_pressing:
+                    await self._rest()
+                self._is_pressing = False
+                await self._work(disk)
+
+    async def _rest(self) -> None:
+        """
+        Do what the last batch calls for, and return once there is something to decide.
+
+        Requests go out at once. What follows them is done when the disk or the bots give time for
+        it, unless somebody waits for the events.
+        """
+        self._act_on_last()
+        if self._feed.is_awaited or self._heard:
+            await self._tell_of_last()
+        while not self._is_pressing:
+            if self._inbox or self._last is not None:
                 await self._linger()
-            self._is_pressing = False
-            await self._work()
+            if self._is_pressing:
+                return
+            await self._tell_of_last()
+            if self._inbox:
+                return
+            self._wake.clear()
+            await self._wake.wait()
 
     async def _linger(self) -> None:
         """
@@ -208,32 +232,56 @@ class Engine:
             self._pressing.set()
         self._wake.set()
 
-    async def _work(self) -> None:
+    async def _work(self, disk: asyncio.TaskGroup) -> None:
         """Take one batch through to its answers. A cl_ord_id taken long ago makes it start over."""
         while True:
             batch = self._decide_all()
-            try:
-                bodies = await self._commit(batch.stage.changes)
+            committed = disk.create_task(self._commit(batch), name="commit")
+            await asyncio.sleep(0)
+            # The disk is at work: time for what the batch before calls for, and for words.
+            self._act_on_last()
+            answers = [reply(result) for reply, result in batch.replies]
+            await self._tell_of_last()
+            # If it fails, its group ends the engine right here.
+            await asyncio.wait((committed,))
+            taken = committed.result()
+            if not taken:
                 break
-            except ClOrdIdTaken as error:
-                for cl_ord_id in error.taken:
-                    try:
-                        await self.recall(cl_ord_id)
-                    except Busy:
-                        self._out_of_reach.add(cl_ord_id)
+            for cl_ord_id in taken:
+                try:
+                    await self.recall(cl_ord_id)
+                except Busy:
+                    self._out_of_reach.add(cl_ord_id)
         self._out_of_reach.clear()
         for _ in range(batch.taken):
             self._inbox.popleft()
         self._room.set()
         self.blotter.absorb(batch.stage)
-        for reply, result in batch.replies:
-            reply(result)
-        for action in batch.actions:
-            self._act(action)
-        # Answers and requests leave at the end of this turn of the loop; the rest can follow them.
+        for answer in answers:
+            answer()
+        for change in batch.stage.changes:
+            # At once: who has an answer and asks history for the order must find it there.
+            self._history.note(change.seq, change.entry, change.order)
+        if len(self.blotter) > self._orders_in_memory_max:
+            self.blotter.forget(self._orders_in_memory_max, self._history.applied_seq)
+        self._last = batch
+        # What bots say to their answers is heard first: then the next commit is soon under way.
         await asyncio.sleep(0)
-        if bodies:
-            await self._publish(batch.stage.changes, bodies)
+
+    def _act_on_last(self) -> None:
+        """Let the requests of the last durable batch go out."""
+        if self._last is not None:
+            for action in self._last.actions:
+                self._act(action)
+            self._last.actions = []
+
+    async def _tell_of_last(self) -> None:
+        """Tell everybody of the last durable batch: its requests are out by now."""
+        batch, self._last = self._last, None
+        if batch is None:
+            return
+        if batch.bodies:
+            await self._publish(batch.stage.changes, batch.bodies)
         for stranger in batch.strangers:
             await self._identify(stranger)
 
@@ -263,18 +311,19 @@ class Engine:
         ]
         return batch
 
-    async def _commit(self, changes: list[Change]) -> list[bytes]:
-        """Make a batch's events durable; return their bodies."""
-        bodies: list[bytes] = []
+    async def _commit(self, batch: "_Batch") -> frozenset[str]:
+        """Make a batch's events durable; return the cl_ord_ids that were taken, if that kept it."""
         self.pending_since_ns = self._clock.monotonic_ns()
         try:
-            for chunk in _chunks(changes):
+            for chunk in _chunks(batch.stage.changes):
                 entries = [change.entry for change in chunk]
-                bodies += await self._journal.append(chunk[0].seq, entries)
+                batch.bodies += await self._journal.append(chunk[0].seq, entries)
+        except ClOrdIdTaken as error:
+            return error.taken
         finally:
             self.pending_since_ns = None
         self.batches += 1
-        return bodies
+        return frozenset()
 
     def _turned_away(self, message: Submit, *, accepts_orders: bool) -> BrokerdError | None:
         """Say why a new order cannot be taken now; a repeated one is still answered."""
@@ -362,11 +411,8 @@ class Engine:
         self._feed.publish(changes)
         self._on_changes(changes, bodies)
         for change in changes:
-            self._history.note(change.seq, change.entry, change.order)
             if change.order is not None and change.order.cl_ord_id in self._heard:
                 self._tell_heard(change.order)
-        if len(self.blotter) > self._orders_in_memory_max:
-            self.blotter.forget(self._orders_in_memory_max, self._history.applied_seq)
         if self._history.backlog > HISTORY_BACKLOG_MAX:
             with suppress(Busy):
                 await self._history.flush()
@@ -409,6 +455,7 @@ class _Batch:
     def __init__(self, stage: Stage) -> None:
         self.stage = stage
         self.taken = 0
+        self.bodies: list[bytes] = []
         self.actions: list[Send | Ask] = []
         self.strangers: list[Stranger] = []
         self.replies: list[tuple[Reply, Result]] = []
@@ -422,13 +469,16 @@ class _Batch:
                 self.actions.append(action)
 
 
-def _wake(waiter: asyncio.Future[Order | None], result: Result) -> None:
-    if waiter.done():
-        return
-    if isinstance(result, BrokerdError):
-        waiter.set_exception(result)
-    else:
-        waiter.set_result(result)
+def _wake(waiter: asyncio.Future[Order | None], result: Result) -> Callable[[], None]:
+    def wake() -> None:
+        if waiter.done():
+            return
+        if isinstance(result, BrokerdError):
+            waiter.set_exception(result)
+        else:
+            waiter.set_result(result)
+
+    return wake
 
 
 def _chunks(changes: list[Change]) -> Iterable[list[Change]]:

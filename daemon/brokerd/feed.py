@@ -27,6 +27,12 @@ class Feed:
         self._recent: deque[Told] = deque(maxlen=CHANGES_KEPT)
         self._published = asyncio.Event()
         self.last_seq = journal.last_seq
+        self._awaiting = 0
+
+    @property
+    def is_awaited(self) -> bool:
+        """Whether somebody waits for the next event."""
+        return self._awaiting > 0
 
     def publish(self, changes: list[Change]) -> None:
         """Make events visible to readers. Called once they are durable, in order."""
@@ -37,8 +43,12 @@ class Feed:
 
     async def wait(self, after_seq: int) -> None:
         """Return when there is an event after `after_seq`."""
-        while self.last_seq <= after_seq:
-            await self._published.wait()
+        self._awaiting += 1
+        try:
+            while self.last_seq <= after_seq:
+                await self._published.wait()
+        finally:
+            self._awaiting -= 1
 
     async def read(self, after_seq: int, limit: int) -> list[Told]:
         """Return up to `limit` events after `after_seq`, in order and without a gap."""

@@ -8,6 +8,7 @@ foreseen is a bug, told to the bot without its insides and to the log with them.
 
 import os
 from collections.abc import Awaitable, Callable
+from functools import partial
 from typing import Any
 
 import msgspec
@@ -104,18 +105,16 @@ class Methods:
         go this way, so that a bot's cancel is decided before the submit that it sent after it.
         """
 
-        def reply(result: Result) -> None:
+        def reply(result: Result) -> Callable[[], None]:
             if not isinstance(result, Order):
-                slowly()
-                return
+                return slowly
             try:
                 shown = answer(call.id, show_order(result)) if call.id is not None else None
             except Exception:
                 # It is done: starting over could do it twice. The engine, who calls, goes on.
                 log.exception("method_failed", method=call.method)
-                done(failure(call.id, _a_bug()) if call.id is not None else None)
-            else:
-                done(shown)
+                shown = failure(call.id, _a_bug()) if call.id is not None else None
+            return partial(done, shown)
 
         try:
             message = self._trading.plain(call)
