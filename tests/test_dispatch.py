@@ -32,6 +32,7 @@ from brokerd.executor import (
     ReplaceOrder,
     Standing,
 )
+from brokerd.ids import Ids
 from brokerd.messages import Cancel, Replace, Reported, Send
 
 NOT_SENT = NotSent(reason="refused_connection", evidence="ECONNREFUSED")
@@ -97,8 +98,17 @@ async def test_each_request_goes_out_by_both_ids_and_as_it_is_on_record(tmp_path
             "v-x-r1",
         )
         assert (change.ref.venue_order_id, change.ref.symbol) == ("1-x", "BTCUSDT")
+        assert (place.venue_cl_ord_id, change.ref.replace_id) == ("v-x", change.request_id)
         assert isinstance(cancel, CancelOrder)
-        assert cancel.ref.venue_cl_ord_id == "v-x"
+        assert (cancel.ref.venue_cl_ord_id, cancel.ref.replace_id) == ("v-x", None)
+
+
+def test_the_id_of_a_replace_is_the_id_of_no_order() -> None:
+    """Counted in letters and digits, order 2271 ends in "1r3": so would order 1's third replace."""
+    ids = Ids("0123456789")
+    made = {ids.next() for _ in range(3_000)}
+    assert "bkd-0123456789-1r3" in made
+    assert "bkd-0123456789-1-r3" not in made
 
 
 async def test_a_call_without_an_answer_by_its_deadline_is_in_doubt(tmp_path: Path) -> None:

@@ -232,6 +232,14 @@ def test_a_venue_without_promises_does_not_take_the_cancel_away_from_the_bot() -
     assert play.cancel(at_ns + 6) == ["cancel_requested", "SEND"]
 
 
+def test_a_cancel_that_the_venue_is_at_work_on_is_not_sent_again() -> None:
+    play = cancel_doubted(None)
+    for asked_at_ns in (20, 2_000):
+        assert play.tell(viewed(view(is_pending=True), asked_at_ns=asked_at_ns)) == ["ASK"]
+    assert play.order.in_doubt
+    assert play.tell(viewed(view(), asked_at_ns=3_000)) == ["request_retried", "SEND"]
+
+
 def test_a_view_asked_before_the_cancel_says_nothing_about_it() -> None:
     play = cancel_doubted()
     assert play.tell(viewed(view(), asked_at_ns=5, at_ns=20)) == ["ASK"]
@@ -304,6 +312,16 @@ def test_a_replace_at_a_venue_without_promises_stays_in_doubt_until_it_shows() -
     play = replace_doubted(None)
     assert play.tell(viewed(view(), asked_at_ns=10**18)) == ["ASK"]
     assert play.order.in_doubt
+
+
+def test_a_replace_that_the_venue_turned_down_after_it_took_it_is_refused() -> None:
+    play = replace_doubted(None)
+    pending = view(is_pending=True)
+    assert play.tell(viewed(pending, asked_at_ns=20)) == ["ASK"]
+    refused = view(replace_refused=True)
+    assert play.tell(viewed(refused, asked_at_ns=30)) == ["request_refused"]
+    assert play.news[-1].entry.event.reason == "refused_by_venue"
+    assert (play.order.request, play.order.px) == (None, D(100))
 
 
 def test_a_final_view_ends_the_doubt_of_a_replace_too() -> None:

@@ -34,11 +34,18 @@ CANCEL_LANES = 16
 
 def order_ref(order: Order) -> OrderRef:
     """Return how to name an order to its venue."""
+    is_replacing = order.request is not None and order.request.kind is RequestKind.REPLACE
     return OrderRef(
         symbol=order.terms.symbol,
         venue_cl_ord_id=order.venue_cl_ord_id,
         venue_order_id=order.venue_order_id,
+        replace_id=_replace_id(order) if is_replacing else None,
     )
+
+
+def _replace_id(order: Order) -> str:
+    """Return the client id of the order's last replace; no order's own id has a dash there."""
+    return f"{order.venue_cl_ord_id}-r{order.replace_no}"
 
 
 class _Queue:
@@ -192,6 +199,5 @@ def _replace_order(order: Order, request: Request) -> ReplaceOrder:
         qty=request.qty or order.qty,
         px=request.px,
         replace_no=order.replace_no,
-        # The dash keeps it apart from every order's id, which ends in digits and letters.
-        request_id=f"{order.venue_cl_ord_id}-r{order.replace_no}",
+        request_id=_replace_id(order),
     )

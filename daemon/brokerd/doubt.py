@@ -26,7 +26,7 @@ from brokerd.messages import (
     Stranger,
     Viewed,
 )
-from brokerd.orders import FINAL, ExecType, Order, OrdStatus
+from brokerd.orders import FINAL, ExecType, Order, OrdStatus, Request
 
 CANCEL_ATTEMPTS_MAX = 5
 """How often a cancel that had no effect is sent before the bot is told so."""
@@ -110,21 +110,30 @@ def _settle_request(
     request = order.request
     if request is None or message.asked_at_ns <= request.asked_at_ns:
         return ()
-    is_over = request.final_at_ns is not None and message.asked_at_ns >= request.final_at_ns
     if view.ord_status in FINAL:
         return end_request(stage, order, message.at_ns, message.road, "too_late")
-    if request.kind is RequestKind.CANCEL and request.in_doubt:
-        # A cancel names one order and can be repeated: at worst the second finds nothing to do.
-        may_repeat = is_over or request.final_at_ns is None or not request.is_taken
-        if request.attempt < CANCEL_ATTEMPTS_MAX and may_repeat:
-            return (
-                Send(send_again(stage, order, message.at_ns, "the venue shows the order open")),
-            )
-        # A venue without promises would leave the bot without a cancel for ever.
-        if is_over or request.final_at_ns is None:
-            return end_request(stage, order, message.at_ns, message.road, "no_effect")
-    elif request.kind is RequestKind.REPLACE and request.in_doubt and is_over:
-        return end_request(stage, order, message.at_ns, message.road, "not_executed")
+    if not request.in_doubt:
+        return ()
+    is_over = request.final_at_ns is not None and message.asked_at_ns >= request.final_at_ns
+    if request.kind is RequestKind.CANCEL and not view.is_pending:
+        return _settle_cancel(stage, order, request, message, is_over=is_over)
+    if request.kind is RequestKind.REPLACE and (view.replace_refused or is_over):
+        reason = "refused_by_venue" if view.replace_refused else "not_executed"
+        return end_request(stage, order, message.at_ns, message.road, reason)
+    return ()
+
+
+def _settle_cancel(
+    stage: Stage, order: Order, request: Request, message: Viewed, *, is_over: bool
+) -> tuple[Action, ...]:
+    """Send a doubted cancel again while its order is open; end it when that has been enough."""
+    # A cancel names one order and can be repeated: at worst the second finds nothing to do.
+    may_repeat = is_over or request.final_at_ns is None or not request.is_taken
+    if request.attempt < CANCEL_ATTEMPTS_MAX and may_repeat:
+        return (Send(send_again(stage, order, message.at_ns, "the venue shows the order open")),)
+    # A venue without promises would leave the bot without a cancel for ever.
+    if is_over or request.final_at_ns is None:
+        return end_request(stage, order, message.at_ns, message.road, "no_effect")
     return ()
 
 

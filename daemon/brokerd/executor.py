@@ -135,11 +135,16 @@ class PlaceOrder(Struct, frozen=True, kw_only=True):
 
 
 class OrderRef(Struct, frozen=True, kw_only=True):
-    """How to name an order to its venue: always by our id, by the venue's too once it gave one."""
+    """
+    How to name an order to its venue: always by our id, by the venue's too once it gave one.
+
+    `replace_id` is the `request_id` of a replace that has no outcome yet.
+    """
 
     symbol: str
     venue_cl_ord_id: str
     venue_order_id: str | None = None
+    replace_id: str | None = None
 
 
 class CancelOrder(Struct, frozen=True, kw_only=True):
@@ -204,7 +209,9 @@ class OrderView(Struct, gc=False, frozen=True, kw_only=True):
     An order as the venue shows it when asked.
 
     `executions` is every execution of the order where the venue was asked for this one order
-    (`query`), and may be empty in a `Snapshot`, where only `cum_qty` counts.
+    (`query`), and may be empty in a `Snapshot`, where only `cum_qty` counts. `is_pending` says that
+    the venue is at work on a cancel or replace of it, `replace_refused` that it turned down the one
+    the question named: for venues that take a request first and decide later.
     """
 
     venue_cl_ord_id: str | None
@@ -219,6 +226,8 @@ class OrderView(Struct, gc=False, frozen=True, kw_only=True):
     executions: tuple[Execution, ...] = ()
     reason: str = ""
     venue_at_ns: int | None = None
+    is_pending: bool = False
+    replace_refused: bool = False
 
 
 class Snapshot(Struct, frozen=True, kw_only=True):
