@@ -41,6 +41,15 @@ WIRE = (
     "alpaca/requests",
     "alpaca/rules",
     "alpaca/outcomes",
+    "binance/events",
+    "binance/names",
+    "binance/orders",
+    "binance/replies",
+    "binance/requests",
+    "binance/shapes",
+    "binance/signing",
+    "binance/symbols",
+    "binance/verdicts",
 )
 """What adapters read and write, without a socket."""
 

@@ -97,6 +97,7 @@ async def test_each_request_goes_out_by_both_ids_and_as_it_is_on_record(tmp_path
             1,
             "v-x-r1",
         )
+        assert (change.order_qty, change.order_px, change.only_shrinks) == (D(10), D(100), False)
         assert (change.ref.venue_order_id, change.ref.symbol) == ("1-x", "BTCUSDT")
         assert (place.venue_cl_ord_id, change.ref.replace_id) == ("v-x", change.request_id)
         assert isinstance(cancel, CancelOrder)

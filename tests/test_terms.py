@@ -151,6 +151,41 @@ def test_an_order_on_the_edge_of_every_filter_passes(qty: str, px: str | None) -
     check_instrument(BTC, D(qty), price(px), None)
 
 
+@pytest.mark.parametrize(
+    ("qty", "prices", "field", "reason", "hint"),
+    [
+        ("1", ("0.49", None), "px", "below_minimum_px", "nearest valid: 0.50"),
+        ("1", ("1000.01", None), "px", "above_maximum_px", "nearest valid: 1000"),
+        ("1", ("100", "1000.01"), "stop_px", "above_maximum_px", "nearest valid: 1000"),
+        ("500.001", ("100", None), "qty", "above_maximum_notional", "nearest valid: 500"),
+        ("0.015", (None, None), "qty", "not_on_lot", "nearest valid: 0.02"),
+        ("0.01", (None, None), "qty", "below_minimum_qty", "nearest valid: 0.02"),
+        ("101", (None, None), "qty", "above_maximum_qty", "nearest valid: 100"),
+    ],
+)
+def test_bounds_of_px_and_notional_and_of_market_orders_are_told_likewise(
+    qty: str, prices: tuple[str | None, str | None], field: str, reason: str, hint: str
+) -> None:
+    strict = msgspec.structs.replace(
+        BTC,
+        px_min=D("0.5"),
+        px_max=D(1000),
+        notional_max=D(50_000),
+        market_lot=D("0.01"),
+        market_qty_min=D("0.02"),
+        market_qty_max=D(100),
+    )
+    with pytest.raises(InvalidOrder) as caught:
+        check_instrument(strict, D(qty), *map(price, prices))
+    assert (caught.value.field, caught.value.reason) == (field, reason)
+    assert numbers_in(caught.value.hint) == numbers_in(hint)
+
+
+def test_a_sleeping_stop_is_no_market_order() -> None:
+    strict = msgspec.structs.replace(BTC, market_qty_max=D(1))
+    check_instrument(strict, D(2), None, D(100))
+
+
 def test_a_venue_without_filters_takes_anything() -> None:
     free = Instrument(symbol="X", base="X", quote="Y")
     check_instrument(free, D("1e-18"), D("123456789.123456789"), D("1e-18"))
@@ -193,6 +228,11 @@ instruments = st.builds(
     qty_min=st.just(ZERO) | amounts,
     qty_max=st.just(ZERO) | amounts,
     notional_min=st.just(ZERO) | amounts,
+    notional_max=st.just(ZERO) | amounts,
+    px_min=st.just(ZERO) | amounts,
+    px_max=st.just(ZERO) | amounts,
+    market_qty_min=st.just(ZERO) | amounts,
+    market_qty_max=st.just(ZERO) | amounts,
 )
 
 
@@ -222,6 +262,7 @@ def test_every_hint_is_itself_valid(
             check_instrument(instrument, value, px, stop_px)
         else:
             assert is_multiple(value, instrument.tick)
+            assert instrument.px_min <= value <= (instrument.px_max or value)
 
 
 @given(

@@ -200,4 +200,6 @@ def _replace_order(order: Order, request: Request) -> ReplaceOrder:
         px=request.px,
         replace_no=order.replace_no,
         request_id=_replace_id(order),
+        order_qty=order.qty,
+        order_px=order.px,
     )

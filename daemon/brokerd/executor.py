@@ -158,6 +158,8 @@ class ReplaceOrder(Struct, frozen=True, kw_only=True):
     Change an order's total quantity (filled part included) and its limit price.
 
     `request_id` is a client id of its own, for venues where a replaced order is a new one.
+    `order_qty` and `order_px` are what the order has so far, as we know it: some venues have a way
+    of their own for a smaller quantity alone.
     """
 
     ref: OrderRef
@@ -166,6 +168,14 @@ class ReplaceOrder(Struct, frozen=True, kw_only=True):
     px: Decimal | None
     replace_no: int
     request_id: str
+    order_qty: Decimal | None = None
+    order_px: Decimal | None = None
+
+    @property
+    def only_shrinks(self) -> bool:
+        """Whether nothing but the quantity changes, downwards."""
+        is_smaller = self.order_qty is not None and self.qty < self.order_qty
+        return is_smaller and self.px == self.order_px
 
 
 class Execution(Struct, gc=False, frozen=True, kw_only=True):

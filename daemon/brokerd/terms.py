@@ -10,7 +10,7 @@ from enum import StrEnum
 from msgspec import Struct
 
 from brokerd.errors import InvalidOrder
-from brokerd.money import STEP_MIN, ZERO, ceil_to, divide, floor_to, is_multiple, multiply
+from brokerd.money import EXACT, STEP_MIN, ZERO, ceil_to, floor_to, is_multiple, multiply
 
 GROUP_KEYS_MAX = 16
 GROUP_TEXT_MAX = 64
@@ -88,7 +88,12 @@ class Terms(Struct, gc=False, frozen=True):
 
 
 class Instrument(Struct, frozen=True):
-    """A symbol's rules at a venue; a step or bound of 0 means the venue sets none."""
+    """
+    A symbol's rules at a venue; a step or bound of 0 means the venue sets none.
+
+    `market_...` are the rules for market orders, where a venue has stricter ones for them. Of the
+    two steps, the wider is a multiple of the other.
+    """
 
     symbol: str
     base: str
@@ -98,6 +103,12 @@ class Instrument(Struct, frozen=True):
     qty_min: Decimal = ZERO
     qty_max: Decimal = ZERO
     notional_min: Decimal = ZERO
+    notional_max: Decimal = ZERO
+    px_min: Decimal = ZERO
+    px_max: Decimal = ZERO
+    market_lot: Decimal = ZERO
+    market_qty_min: Decimal = ZERO
+    market_qty_max: Decimal = ZERO
 
 
 def check_terms(terms: Terms) -> None:
@@ -133,18 +144,13 @@ def check_instrument(
     A refusal that can be foreseen costs no request and no rate budget.
     """
     for field, price in (("px", px), ("stop_px", stop_px)):
-        if price is not None and not is_multiple(price, instrument.tick):
-            raise InvalidOrder(
-                f"{field} {price:f} is not a multiple of the tick size {instrument.tick:f}",
-                reason="not_on_tick",
-                field=field,
-                hint=_nearest(price, instrument.tick, least=instrument.tick),
-            )
-    fault = _qty_fault(instrument, qty, px)
+        if price is not None:
+            _check_px(instrument, field, price)
+    rules = _qty_rules(instrument, px, is_market=px is None and stop_px is None)
+    fault = rules.fault(qty, instrument, px)
     if fault is not None:
         what, reason = fault
-        least = _least_qty(instrument, px)
-        hint = _nearest(qty, instrument.lot, least=least, most=instrument.qty_max)
+        hint = _nearest(qty, rules.lot, least=rules.least, most=rules.most)
         raise InvalidOrder(what, reason=reason, field="qty", hint=hint)
 
 
@@ -166,37 +172,78 @@ def _check_presence(field: str, value: Decimal | None, ord_type: OrdType, *, nee
     )
 
 
-def _qty_fault(instrument: Instrument, qty: Decimal, px: Decimal | None) -> tuple[str, str] | None:
-    """Return the sentence and the reason of the first filter that `qty` fails, if it fails one."""
-    if not is_multiple(qty, instrument.lot):
-        return f"qty {qty:f} is not a multiple of the lot size {instrument.lot:f}", "not_on_lot"
-    if qty < instrument.qty_min:
-        return f"qty {qty:f} is below the minimum {instrument.qty_min:f}", "below_minimum_qty"
-    if instrument.qty_max and qty > instrument.qty_max:
-        return f"qty {qty:f} is above the maximum {instrument.qty_max:f}", "above_maximum_qty"
-    if px is not None and multiply(px, qty) < instrument.notional_min:
-        told = f"qty x px is {multiply(px, qty):f} at px {px:f}"
-        return (
-            f"{told}, below the minimum notional {instrument.notional_min:f}",
-            "below_minimum_notional",
-        )
+def _check_px(instrument: Instrument, field: str, price: Decimal) -> None:
+    tick, px_min, px_max = instrument.tick, instrument.px_min, instrument.px_max
+    if not is_multiple(price, tick):
+        what, reason = f"is not a multiple of the tick size {tick:f}", "not_on_tick"
+    elif price < px_min:
+        what, reason = f"is below the minimum {px_min:f}", "below_minimum_px"
+    elif px_max and price > px_max:
+        what, reason = f"is above the maximum {px_max:f}", "above_maximum_px"
+    else:
+        return
+    hint = _nearest(price, tick, least=ceil_to(max(px_min, tick), tick), most=px_max or None)
+    raise InvalidOrder(f"{field} {price:f} {what}", reason=reason, field=field, hint=hint)
+
+
+class _QtyRules(Struct, frozen=True):
+    """What bounds a quantity: its grid, and the least and most on it (None: no maximum)."""
+
+    lot: Decimal
+    qty_min: Decimal
+    qty_max: Decimal
+    least: Decimal
+    most: Decimal | None
+
+    def fault(
+        self, qty: Decimal, instrument: Instrument, px: Decimal | None
+    ) -> tuple[str, str] | None:
+        """Return the sentence and the reason of the first filter that `qty` fails, if it fails one."""
+        if not is_multiple(qty, self.lot):
+            return f"qty {qty:f} is not a multiple of the lot size {self.lot:f}", "not_on_lot"
+        if qty < self.qty_min:
+            return f"qty {qty:f} is below the minimum {self.qty_min:f}", "below_minimum_qty"
+        if self.qty_max and qty > self.qty_max:
+            return f"qty {qty:f} is above the maximum {self.qty_max:f}", "above_maximum_qty"
+        return None if px is None else _notional_fault(instrument, multiply(px, qty), px)
+
+
+def _notional_fault(
+    instrument: Instrument, notional: Decimal, px: Decimal
+) -> tuple[str, str] | None:
+    least, most = instrument.notional_min, instrument.notional_max
+    told = f"qty x px is {notional:f} at px {px:f}"
+    if notional < least:
+        return f"{told}, below the minimum notional {least:f}", "below_minimum_notional"
+    if most and notional > most:
+        return f"{told}, above the maximum notional {most:f}", "above_maximum_notional"
     return None
 
 
-def _least_qty(instrument: Instrument, px: Decimal | None) -> Decimal:
-    """Return the smallest quantity that the lot size and both minimums allow at `px`."""
-    least = max(instrument.qty_min, instrument.lot)
+def _qty_rules(instrument: Instrument, px: Decimal | None, *, is_market: bool) -> _QtyRules:
+    """Return the rules for an order at `px`: the strictest of those that apply to it."""
+    lot, qty_min, qty_max = instrument.lot, instrument.qty_min, instrument.qty_max
+    if is_market:
+        lot, qty_min = max(lot, instrument.market_lot), max(qty_min, instrument.market_qty_min)
+        maximums = [each for each in (qty_max, instrument.market_qty_max) if each]
+        qty_max = min(maximums, default=ZERO)
+    least: Decimal = max(qty_min, lot)
+    most: Decimal | None = qty_max or None
     if px:
-        lot_notional = multiply(px, instrument.lot or STEP_MIN)
-        least = max(least, divide(ceil_to(instrument.notional_min, lot_notional), px))
-    return ceil_to(least, instrument.lot)
+        # The notional of a whole number of lots: divided by px it is exact.
+        lot_notional = multiply(px, lot or STEP_MIN)
+        least = max(least, EXACT.divide(ceil_to(instrument.notional_min, lot_notional), px))
+        if instrument.notional_max:
+            dearest = EXACT.divide(floor_to(instrument.notional_max, lot_notional), px)
+            most = dearest if most is None else min(most, dearest)
+    return _QtyRules(lot, qty_min, qty_max, ceil_to(least, lot), most)
 
 
-def _nearest(value: Decimal, step: Decimal, *, least: Decimal, most: Decimal = ZERO) -> str:
-    """Name the valid values on both sides of `value`; a `most` of 0 means there is no maximum."""
-    top = floor_to(most, step)
-    if most and top < least:
+def _nearest(value: Decimal, step: Decimal, *, least: Decimal, most: Decimal | None) -> str:
+    """Name the valid values on both sides of `value`; a `most` of None means there is no maximum."""
+    top = None if most is None else floor_to(most, step)
+    if top is not None and top < least:
         return f"no value is valid: the least is {least:f}, the most {top:f}"
     below, above = (max(near(value, step), least) for near in (floor_to, ceil_to))
-    values = sorted({min(near, top) if most else near for near in (below, above)})
+    values = sorted({near if top is None else min(near, top) for near in (below, above)})
     return f"nearest valid: {' or '.join(f'{near:f}' for near in values)}"
