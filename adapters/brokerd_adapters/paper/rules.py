@@ -21,7 +21,12 @@ from brokerd.terms import (
 DAY_NS = 86_400 * 1_000_000_000
 
 UNKNOWN_SYMBOL = Refused(code="unknown_symbol", reason="no such symbol here")
-DUPLICATE_ID = Refused(code="duplicate_client_id", reason="the client order id was used before")
+DUPLICATE_ID = Refused(
+    code="duplicate_client_id",
+    reason="the client order id was used before",
+    # The one before it may be what the caller asks for.
+    is_about_order=True,
+)
 BAD_CLIENT_ID = Refused(
     code="bad_client_id", reason=f"a client order id has 1 to {CL_ORD_ID_MAX} characters"
 )
