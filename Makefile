@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check -q
 CONFIG ?= config.toml
 
-.PHONY: demo test check run bench crash fuzz lock clean docs
+.PHONY: demo test check run bench crash power-cut fuzz lock clean docs
 
 # The package itself is installed editable and without its dependencies: those come from the lock, by hash.
 $(VENV)/.run: requirements.lock pyproject.toml
@@ -47,6 +47,11 @@ bench: $(VENV)/.run
 CYCLES ?= 200
 crash: $(VENV)/.dev
 	$(BIN)/python -m tests.crash --cycles $(CYCLES)
+
+# A power cut at every write and sync of a run of the journal.
+SEED ?= 1
+power-cut: $(VENV)/.dev
+	$(BIN)/python -m tests.power_cut --seed $(SEED)
 
 LINES ?= 100000
 fuzz: $(VENV)/.dev
