@@ -19,6 +19,7 @@ from tests.scripted import (
     view,
 )
 
+from brokerd.events import RequestKind
 from brokerd.executor import Accepted, InDoubt, OrderView, Report, Snapshot
 from brokerd.messages import Cancel, Reported, Viewed
 from brokerd.reconcile import SILENCE_NS_MAX, Reconciled, reconcile
@@ -122,7 +123,7 @@ def test_a_new_order_in_doubt_is_asked_about() -> None:
 def test_a_canceled_order_whose_confirmation_was_dropped_is_asked_about() -> None:
     play = Play().acknowledged()
     play.tell(Cancel("x", 3))
-    play.tell(answered(Accepted(), at_ns=4, request="cancel"))
+    play.tell(answered(Accepted(), at_ns=4, request=RequestKind.CANCEL))
     assert asked(look(play, snapshot())) == ["x"]
 
 
