@@ -25,7 +25,7 @@ from brokerd.cli.errors import Exit
 from brokerd.cli.plots import bar, spark
 from brokerd.cli.screen import keys_in
 from brokerd.cli.terminal import Output
-from brokerd.cli.topview import Told, View, doubts_of, frame, latency, shown_orders, span
+from brokerd.cli.topview import Told, View, doubts_of, frame, latency, shown_orders
 
 ENTER, LEAVE = "\x1b[?1049h", "\x1b[?1049l"
 INFO = {
@@ -301,14 +301,6 @@ def test_times_are_from_sending_to_the_word_and_from_receipt_to_the_first_fill_o
     assert activity.ack_s(2.0) == pytest.approx([0.002])
     assert activity.first_fill_s(2.0) == pytest.approx([0.5])
     assert activity.ack_s(62.0) == []
-
-
-@pytest.mark.parametrize(
-    ("took_s", "told"),
-    [(0.00085, "850 us"), (0.0012, "1.2 ms"), (3.4, "3.40 s"), (720, "12m"), (-1, "0 us")],
-)
-def test_a_time_is_told_in_the_unit_that_suits_it(took_s: float, told: str) -> None:
-    assert span(took_s) == told
 
 
 def test_quantiles_are_values_that_were_measured() -> None:

@@ -28,6 +28,7 @@ COMMANDS = {
     "order": "show one order",
     "explain": "tell what happened to an order, and how we know",
     "fills": "list executions",
+    "stats": "measure executions: slippage, times, fills, by any group",
     "tail": "follow what happens, without gap or repeat",
     "top": "watch orders, rates, times, doubts and executors at once",
     "status": "show the daemon",

@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from brokerd.cli.activity import Activity, quantile
+from brokerd.cli.figures import count, span
 from brokerd.cli.jsontext import Record, as_record, as_records
 from brokerd.cli.plots import spark
 from brokerd.cli.terminal import Column, Output, plain_text, show
@@ -107,20 +108,11 @@ def latency(name: str, took_s: Sequence[float]) -> str:
     return f"{name} {told} (n {len(took_s):,})"
 
 
-def span(took_s: float) -> str:
-    """Return a short time in the unit that suits it: 850 us, 1.2 ms, 3.40 s, 12m."""
-    if took_s >= 600:
-        return duration(took_s)
-    if took_s >= 1:
-        return f"{took_s:.2f} s"
-    return f"{took_s * 1e3:.1f} ms" if took_s >= 1e-3 else f"{max(took_s, 0) * 1e6:.0f} us"
-
-
 def _head(out: Output, told: Told, view: View) -> list[str]:
     daemon, counts = told.daemon, as_record(told.daemon.get("orders"))
     uptime = duration(number(daemon.get("uptime_s")) or 0)
     state = "paused" if view.paused else f"every {view.every_s:g} s"
-    title = f"brokerd {show(daemon.get('version'))}  up {uptime}  seq {_count(daemon.get('seq'))}"
+    title = f"brokerd {show(daemon.get('version'))}  up {uptime}  seq {count(daemon.get('seq'))}"
     lines = [
         f"{out.paint(plain_text(title), 'bold')}  {out.paint(f'{state}  q quit  ? help', 'dim')}"
     ]
@@ -131,11 +123,11 @@ def _head(out: Output, told: Told, view: View) -> list[str]:
     names = {"open": "cyan", "pending": "yellow", "in_doubt": "magenta"}
     parts = [
         out.paint(
-            f"{_count(counts.get(name))} {name.replace('_', ' ')}", _if_any(counts, name, style)
+            f"{count(counts.get(name))} {name.replace('_', ' ')}", _if_any(counts, name, style)
         )
         for name, style in names.items()
     ]
-    parts.append(f"{_count(counts.get('submitted'))} submitted in all")
+    parts.append(f"{count(counts.get('submitted'))} submitted in all")
     return [*lines, f"orders   {'  '.join(parts)}"]
 
 
@@ -151,8 +143,8 @@ def _rates(out: Output, told: Told, activity: Activity, now_s: float) -> list[st
     fills = latency("first fill", activity.first_fill_s(now_s))
     daemon = told.daemon
     socket = [
-        f"{_count(daemon.get('connections'))} connections",
-        f"{_count(daemon.get('subscribers'))} subscribers",
+        f"{count(daemon.get('connections'))} connections",
+        f"{count(daemon.get('subscribers'))} subscribers",
         f"calls {_rate(told.calls_per_s)}",
         f"answer {'-' if told.answer_s is None else span(told.answer_s)}",
     ]
@@ -194,10 +186,6 @@ _DOUBTS = [
 
 def _if_any(counts: Record, name: str, style: str) -> str | None:
     return style if counts.get(name) else None
-
-
-def _count(value: object) -> str:
-    return f"{value:,}" if isinstance(value, int) else "-"
 
 
 def _rate(per_s: float | None) -> str:
