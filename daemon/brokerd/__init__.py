@@ -11,7 +11,7 @@ The house, from pure to shell; a module imports only from its own floor or one a
               engine  feed  dispatch  poller  listener  links
     socket    views  params  results  scorecard  contract  discover  lookback  subscriptions
               trading  statistician  methods  server
-    root      desk  supervisor  __main__
+    root      desk  supervisor  plugins  __main__
     clients   cli/
 
 Start with `engine`, then `broker`, then `orders`; docs/architecture.md tells how an order walks

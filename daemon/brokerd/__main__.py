@@ -17,13 +17,12 @@ from typing import cast
 
 import uvloop
 
-from brokerd import __version__, supervisor
+from brokerd import __version__, plugins, supervisor
 from brokerd.clock import SystemClock
 from brokerd.config.load import Config, find_config, load_config
 from brokerd.errors import BrokerdError, ConfigError
 from brokerd.executor import Clock, Executor
 from brokerd.logs.setup import configure_logs
-from brokerd.words import suggest
 
 EX_BUG = 1
 EX_CONFIG = 78
@@ -37,11 +36,13 @@ def main(argv: list[str] | None = None) -> int:
     arguments = _parser().parse_args(argv)
     try:
         config = load_config(find_config(arguments.config))
-        _check_adapters(config)
+        adapters = _adapters(config)
     except ConfigError as error:
         print(error, file=sys.stderr)  # noqa: T201 - there are no logs yet
         return EX_CONFIG
-    return _check(config) if arguments.command == "check" else _run(config)
+    if arguments.command == "check":
+        return _check(config, adapters)
+    return _run(config, adapters)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -62,11 +63,11 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _run(config: Config) -> int:
+def _run(config: Config, adapters: supervisor.Adapters) -> int:
     _tune()
     daemon = config.daemon
     with configure_logs(daemon.log_format, daemon.log_level) as drain:
-        work = supervisor.run(config, ADAPTERS, SystemClock(), drain)
+        work = supervisor.run(config, adapters, SystemClock(), drain)
         try:
             with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
                 runner.run(work)
@@ -122,11 +123,11 @@ def _first_of_ours(error: BaseException) -> BrokerdError | None:
     return error if isinstance(error, BrokerdError) else None
 
 
-def _check(config: Config) -> int:
+def _check(config: Config, adapters: supervisor.Adapters) -> int:
     """Say what the configuration would do, without doing it."""
     daemon = config.daemon
     try:
-        executors = supervisor.build_executors(config, ADAPTERS, SystemClock())
+        executors = supervisor.build_executors(config, adapters, SystemClock())
     except ConfigError as error:
         print(error, file=sys.stderr)  # noqa: T201
         return EX_CONFIG
@@ -136,16 +137,19 @@ def _check(config: Config) -> int:
     for name, executor in executors.items():
         kind = "paper" if executor.capabilities.is_paper else "live"
         print(f"executor       {name}: adapter {config.executors[name].adapter}, {kind}")  # noqa: T201
+    print(f"adapters       {', '.join(sorted(ADAPTERS))}")  # noqa: T201
+    for plugin in plugins.plugins():
+        print(f"               {plugin.name}: from {plugin.origin}")  # noqa: T201
     return 0
 
 
-def _check_adapters(config: Config) -> None:
-    for name, executor in config.executors.items():
-        if executor.adapter not in ADAPTERS:
-            raise ConfigError(
-                f"{config.path}: executors.{name}.adapter: there is no adapter {executor.adapter}; "
-                + suggest(executor.adapter, ADAPTERS)
-            )
+def _adapters(config: Config) -> supervisor.Adapters:
+    """Return the adapters that the configuration names; raises ConfigError."""
+    named = {executor.adapter for executor in config.executors.values()}
+    try:
+        return plugins.choose(named, ADAPTERS, plugins.plugins())
+    except ConfigError as error:
+        raise ConfigError(f"{config.path}: {error.what}", hint=error.hint) from error
 
 
 def _paper(name: str, config: Config, clock: Clock) -> Executor:
