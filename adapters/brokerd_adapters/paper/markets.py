@@ -98,10 +98,16 @@ class Paced:
 
 
 class Listing(Struct, frozen=True):
-    """A symbol the paper venue knows: its rules, and where the synthetic market starts."""
+    """
+    A symbol the paper venue knows: its rules, and where the synthetic market starts.
+
+    The market's sizes are thousands of `size`, or of the lot: where fractions may be ordered the
+    lot is far smaller than what anybody trades.
+    """
 
     instrument: Instrument
     start_px: Decimal
+    size: Decimal | None = None
 
 
 LISTINGS: dict[str, Listing] = {
@@ -155,36 +161,34 @@ class SyntheticMarket:
         start = int(divide(listing.start_px, instrument.tick))
         step, mid, at_ns, trade_id = max(1, start // 20_000), start, 0, 0
         while True:
-            quote = _quote(chance, instrument, at_ns, mid, max(1, step // 20))
+            quote = _quote(chance, listing, at_ns, mid, max(1, step // 20))
             yield quote
             if chance.random() < 0.6:
                 trade_id += 1
-                yield _trade(chance, instrument, quote, trade_id)
+                yield _trade(chance, listing, quote, trade_id)
             at_ns += chance.randint(50, 150) * _MS_NS
             # A pull of 1 in 2,000 keeps a walk of days near where it began.
             mid = max(10, mid + chance.randint(-step, step) + round((start - mid) / 2_000))
 
 
-def _quote(
-    chance: random.Random, instrument: Instrument, at_ns: int, mid: int, spread: int
-) -> QuoteTick:
+def _quote(chance: random.Random, listing: Listing, at_ns: int, mid: int, spread: int) -> QuoteTick:
+    instrument, size = listing.instrument, listing.size or listing.instrument.lot
     half = chance.randint(1, 1 + spread)
     return QuoteTick(
         at_ns,
         instrument.symbol,
         _on_grid(mid - half, instrument.tick),
-        _on_grid(chance.randint(5_000, 300_000), instrument.lot),
+        _on_grid(chance.randint(5_000, 300_000), size),
         _on_grid(mid + half, instrument.tick),
-        _on_grid(chance.randint(5_000, 300_000), instrument.lot),
+        _on_grid(chance.randint(5_000, 300_000), size),
     )
 
 
-def _trade(
-    chance: random.Random, instrument: Instrument, quote: QuoteTick, trade_id: int
-) -> TradeTick:
+def _trade(chance: random.Random, listing: Listing, quote: QuoteTick, trade_id: int) -> TradeTick:
+    instrument, size = listing.instrument, listing.size or listing.instrument.lot
     buyer_is_maker = chance.random() < 0.5
     px = quote.bid_px if buyer_is_maker else quote.ask_px
-    qty = _on_grid(chance.randint(10, 50_000), instrument.lot)
+    qty = _on_grid(chance.randint(10, 50_000), size)
     return TradeTick(quote.at_ns, instrument.symbol, trade_id, px, qty, buyer_is_maker)
 
 

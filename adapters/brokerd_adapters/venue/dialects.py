@@ -19,4 +19,10 @@ def _binance(config: VenueConfig) -> Dialect:
     return BinanceDialect(config)
 
 
-DIALECTS: dict[str, DialectMaker] = {"binance": _binance}
+def _alpaca(config: VenueConfig) -> Dialect:
+    from brokerd_adapters.venue.alpaca import AlpacaDialect  # noqa: PLC0415 - only if asked for
+
+    return AlpacaDialect(config)
+
+
+DIALECTS: dict[str, DialectMaker] = {"binance": _binance, "alpaca": _alpaca}
