@@ -10,7 +10,8 @@ from tests.scripted_daemon import Peer, Request, ScriptedDaemon, order, raw, rep
 from brokerd.cli import main
 from brokerd.cli.errors import Exit, Usage
 from brokerd.cli.jsontext import dumps, loads
-from brokerd.cli.wire import LOCAL_SOCKET, SYSTEM_SOCKET, Connection, Lost, socket_paths
+from brokerd.cli.wire import Connection, Lost
+from brokerd.sockets import LOCAL_SOCKET, SYSTEM_SOCKET, socket_paths
 
 
 def call(script: dict[str, Any], method: str, **params: Any) -> Any:
@@ -120,7 +121,7 @@ def test_the_directory_s_own_socket_is_found_when_there_is_no_other(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.delenv("BROKERD_SOCKET", raising=False)
-    monkeypatch.setattr("brokerd.cli.wire.SYSTEM_SOCKET", str(tmp_path / "none"))
+    monkeypatch.setattr("brokerd.sockets.SYSTEM_SOCKET", str(tmp_path / "none"))
     monkeypatch.chdir(tmp_path)
     with ScriptedDaemon({"daemon.ping": "pong"}) as daemon:
         Path("var").mkdir()

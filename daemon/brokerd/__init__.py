@@ -4,6 +4,7 @@ brokerd: the broker between trading bots and venues.
 The house, from pure to shell; a module imports only from its own floor or one above it:
 
     values    money  errors  terms  events  times  ids  words  secrets
+              sockets
     rules     orders  blotter  messages  commands  merge  doubt  evidence  broker  reconcile
               filters  rpc  stats/
     ports     executor  storage  outcomes
@@ -12,7 +13,7 @@ The house, from pure to shell; a module imports only from its own floor or one a
     socket    views  params  results  scorecard  contract  discover  lookback  subscriptions
               trading  statistician  methods  server
     root      desk  supervisor  plugins  __main__
-    clients   cli/
+    clients   client/  cli/
 
 Start with `engine`, then `broker`, then `orders`; docs/architecture.md tells how an order walks
 through them.

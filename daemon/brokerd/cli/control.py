@@ -11,8 +11,9 @@ from typing import Any, Self
 from brokerd.cli.errors import Exit, Failure, Refusal, Unanswered, Unreachable
 from brokerd.cli.jsontext import Record, is_record
 from brokerd.cli.terminal import Output, note
-from brokerd.cli.wire import Connection, Lost, socket_paths
+from brokerd.cli.wire import Connection, Lost
 from brokerd.errors import UnknownOrder
+from brokerd.sockets import socket_paths
 
 SILENT = "is the daemon stuck or overloaded? try: brokerctl --timeout 60 status"
 

@@ -5,16 +5,13 @@ One connection to the daemon: a blocking Unix socket, one JSON-RPC 2.0 message a
 caller knows what that means for what was asked.
 """
 
-import os
 import socket
 import time
 from typing import Any, Self
 
 from brokerd.cli.errors import Forbidden, Refusal, Unreachable, Usage
 from brokerd.cli.jsontext import Record, as_record, dumps, is_record, loads
-
-SYSTEM_SOCKET = "/run/brokerd/brokerd.sock"
-LOCAL_SOCKET = "var/brokerd.sock"
+from brokerd.sockets import connect_first
 
 REQUEST_BYTES_MAX = 64 * 1024
 """What the daemon takes in one line."""
@@ -36,12 +33,6 @@ class Lost(Exception):
 
 class Silence(Lost):
     """Nothing arrived in time; the connection may still be alive."""
-
-
-def socket_paths(option: str | None) -> list[str]:
-    """Return where to look: --socket, $BROKERD_SOCKET, the system's socket, the directory's own."""
-    named = option or os.environ.get("BROKERD_SOCKET")
-    return [named] if named else [SYSTEM_SOCKET, LOCAL_SOCKET]
 
 
 class Connection:
@@ -141,31 +132,23 @@ class Connection:
 
 def _connect(paths: list[str], timeout_s: float) -> socket.socket:
     """Connect to the first path where there is anything at all; raise what is wrong with it."""
-    for path in paths:
-        link = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        link.settimeout(timeout_s)
-        try:
-            link.connect(path)
-        except FileNotFoundError:
-            link.close()
-        except PermissionError as error:
-            link.close()
-            raise Forbidden(
-                f"may not open {path}: {_words(error)}",
-                "join the group that owns it (ls -l shows it), or name another with --socket",
-            ) from error
-        except OSError as error:
-            link.close()
-            raise Unreachable(
-                f"no daemon answers at {path}: {_words(error)}",
-                "is it running? start it with: brokerd run",
-            ) from error
-        else:
-            return link
-    raise Unreachable(
-        f"no daemon: there is no socket at {' or '.join(paths)}",
-        "start it with: brokerd run, or say where it listens with --socket or $BROKERD_SOCKET",
-    )
+    try:
+        return connect_first(paths, timeout_s)
+    except FileNotFoundError as error:
+        raise Unreachable(
+            f"no daemon: there is no socket at {error.filename}",
+            "start it with: brokerd run, or say where it listens with --socket or $BROKERD_SOCKET",
+        ) from error
+    except PermissionError as error:
+        raise Forbidden(
+            f"may not open {error.filename}: {_words(error)}",
+            "join the group that owns it (ls -l shows it), or name another with --socket",
+        ) from error
+    except OSError as error:
+        raise Unreachable(
+            f"no daemon answers at {error.filename}: {_words(error)}",
+            "is it running? start it with: brokerd run",
+        ) from error
 
 
 def _words(error: OSError) -> str:
