@@ -14,7 +14,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from decimal import Decimal
 from pathlib import Path
@@ -139,8 +139,10 @@ class DaemonProcess:
     """
     One daemon's directory, and the process that runs in it now, if any.
 
-    `daemon` and `executor` are keys of [daemon] and [executors.paper]. The journal and the paper
-    venue's log lie in `state`; the socket has a short path of its own.
+    `daemon` and `executor` are keys of [daemon] and of the one executor's table, which is a paper one
+    named paper unless `executor` names another adapter, and so itself. The journal and the paper
+    venue's log lie in `state`; the socket has a short path of its own. `under` is a command that
+    the daemon is run by.
     """
 
     def __init__(
@@ -149,7 +151,9 @@ class DaemonProcess:
         *,
         daemon: Message | None = None,
         executor: Message | None = None,
+        under: Sequence[str] = (),
     ) -> None:
+        self._under = under
         self._home = tempfile.TemporaryDirectory(prefix="bkd")
         self.home = Path(self._home.name)
         self.state = state or self.home / "state"
@@ -177,8 +181,11 @@ class DaemonProcess:
                 "log_format": "json",
                 **(daemon or {}),
             },
-            "executors.paper": {"adapter": "paper", "seed": 1, **(executor or {})},
         }
+        executor = {"adapter": "paper", **(executor or {})}
+        if executor["adapter"] == "paper":
+            executor.setdefault("seed", 1)
+        tables[f"executors.{executor['adapter']}"] = executor
         lines = [
             f"[{name}]\n" + "".join(f"{key} = {_toml(value)}\n" for key, value in table.items())
             for name, table in tables.items()
@@ -195,7 +202,15 @@ class DaemonProcess:
         assert self.process is None, "it runs already"
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", "brokerd", "run", "--config", str(self.config)],
+                [
+                    *self._under,
+                    sys.executable,
+                    "-m",
+                    "brokerd",
+                    "run",
+                    "--config",
+                    str(self.config),
+                ],
                 stdin=subprocess.DEVNULL,
                 stdout=stderr or log,
                 stderr=stderr or log,
