@@ -23,6 +23,8 @@ from tests.fixtures.paper.orders import (
 from brokerd.executor import OrderRef, PlaceOrder
 from brokerd.orders import OrdStatus
 from brokerd_adapters.paper import Fees, PaperVenue
+from brokerd_adapters.paper.matching import Special
+from brokerd_adapters.paper.records import SelfTrade
 from brokerd_adapters.paper.rules import DAY_NS
 
 
@@ -521,3 +523,81 @@ class TestScale:
         ladder = at._floor.books["BTCUSDT"]._resting[placed.terms.side]
         assert len(ladder._keys) < 200
         assert len(at._floor._expiries) < 200
+
+
+class TestSelfTrade:
+    """A resting sell of ours of 1 @ 100 inside the market's 99 at 101, and a buy that meets it."""
+
+    def meet(self, mode: SelfTrade, qty: str = "1.5", **more: str) -> tuple[list[str], PaperVenue]:
+        at = venue()
+        at.place(order("sell", "1", "100"), 2)
+        taker = order("buy", qty, "101", **more)
+        return told(at.place(taker, 3, Special(self_trade=mode))), at
+
+    def test_by_default_our_orders_trade_with_each_other(self) -> None:
+        words, _ = self.meet(SelfTrade.TRADE)
+        assert words == [
+            "new",
+            "trade 1 @ 100 taker",
+            "trade 1 @ 100 maker",
+            "trade 0.5 @ 101 taker",
+        ]
+
+    def test_expire_maker_takes_the_resting_order_away_and_trades_on(self) -> None:
+        words, at = self.meet(SelfTrade.EXPIRE_MAKER)
+        assert words == ["new", "expired", "trade 1 @ 101 taker"]
+        assert [view.cum_qty for view in at.open_orders()] == [Decimal(1)]
+
+    def test_expire_taker_keeps_the_resting_order(self) -> None:
+        words, at = self.meet(SelfTrade.EXPIRE_TAKER)
+        assert words == ["new", "expired"]
+        assert [(view.side, view.cum_qty) for view in at.open_orders()] == [("sell", 0)]
+
+    def test_expire_both_leaves_neither(self) -> None:
+        words, at = self.meet(SelfTrade.EXPIRE_BOTH)
+        assert words == ["new", "expired", "expired"]
+        assert not list(at.open_orders())
+        assert locked(at, "USDT") == locked(at, "BTC") == 0
+
+    def test_what_traded_before_the_own_order_was_met_stays_traded(self) -> None:
+        at = venue()
+        at.place(order("sell", "1", "102"), 2)
+        taker = order("buy", "1.5", "102")
+        words = told(at.place(taker, 3, Special(self_trade=SelfTrade.EXPIRE_TAKER)))
+        assert words == ["new", "trade 1 @ 101 taker", "expired"]
+        view = at.order(ref(taker))
+        assert view is not None
+        assert view.reason == "self_trade_prevented"
+
+    def test_what_may_not_trade_does_not_fill_a_fok(self) -> None:
+        words, _ = self.meet(SelfTrade.EXPIRE_MAKER, qty="1.001", tif="fok")
+        assert words == ["new", "expired"]
+
+
+class TestTakeProfit:
+    @pytest.mark.parametrize(
+        ("side", "stop_px", "still", "elects"),
+        [("buy", "95", "96", "95"), ("sell", "105", "104", "105")],
+    )
+    def test_it_is_elected_from_the_other_side_than_a_stop(
+        self, side: str, stop_px: str, still: str, elects: str
+    ) -> None:
+        at = venue()
+        at.place(order(side, "0.5", stop_px=stop_px), 2, Special(takes_profit=True))
+        assert told(print_trade(at, still, "0.1", seller_took=True)) == []
+        words = told(print_trade(at, elects, "0.1", seller_took=True))
+        assert words == [f"trade 0.5 @ {'101' if side == 'buy' else '99'} taker"]
+
+
+class TestFeesInWhatIsReceived:
+    FEES = Fees(taker_bps=Decimal(10), in_received=True, step=Decimal("0.0001"))
+
+    def test_a_buy_pays_in_the_base_asset_and_locks_no_fee(self) -> None:
+        at = venue(fees=self.FEES, balances={"USDT": Decimal(101)})
+        assert told(at.place(order("buy", "1", "101"), 2)) == ["new", "trade 1 @ 101 taker"]
+        assert (free(at, "BTC"), free(at, "USDT")) == (Decimal("0.999"), 0)
+
+    def test_a_fee_is_rounded_down_to_the_assets_step(self) -> None:
+        at = venue(fees=self.FEES)
+        at.place(order("sell", "0.123", "99"), 2)
+        assert free(at, "USDT") == Decimal("1000012.1649")

@@ -110,11 +110,8 @@ class Book:
             Side.BUY: Ladder(highest_first=True),
             Side.SELL: Ladder(highest_first=False),
         }
-        # A buy stop is elected by a rise: the lowest trigger goes first.
-        self._asleep = {
-            Side.BUY: Ladder(highest_first=False),
-            Side.SELL: Ladder(highest_first=True),
-        }
+        # Of stops elected by a rise the lowest trigger goes first.
+        self._asleep = {True: Ladder(highest_first=False), False: Ladder(highest_first=True)}
 
     def show(self, quote: Quote, bid_qty: Decimal, ask_qty: Decimal) -> None:
         """Replace the market's quote, with its full size."""
@@ -142,8 +139,8 @@ class Book:
 
     def elected(self) -> VenueOrder | None:
         """Return a stop that the last price triggers, None when all may sleep on."""
-        for side in Side:
-            order = self._asleep[side].best()
+        for ladder in self._asleep.values():
+            order = ladder.best()
             if order is not None and self.elects(order):
                 return order
         return None
@@ -152,7 +149,7 @@ class Book:
         """Whether the last price is at the stop's trigger or beyond."""
         if self.last_px is None or order.stop_px is None:
             return False
-        return reaches(opposite(order.side), order.stop_px, self.last_px)
+        return order.stop_px <= self.last_px if order.rises else order.stop_px >= self.last_px
 
     def offers(self, side: Side) -> Iterator[tuple[Decimal, Decimal, VenueOrder | None]]:
         """
@@ -173,7 +170,7 @@ class Book:
             yield market.px, market.qty, None
 
     def _ladder(self, order: VenueOrder) -> Ladder:
-        return (self._asleep if order.is_asleep else self._resting)[order.side]
+        return self._asleep[order.rises] if order.is_asleep else self._resting[order.side]
 
 
 def opposite(side: Side) -> Side:

@@ -2,7 +2,8 @@
 The trading floor: the books of all symbols, and who trades with whom.
 
 Rule 1: price first, then time. At one price the market's quote goes before our own orders, for it
-        was there first. Our own orders on opposite sides trade with each other like anybody's.
+        was there first. Our own orders on opposite sides trade with each other like anybody's,
+        unless the taker's self-trade mode says who expires instead.
 Rule 2: size the quote showed is there once; what was consumed comes back with the next quote.
 Rule 3: a maker trades at its own limit, a taker at the price it meets. Only the market's trades
         move the last price and so elect stops: our own never move the market.
@@ -20,14 +21,21 @@ from brokerd.orders import OrdStatus
 from brokerd.terms import Instrument, Quote, Side, TimeInForce
 from brokerd_adapters.paper.book import Book, Shown, opposite, reaches
 from brokerd_adapters.paper.ledger import Fees, Ledger
-from brokerd_adapters.paper.records import Ended, Record, Traded, Triggered, VenueOrder
+from brokerd_adapters.paper.records import Ended, Record, SelfTrade, Traded, Triggered, VenueOrder
 
 _AT_ONCE = frozenset({TimeInForce.IOC, TimeInForce.FOK})
 _EXPIRIES_SPARE = 64
 
+SELF_TRADE = "self_trade_prevented"
+"""Why an order ended that would have traded with another of ours."""
+
 
 class Match(NamedTuple):
-    """A trade about to happen: with one of our own resting orders, or with the market (None)."""
+    """
+    A trade about to happen: with one of our own resting orders, or with the market (None).
+
+    A `qty` of 0 is a trade with ourselves that the taker's self-trade mode prevents.
+    """
 
     px: Decimal
     qty: Decimal
@@ -93,6 +101,9 @@ class Floor:
             self.end(order, OrdStatus.EXPIRED, "fok_not_fillable")
             return
         for match in plan:
+            if match.maker is not None and not match.qty:
+                self._prevent(book, order, match.maker)
+                continue
             self._trade(order, match.qty, match.px, "taker")
             self._trade_other_side(book, opposite(order.side), match)
         if not order.is_open:
@@ -102,9 +113,9 @@ class Floor:
         else:
             book.add(order)
 
-    def end(self, order: VenueOrder, ord_status: OrdStatus, reason: str) -> None:
+    def end(self, order: VenueOrder, ord_status: OrdStatus, reason: str, against: str = "") -> None:
         """Close an order that is not on a book."""
-        self.apply(Ended(order.venue_order_id, ord_status, reason, self.now_ns))
+        self.apply(Ended(order.venue_order_id, ord_status, reason, self.now_ns, against))
 
     def plan(self, order: VenueOrder, qty: Decimal, limit_px: Decimal | None) -> list[Match]:
         """List the trades that `qty` would make at once, changing nothing."""
@@ -116,6 +127,11 @@ class Floor:
         for px, offered, maker in self.books[order.symbol].offers(order.side):
             if not qty or not reaches(order.side, limit_px, px):
                 break
+            if maker is not None and order.self_trade is not SelfTrade.TRADE:
+                plan.append(Match(px, ZERO, maker))
+                if order.self_trade.ends_taker:
+                    break
+                continue
             match = Match(px, min(qty, offered), maker)
             if funds is not None:
                 funds = subtract(funds, self._ledger.lock_for(order, match.qty, px))
@@ -204,6 +220,14 @@ class Floor:
         self.apply(Triggered(order.venue_order_id, self._ledger.take_id(), self.now_ns))
         self.work(order)
 
+    def _prevent(self, book: Book, taker: VenueOrder, maker: VenueOrder) -> None:
+        """Let one of two orders of ours expire, or both, in place of their trade."""
+        if taker.self_trade.ends_maker:
+            book.remove(maker)
+            self.end(maker, OrdStatus.EXPIRED, SELF_TRADE, taker.venue_order_id)
+        if taker.self_trade.ends_taker:
+            self.end(taker, OrdStatus.EXPIRED, SELF_TRADE, maker.venue_order_id)
+
     def _trade_other_side(self, book: Book, side: Side, match: Match) -> None:
         shown = book.shown(side)
         if match.maker is not None:
@@ -229,12 +253,15 @@ class Floor:
 
     def _trade(self, order: VenueOrder, qty: Decimal, px: Decimal, liquidity: str) -> None:
         instrument = self._instruments[order.symbol]
+        fee_asset = self._fees.asset(instrument, order.side)
+        paid = qty if fee_asset == instrument.base else multiply(qty, px)
+        fee = self._fees.of(paid, liquidity)
         execution = Execution(
             exec_id=str(self._ledger.take_id()),
             last_qty=plain(qty),
             last_px=px,
-            fee=self._fees.of(multiply(qty, px), liquidity),
-            fee_asset=instrument.quote,
+            fee=fee,
+            fee_asset=fee_asset,
             liquidity=liquidity,
             venue_at_ns=self.now_ns,
         )

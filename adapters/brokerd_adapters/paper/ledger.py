@@ -15,8 +15,8 @@ from typing import Any, ClassVar
 from msgspec import Struct
 
 from brokerd.errors import ConfigError
-from brokerd.executor import Report
-from brokerd.money import ZERO, add, multiply, plain, subtract
+from brokerd.executor import Execution, Report
+from brokerd.money import ZERO, add, floor_to, multiply, plain, subtract
 from brokerd.orders import ExecType, OrdStatus
 from brokerd.terms import Instrument, Side
 from brokerd_adapters.paper.account import Account
@@ -36,19 +36,35 @@ _BPS = Decimal("0.0001")
 
 
 class Fees(Struct, frozen=True):
-    """Fee rates in basis points of the notional, paid in the quote asset; below 0 is a rebate."""
+    """
+    Fee rates in basis points of what is traded; below 0 is a rebate.
+
+    Paid in the quote asset, or `in_received`: in what the trade brings. A fee is rounded down to
+    the grid of `step`, 0 keeps it exact.
+    """
 
     maker_bps: Decimal = ZERO
     taker_bps: Decimal = ZERO
+    in_received: bool = False
+    step: Decimal = ZERO
 
-    def of(self, notional: Decimal, liquidity: str) -> Decimal:
-        """Return the exact fee for one execution; `liquidity` is maker or taker."""
+    def asset(self, instrument: Instrument, side: Side) -> str:
+        """Return the asset that a trade's fee is paid in."""
+        return instrument.base if self.in_received and side is Side.BUY else instrument.quote
+
+    def of(self, amount: Decimal, liquidity: str) -> Decimal:
+        """Return the fee on that much of the fee's asset; `liquidity` is maker or taker."""
         bps = self.maker_bps if liquidity == "maker" else self.taker_bps
-        return plain(multiply(notional, multiply(bps, _BPS)))
+        fee = plain(multiply(amount, multiply(bps, _BPS)))
+        if fee < ZERO:
+            return floor_to(fee.copy_negate(), self.step).copy_negate()
+        return floor_to(fee, self.step)
 
     @property
     def cost_factor(self) -> Decimal:
         """What a buy may cost at most, as a multiple of its notional."""
+        if self.in_received:
+            return Decimal(1)
         return add(Decimal(1), multiply(max(self.maker_bps, self.taker_bps, ZERO), _BPS))
 
 
@@ -187,7 +203,7 @@ class Ledger:
         if order.cum_qty >= order.qty:
             self._close(order, OrdStatus.FILLED)
         self._lock_again(order)
-        self._settle(order, execution.last_qty, execution.last_px, execution.fee)
+        self._settle(order, execution)
         report = order.trade_report(execution)
         self._fills.append(report)
         return report
@@ -217,14 +233,13 @@ class Ledger:
             self.account.lock(self.lock_asset(order), subtract(needed, order.locked))
             order.locked = needed
 
-    def _settle(self, order: VenueOrder, qty: Decimal, px: Decimal, fee: Decimal) -> None:
-        instrument, notional = self.instruments[order.symbol], multiply(qty, px)
-        if order.side is Side.BUY:
-            self.account.credit(instrument.base, qty)
-            self.account.credit(instrument.quote, add(notional, fee).copy_negate())
-        else:
-            self.account.credit(instrument.base, qty.copy_negate())
-            self.account.credit(instrument.quote, subtract(notional, fee))
+    def _settle(self, order: VenueOrder, execution: Execution) -> None:
+        instrument = self.instruments[order.symbol]
+        bought = multiply(execution.last_qty, Decimal(order.side.sign))
+        paid = multiply(bought, execution.last_px)
+        self.account.credit(instrument.base, bought)
+        self.account.credit(instrument.quote, paid.copy_negate())
+        self.account.credit(execution.fee_asset, execution.fee.copy_negate())
 
     def _close(self, order: VenueOrder, ord_status: OrdStatus) -> None:
         order.ord_status = ord_status

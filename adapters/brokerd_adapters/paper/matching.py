@@ -10,6 +10,8 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from decimal import Decimal
 from typing import Literal
 
+from msgspec import Struct
+
 from brokerd.executor import (
     Balance,
     CancelOrder,
@@ -26,7 +28,14 @@ from brokerd.terms import CL_ORD_ID_MAX, Instrument, Quote
 from brokerd_adapters.paper import rules
 from brokerd_adapters.paper.floor import Floor
 from brokerd_adapters.paper.ledger import Fees, Ledger
-from brokerd_adapters.paper.records import Opened, Placed, Record, Replaced, VenueOrder
+from brokerd_adapters.paper.records import (
+    Opened,
+    Placed,
+    Record,
+    Replaced,
+    SelfTrade,
+    VenueOrder,
+)
 
 RepeatId = Literal["refused_forever", "refused_while_open"]
 Answer = tuple[Report, ...] | Refused
@@ -35,6 +44,20 @@ Answer = tuple[Report, ...] | Refused
 CLOSED_MAX = 100_000
 """Closed orders, and executions, remembered in memory unless told otherwise."""
 NO_FEES = Fees()
+
+
+class Special(Struct, frozen=True):
+    """
+    What some venues let an order say beyond its terms.
+
+    A stop that `takes_profit` is elected by the price's moving the other way.
+    """
+
+    takes_profit: bool = False
+    self_trade: SelfTrade = SelfTrade.TRADE
+
+
+ORDINARY = Special()
 
 
 class PaperVenue:
@@ -70,7 +93,7 @@ class PaperVenue:
         self.on_trade = self._floor.on_trade
         self.on_time = self._floor.on_time
 
-    def place(self, request: PlaceOrder, now_ns: int) -> Answer:
+    def place(self, request: PlaceOrder, now_ns: int, more: Special = ORDINARY) -> Answer:
         """Take a new order, and trade it as far as it goes."""
         floor = self._floor
         floor.advance(now_ns)
@@ -83,7 +106,7 @@ class PaperVenue:
         )
         if refused is not None:
             return refused
-        order = self._order(request)
+        order = self._order(request, more)
         refused = self._entry_refused(order, instrument)
         if refused is not None:
             return refused
@@ -173,7 +196,7 @@ class PaperVenue:
         """Yield the records from which `restore` makes this venue again."""
         return self._ledger.remembered(closed_max)
 
-    def _order(self, request: PlaceOrder) -> VenueOrder:
+    def _order(self, request: PlaceOrder, more: Special) -> VenueOrder:
         terms, now_ns = request.terms, self._floor.now_ns
         # Taken once the order is on record: a refused one leaves no trace, not even a number.
         number = self._ledger.next_id
@@ -191,6 +214,8 @@ class PaperVenue:
             stop_px=terms.stop_px,
             expire_at_ns=rules.expires_at(terms, now_ns),
             post_only=terms.post_only,
+            takes_profit=more.takes_profit,
+            self_trade=more.self_trade,
         )
 
     def _find(self, ref: OrderRef) -> VenueOrder | None:

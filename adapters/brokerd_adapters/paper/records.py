@@ -6,6 +6,7 @@ balance. A venue that is compacted is one `Opened`, and one `Kept` for each orde
 """
 
 from decimal import Decimal
+from enum import StrEnum
 from typing import Any
 
 from msgspec import Struct
@@ -16,12 +17,32 @@ from brokerd.orders import FINAL, ExecType, OrdStatus
 from brokerd.terms import OrdType, Side, TimeInForce
 
 
+class SelfTrade(StrEnum):
+    """What happens when an order would trade with another of ours; the taker's word counts."""
+
+    TRADE = "trade"
+    EXPIRE_TAKER = "expire_taker"
+    EXPIRE_MAKER = "expire_maker"
+    EXPIRE_BOTH = "expire_both"
+
+    @property
+    def ends_taker(self) -> bool:
+        """Whether the order that would take expires."""
+        return self in {SelfTrade.EXPIRE_TAKER, SelfTrade.EXPIRE_BOTH}
+
+    @property
+    def ends_maker(self) -> bool:
+        """Whether the order that rests expires."""
+        return self in {SelfTrade.EXPIRE_MAKER, SelfTrade.EXPIRE_BOTH}
+
+
 class VenueOrder(Struct, kw_only=True, omit_defaults=True, gc=False):
     """
     An order as the venue holds it; only the ledger changes one.
 
     `priority` grows with time: of two orders at one price the lower trades first. `triggered` says
-    that a stop has been elected. `locked` is held in the quote asset for a buy, else in the base.
+    that a stop has been elected; one that `takes_profit` waits for the price to move the other way.
+    `locked` is held in the quote asset for a buy, else in the base.
     """
 
     venue_order_id: str
@@ -37,6 +58,8 @@ class VenueOrder(Struct, kw_only=True, omit_defaults=True, gc=False):
     stop_px: Decimal | None = None
     expire_at_ns: int | None = None
     post_only: bool = False
+    takes_profit: bool = False
+    self_trade: SelfTrade = SelfTrade.TRADE
     ord_status: OrdStatus = OrdStatus.NEW
     triggered: bool = False
     cum_qty: Decimal = ZERO
@@ -53,6 +76,11 @@ class VenueOrder(Struct, kw_only=True, omit_defaults=True, gc=False):
     def is_asleep(self) -> bool:
         """Whether it is a stop that waits for its trigger price."""
         return self.stop_px is not None and not self.triggered
+
+    @property
+    def rises(self) -> bool:
+        """Whether it is a rise to its trigger price that elects a stop: a buy's, unless reversed."""
+        return (self.side is Side.BUY) is not self.takes_profit
 
     @property
     def leaves_qty(self) -> Decimal:
@@ -147,12 +175,13 @@ class Replaced(Struct, frozen=True, tag_field="record", tag="replaced"):
 
 
 class Ended(Struct, frozen=True, tag_field="record", tag="ended"):
-    """The rest of the order was canceled or has expired."""
+    """The rest of the order was canceled or has expired; `against` is whom it must not trade with."""
 
     venue_order_id: str
     ord_status: OrdStatus
     reason: str
     at_ns: int
+    against: str = ""
 
 
 Record = Opened | Kept | Placed | Triggered | Traded | Replaced | Ended

@@ -94,7 +94,7 @@ class Exchange:
             return DUPLICATE_ID
         self._entering = new
         request = PlaceOrder(venue_cl_ord_id=str(next(self._numbers)), terms=_terms(new))
-        answer = self._matching.place(request, self.clock.now_ns())
+        answer = self._matching.place(request, self.clock.now_ns(), new.special)
         self._settle()
         return answer if isinstance(answer, Refused) else self.ever[-1]
 

@@ -8,6 +8,7 @@ from brokerd.executor import Execution
 from brokerd.money import ZERO, add, multiply, plain, subtract
 from brokerd.orders import FINAL, OrdStatus
 from brokerd.terms import OrdType, Side, TimeInForce
+from brokerd_adapters.paper.matching import ORDINARY, Special
 
 
 class NewOrder(Struct, frozen=True, kw_only=True):
@@ -23,6 +24,7 @@ class NewOrder(Struct, frozen=True, kw_only=True):
     time_in_force: TimeInForce = TimeInForce.GTC
     expire_at_ns: int | None = None
     post_only: bool = False
+    special: Special = ORDINARY
 
 
 class Order(Struct, kw_only=True):
