@@ -49,7 +49,8 @@ class Step(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     One step of a script, and the terms of its fault.
 
     It waits for the next request whose operation is `on`: an operation's name as the wire log has
-    it, `command`, `question` or `any`.
+    it, `command`, `question` or `any`. `code` and `message` stand in place of the dialect's own
+    words for `status`.
     """
 
     fault: WireFault
@@ -58,6 +59,8 @@ class Step(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     down_s: Annotated[float, Meta(ge=0, le=3_600)] = 1.0
     status: Annotated[int, Meta(ge=400, le=599)] = 503
     retry_after_s: Annotated[int, Meta(ge=0, le=86_400)] = 1
+    code: int = 0
+    message: str = ""
 
 
 class WireFaults(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):

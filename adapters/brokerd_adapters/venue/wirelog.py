@@ -17,13 +17,15 @@ class Call(Struct, frozen=True, gc=False):
     One request as the venue's door sees it.
 
     `operation` is one of the dialects' common words: place, test, cancel, cancel_all, replace,
-    amend, query, open_orders, orders, fills, account, log_on, subscribe, ...
+    amend, query, open_orders, orders, fills, account, log_on, subscribe, ... A request that makes
+    a new order in place of another names both.
     """
 
     operation: str
     is_command: bool = False
     client_order_id: str = ""
     order_id: str = ""
+    new_client_order_id: str = ""
 
 
 class Request(Struct, frozen=True, gc=False):
@@ -43,11 +45,12 @@ class WireLog:
         self._by_order: defaultdict[str, Counter[str]] = defaultdict(Counter)
 
     def note(self, call: Call, fault: WireFault, now_ns: int) -> None:
-        """Count one request, under the client's name for the order if it gave one."""
+        """Count one request under every name it gives."""
         self._latest.append(Request(now_ns, call, fault))
-        if call.client_order_id:
-            self._by_client[call.client_order_id][call.operation] += 1
-        elif call.order_id:
+        for name in {call.client_order_id, call.new_client_order_id}:
+            if name:
+                self._by_client[name][call.operation] += 1
+        if call.order_id:
             self._by_order[call.order_id][call.operation] += 1
 
     def latest(self) -> Iterator[Request]:
