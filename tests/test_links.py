@@ -17,6 +17,7 @@ from tests.scripted import (
     house,
     report,
     submit,
+    traded,
     until,
 )
 
@@ -35,7 +36,7 @@ from brokerd.events import RequestKind
 from brokerd.executor import Accepted, LinkState, Refused, Standing
 from brokerd.links import Link, Links, doubt_outstanding
 from brokerd.listener import Listener
-from brokerd.messages import Answered, Ask, Cancel, Reported, Send
+from brokerd.messages import Answered, Ask, Cancel, Freeze, Reported, Send
 from brokerd.poller import Poller
 from brokerd.terms import OrdType, TimeInForce
 
@@ -83,6 +84,41 @@ async def test_an_executor_that_is_not_there_takes_nothing_and_says_why(
         with pytest.raises(error) as caught:
             link.check(LIMIT)
         assert state is LinkState.STARTING or "the key was revoked" in str(caught.value)
+
+
+async def test_a_frozen_link_refuses_what_adds_risk_and_lets_cancels_pass(tmp_path: Path) -> None:
+    async with linked(tmp_path) as (home, link):
+        links = Links()
+        links.add(link)
+        home.act = links.act
+        await home.engine.do(submit())
+        await home.engine.settle(Reported("sim", report(E.NEW), "stream", 2))
+        links.act(Freeze("sim", "the venue has order bkd-z-1"))
+        for refused in (lambda: link.check(LIMIT), link.check_frozen):
+            with pytest.raises(Halted) as caught:
+                refused()
+            assert caught.value.code == 104
+            assert "bkd-z-1" in str(caught.value)
+        backlog = link.dispatch.backlog
+        await home.engine.do(Cancel("x", 3))
+        await until(lambda: link.dispatch.backlog == backlog + 1)
+
+
+async def test_what_polls_find_counts_as_missed_only_while_the_stream_seemed_well(
+    tmp_path: Path,
+) -> None:
+    async with linked(tmp_path) as (home, link):
+        links = Links()
+        links.add(link)
+        await home.engine.do(submit())
+        await home.engine.settle(Reported("sim", traded("t", 1), "poll", 2))
+        await until(lambda: len(home.changes) == 2)
+        link.poller.out_of_sync()
+        links.watch(home.changes)
+        assert link.poller.missed_by_stream == 0
+        link.poller.in_sync()
+        links.watch(home.changes)
+        assert link.poller.missed_by_stream == 1
 
 
 async def test_too_many_requests_that_wait_turn_new_ones_away(

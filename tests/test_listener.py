@@ -17,12 +17,13 @@ from tests.scripted import (
     submit,
     traded,
     until,
+    view,
 )
 
 from brokerd import listener as module
 from brokerd.errors import OutcomeUnknown, VenueUnavailable
 from brokerd.events import ExecutorChanged
-from brokerd.executor import LinkState
+from brokerd.executor import LinkState, Snapshot
 from brokerd.listener import Listener
 from brokerd.poller import Poller
 
@@ -32,6 +33,7 @@ DOWN = VenueUnavailable("no route", retry_after_s=7.0)
 class Desk:
     def __init__(self, home: House, venue: ScriptedExecutor, listener: Listener) -> None:
         self.home, self.venue, self.listener = home, venue, listener
+        self.poller = listener._poller
         self.task: asyncio.Task[None] | None = None
 
     @property
@@ -240,5 +242,36 @@ async def test_a_report_of_nobodys_order_is_counted_and_harms_nothing(tmp_path: 
     async with listening(tmp_path) as at:
         await at.until_up()
         at.venue.told.put_nowait(report(E.CANCELED, "of-a-person"))
-        await until(lambda: at.home.engine.strangers == 1)
+        await until(lambda: at.listener.reports == 1)
         assert at.listener.state is LinkState.UP
+        assert (at.poller.others.reports, at.home.engine.strangers) == (1, 0)
+
+
+async def test_a_frozen_link_says_why_at_once_and_on_record_and_stays_frozen(
+    tmp_path: Path,
+) -> None:
+    async with listening(tmp_path) as at:
+        await at.until_up()
+        recording = asyncio.get_running_loop().create_task(at.listener.record_freeze())
+        at.listener.freeze("who is it?")
+        assert (at.listener.state, at.listener.reason) == (LinkState.FROZEN, "who is it?")
+        at.listener.freeze("another reason")
+        await recording
+        at.venue.told.put_nowait(StopAsyncIteration())
+        await until(lambda: at.venue.streams == 2 and at.poller.is_in_sync)
+        assert at.states == ["syncing", "up", "frozen"]
+        assert (at.listener.state, at.listener.reason) == (LinkState.FROZEN, "who is it?")
+
+
+async def test_an_order_of_our_kind_that_no_row_knows_freezes_the_link_before_it_is_up(
+    tmp_path: Path,
+) -> None:
+    async with desk(tmp_path) as at:
+        shown = view(venue_cl_ord_id="bkd-elsewhere-1")
+        snapshot = Snapshot(began_ns=CLOCK.now_ns(), since_ns=0, orders=(shown,), executions=())
+        at.venue.snapshots.append(snapshot)
+        at.task = asyncio.get_running_loop().create_task(at.listener.run())
+        await until(lambda: at.poller.is_in_sync)
+        assert at.listener.state is LinkState.FROZEN
+        assert "bkd-elsewhere-1, which is not in this journal" in at.listener.reason
+        assert at.states == ["syncing"]

@@ -12,6 +12,7 @@ from brokerd.events import (
     CancelRequested,
     FillsMissed,
     OrderAcknowledged,
+    OrderAdopted,
     OrderCanceled,
     OrderEvent,
     OrderExpired,
@@ -172,7 +173,7 @@ def test_every_event_about_an_order_but_its_first_can_be_applied() -> None:
         FillsMissed: FillsMissed(at_ns=7, cl_ord_id="x", cum_qty=D(1)),
         ReportDisputed: ReportDisputed(at_ns=7, cl_ord_id="x", exec_type="rejected"),
     }
-    assert set(kinds) == {OrderSubmitted, *told}
+    assert set(kinds) == {OrderSubmitted, OrderAdopted, *told}
     for event in told.values():
         order = apply(an_order(), event, 9)
         assert (order.seq, order.updated_at_ns) == (9, event.at_ns)

@@ -8,6 +8,7 @@ from msgspec.structs import replace
 from tests.scripted import (
     D,
     E,
+    K,
     Play,
     S,
     answered,
@@ -19,10 +20,9 @@ from tests.scripted import (
     view,
 )
 
-from brokerd.events import RequestKind
 from brokerd.executor import Accepted, InDoubt, OrderView, Report, Snapshot
 from brokerd.messages import Cancel, Reported, Viewed
-from brokerd.reconcile import SILENCE_NS_MAX, Reconciled, reconcile
+from brokerd.reconcile import SILENCE_NS_MAX, SLICE, Reconciled, reconcile
 
 BEGAN_NS = 1_000
 
@@ -32,7 +32,13 @@ def snapshot(*orders: OrderView, executions: tuple[Report, ...] = ()) -> Snapsho
 
 
 def look(play: Play, taken: Snapshot) -> Reconciled:
-    return reconcile("sim", play.blotter.unsettled("sim"), taken, 2_000)
+    """What all slices come to together."""
+    slices = list(reconcile("sim", play.blotter, taken, 2_000))
+    return Reconciled(
+        tuple(each for found in slices for each in found.evidence),
+        tuple(each for found in slices for each in found.to_ask),
+        tuple(each for found in slices for each in found.strangers),
+    )
 
 
 def asked(found: Reconciled) -> list[str]:
@@ -88,6 +94,44 @@ def test_an_order_open_at_the_venue_that_we_hold_final_is_looked_at() -> None:
     assert [type(each) for each in found.evidence] == [Viewed]
 
 
+def test_a_settled_order_that_the_venue_shows_open_is_noticed_once() -> None:
+    """We hold it for gone; the venue disagrees, and somebody must look."""
+    play = Play().acknowledged()
+    play.tell(reported(report(E.CANCELED), at_ns=3))
+    assert play.order.is_settled
+    (told,) = look(play, snapshot(view())).evidence
+    assert play.tell(told) == ["report_disputed"]
+    assert play.order.disputed
+    assert play.news[0].entry.event.evidence == "the venue shows it new"
+    assert look(play, snapshot(view())).evidence == (), "once is enough"
+
+
+def test_a_picture_from_before_the_last_word_disputes_nothing() -> None:
+    play = Play().acknowledged()
+    play.tell(reported(report(E.CANCELED), at_ns=BEGAN_NS))
+    (told,) = look(play, snapshot(view())).evidence
+    assert play.tell(told) == []
+
+
+def test_many_orders_are_compared_a_slice_at_a_time() -> None:
+    play = Play()
+    for number in range(3):
+        play.tell(submit(f"o{number}"))
+        play.tell(reported(report(E.NEW, f"o{number}"), at_ns=2))
+    views = [view(cl_ord_id=f"p{number}") for number in range(2 * SLICE + 1)]
+    slices = list(reconcile("sim", play.blotter, snapshot(*views), 2_000))
+    assert [len(each.strangers) for each in slices] == [SLICE, SLICE, 1, 0]
+    assert [len(each.to_ask) for each in slices] == [0, 0, 0, 3]
+
+
+def test_an_order_that_settled_between_two_slices_is_not_asked_about() -> None:
+    play = Play().acknowledged()
+    slices = reconcile("sim", play.blotter, snapshot(view(cl_ord_id="other")), 2_000)
+    next(slices)
+    play.tell(reported(report(E.CANCELED), at_ns=3))
+    assert [each.to_ask for each in slices] in ([], [()])
+
+
 def test_a_first_not_found_is_taken_back_by_a_snapshot_that_shows_the_order() -> None:
     play = Play().acknowledged()
     play.tell(Viewed("x", None, "query", 500, 500, 10))
@@ -123,7 +167,7 @@ def test_a_new_order_in_doubt_is_asked_about() -> None:
 def test_a_canceled_order_whose_confirmation_was_dropped_is_asked_about() -> None:
     play = Play().acknowledged()
     play.tell(Cancel("x", 3))
-    play.tell(answered(Accepted(), at_ns=4, request=RequestKind.CANCEL))
+    play.tell(answered(Accepted(), at_ns=4, request=K.CANCEL))
     assert asked(look(play, snapshot())) == ["x"]
 
 

@@ -75,6 +75,10 @@ class Blotter:
         """Return the executor's orders that the venue may still say something about."""
         return [self._orders[cl_ord_id] for cl_ord_id in self._unsettled[executor]]
 
+    def unsettled_ids(self, executor: str) -> list[str]:
+        """Return their cl_ord_ids, which is cheap also for many."""
+        return list(self._unsettled[executor])
+
     def unsettled_count(self, executor: str) -> int:
         """Count them without building a list."""
         return len(self._unsettled[executor])
@@ -134,7 +138,8 @@ class Blotter:
         cl_ord_id, executor = order.cl_ord_id, order.terms.executor
         before = self._orders.get(cl_ord_id)
         self._orders[cl_ord_id] = order
-        if before is None:
+        if before is None and not order.is_external:
+            # Whoever made an external order may give its client id to another.
             self._by_venue_cl_ord_id[order.venue_cl_ord_id] = cl_ord_id
         if order.venue_order_id is not None:
             self._by_venue_order_id[executor, order.venue_order_id] = cl_ord_id
@@ -154,7 +159,8 @@ class Blotter:
 
     def _drop(self, order: Order) -> None:
         del self._orders[order.cl_ord_id], self._settled[order.cl_ord_id]
-        self._by_venue_cl_ord_id.pop(order.venue_cl_ord_id, None)
+        if not order.is_external:
+            self._by_venue_cl_ord_id.pop(order.venue_cl_ord_id, None)
         self._exec_ids.pop(order.cl_ord_id, None)
         former = self._former_ids.pop(order.cl_ord_id, [])
         for key in [*former, (order.terms.executor, order.venue_order_id or "")]:
@@ -220,7 +226,8 @@ class Stage:
             if before is not None:
                 raise JournalError(f"row {seq} submits {event.cl_ord_id} a second time")
             order = submitted(event, seq)
-            self._by_venue_cl_ord_id[order.venue_cl_ord_id] = order.cl_ord_id
+            if not order.is_external:
+                self._by_venue_cl_ord_id[order.venue_cl_ord_id] = order.cl_ord_id
         elif before is None:
             raise JournalError(f"row {seq} is about {event.cl_ord_id}, which was never submitted")
         else:

@@ -23,6 +23,7 @@ from brokerd.messages import (
     Replace,
     Reported,
     RetryDue,
+    Seen,
     Submit,
     Viewed,
 )
@@ -47,4 +48,5 @@ _DECIDE: dict[type[Message], Callable[[Stage, Any], Decision]] = {
     RetryDue: evidence.retry_due,
     Reported: evidence.reported,
     Viewed: doubt.viewed,
+    Seen: evidence.seen,
 }

@@ -56,6 +56,8 @@ def cancel(stage: Stage, message: Cancel) -> Decision:
         return Decision(reply=unknown_order(message.cl_ord_id))
     if order.is_final:
         return Decision(reply=_already_done(order, "canceled"))
+    if order.is_external:
+        return Decision(reply=_not_ours(order))
     kind = order.request.kind if order.request else None
     if order.cancel_wanted or kind is RequestKind.CANCEL:
         return Decision(reply=order.cl_ord_id)
@@ -97,6 +99,8 @@ def replace(stage: Stage, message: Replace) -> Decision:
 def _why_not_replace(order: Order, message: Replace) -> BrokerdError | None:
     if order.is_final:
         return _already_done(order, "replaced")
+    if order.is_external:
+        return _not_ours(order)
     if order.request is not None or order.cancel_wanted:
         waiting_for = order.request.kind if order.request else RequestKind.CANCEL
         return NotCancelable(
@@ -118,6 +122,14 @@ def _why_not_replace(order: Order, message: Replace) -> BrokerdError | None:
             hint="qty is the total, filled part included; to stop here, cancel",
         )
     return None
+
+
+def _not_ours(order: Order) -> NotCancelable:
+    return NotCancelable(
+        f"order {order.cl_ord_id} was not sent by this daemon",
+        reason="external_order",
+        hint="orders of other origin are followed and never touched: cancel it where it was placed",
+    )
 
 
 def _already_done(order: Order, verb: str) -> NotCancelable:

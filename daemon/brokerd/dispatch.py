@@ -33,11 +33,11 @@ CANCEL_LANES = 16
 
 
 def order_ref(order: Order) -> OrderRef:
-    """Return how to name an order to its venue."""
+    """Return how to name an order to its venue; one of other origin by the venue's id alone."""
     is_replacing = order.request is not None and order.request.kind is RequestKind.REPLACE
     return OrderRef(
         symbol=order.terms.symbol,
-        venue_cl_ord_id=order.venue_cl_ord_id,
+        venue_cl_ord_id="" if order.is_external else order.venue_cl_ord_id,
         venue_order_id=order.venue_order_id,
         replace_id=_replace_id(order) if is_replacing else None,
     )

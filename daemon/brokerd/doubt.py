@@ -17,7 +17,7 @@ from brokerd.events import (
     Road,
 )
 from brokerd.executor import Execution, OrderView, Report
-from brokerd.merge import merge, next_steps
+from brokerd.merge import dispute, merge, next_steps
 from brokerd.messages import (
     Action,
     Decision,
@@ -40,12 +40,21 @@ def viewed(stage: Stage, message: Viewed) -> Decision:
     if message.view is None:
         _absent(stage, order, message)
         return Decision(next_steps(stage, order.cl_ord_id, message.at_ns))
-    for report in _as_reports(
-        order, message.view, is_current=message.asked_at_ns > order.updated_at_ns
-    ):
+    is_current = message.asked_at_ns > order.updated_at_ns
+    for report in _as_reports(order, message.view, is_current=is_current):
         latest = stage.get(order.cl_ord_id) or order
         merge(stage, latest, Reported(order.terms.executor, report, message.road, message.at_ns))
-    resent = _settle_request(stage, stage.get(order.cl_ord_id) or order, message, message.view)
+    latest = stage.get(order.cl_ord_id) or order
+    if is_current and latest.is_final and message.view.ord_status not in FINAL:
+        dispute(
+            stage,
+            latest,
+            message.at_ns,
+            road=message.road,
+            exec_type=ExecType.NEW,
+            evidence=f"the venue shows it {message.view.ord_status}",
+        )
+    resent = _settle_request(stage, latest, message, message.view)
     return Decision((*resent, *next_steps(stage, order.cl_ord_id, message.at_ns)))
 
 

@@ -24,11 +24,13 @@ from brokerd.errors import BrokerdError, Busy, JournalError, JournalFull, Stoppi
 from brokerd.events import AnyEvent
 from brokerd.executor import Accepted, Clock, Execution
 from brokerd.feed import Feed
+from brokerd.ids import Ids, order_id
 from brokerd.messages import (
     Action,
     Answered,
     Ask,
     Cancel,
+    Freeze,
     Message,
     Note,
     Reported,
@@ -66,7 +68,7 @@ tell nobody: the batch may be decided again, with another result.
 class Act(Protocol):
     """Where actions go: whoever reaches the executors."""
 
-    def __call__(self, action: Send | Ask) -> None:
+    def __call__(self, action: Send | Ask | Freeze) -> None:
         """Take an action that may now be done: what it rests on is durable."""
         ...
 
@@ -385,22 +387,56 @@ class Engine:
         if self.blotter.get(cl_ord_id) is None:
             self.blotter.remember(order, exec_ids)
 
+    async def known(
+        self,
+        *,
+        cl_ord_id: str | None = None,
+        executor: str | None = None,
+        venue_cl_ord_id: str | None = None,
+        venue_order_id: str | None = None,
+    ) -> Order | None:
+        """
+        Return the order that any of its ids names, brought into memory if it had left it.
+
+        Raises Busy while history is behind.
+        """
+        order = self.blotter.get(cl_ord_id or "") or self.blotter.find(
+            executor or "", venue_cl_ord_id, venue_order_id
+        )
+        if order is not None:
+            return order
+        order = await self._history.find(
+            cl_ord_id=cl_ord_id,
+            executor=executor,
+            venue_cl_ord_id=venue_cl_ord_id,
+            venue_order_id=venue_order_id,
+        )
+        if order is None and venue_cl_ord_id is not None:
+            # Two executors may share an account; our own id is one order's whoever names it.
+            order = await self._history.find(venue_cl_ord_id=venue_cl_ord_id)
+        if order is not None:
+            exec_ids = await self._history.exec_ids(order.cl_ord_id)
+            if self.blotter.get(order.cl_ord_id) is None:
+                self.blotter.remember(order, exec_ids)
+        return order
+
     async def _identify(self, stranger: Stranger) -> None:
         """Look in history for the order that evidence is about; if it is there, merge it after all."""
         message = stranger.message
         try:
-            order = await self._history.find(**_names(message))
-            exec_ids = await self._history.exec_ids(order.cl_ord_id) if order else set[str]()
+            order = await self.known(**_names(message))
         except Busy:
             # Evidence is never dropped: it comes back until history has caught up.
             asyncio.get_running_loop().call_later(BUSY_PAUSE_S, self._put, message, None)
             return
         if order is None:
             self.strangers += 1
-            log.warning("evidence_of_unknown_order", **_names(message))
+            names = _names(message)
+            log.warning("evidence_of_unknown_order", **names)
+            venue_cl_ord_id = names.get("venue_cl_ord_id")
+            if isinstance(message, Reported) and Ids.are_like(venue_cl_ord_id or ""):
+                self._act(Freeze(message.executor, not_in_the_journal(venue_cl_ord_id)))
             return
-        if self.blotter.get(order.cl_ord_id) is None:
-            self.blotter.remember(order, exec_ids)
         if isinstance(message, Reported):
             # Under our own id it is found, also if the venue has since given the order another.
             report = replace(message.report, venue_cl_ord_id=order.venue_cl_ord_id)
@@ -430,13 +466,21 @@ class Engine:
             del self._heard[cl_ord_id]
 
 
+def not_in_the_journal(venue_cl_ord_id: str | None) -> str:
+    """Say why an executor is frozen whose venue has an order of our kind that we do not know."""
+    return (
+        f"the venue has order {venue_cl_ord_id}, which is not in this journal: another brokerd uses"
+        " the account, or the journal was restored from a backup"
+    )
+
+
 def _names(message: Reported | Answered | Viewed) -> dict[str, str | None]:
     """Return how evidence names its order: by the bot's id, or by an executor and its venue's ids."""
     if not isinstance(message, Reported):
         return {"cl_ord_id": message.cl_ord_id}
     return {
         "executor": message.executor,
-        "venue_cl_ord_id": message.report.venue_cl_ord_id,
+        "venue_cl_ord_id": order_id(message.report.venue_cl_ord_id),
         "venue_order_id": message.report.venue_order_id,
     }
 

@@ -108,6 +108,12 @@ class OrderSubmitted(OrderEvent, frozen=True, kw_only=True, tag=_tag):
     is_paper: bool = False
 
 
+class OrderAdopted(OrderSubmitted, frozen=True, kw_only=True, tag=_tag):
+    """An open order of other origin was seen at the venue: it is followed, and never touched."""
+
+    venue_order_id: str
+
+
 class OrderAcknowledged(OrderEvent, frozen=True, kw_only=True, tag=_tag):
     """The venue has the order. `sent_quote` is the market when it was sent."""
 
@@ -254,6 +260,7 @@ AnyEvent = (
     | ExecutorChanged
     | QuoteSampled
     | OrderSubmitted
+    | OrderAdopted
     | OrderAcknowledged
     | OrderTraded
     | OrderReplaced

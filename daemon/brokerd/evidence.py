@@ -7,8 +7,9 @@ What venues say of their own accord: reports on any road, and the outcomes of ou
 from msgspec.structs import replace
 
 from brokerd.blotter import Stage
-from brokerd.doubt import end_request, send_again
+from brokerd.doubt import end_request, send_again, viewed
 from brokerd.events import (
+    OrderAdopted,
     OrderCanceled,
     OrderRejected,
     RequestDoubted,
@@ -16,7 +17,8 @@ from brokerd.events import (
     RequestRefused,
     Road,
 )
-from brokerd.executor import Accepted, InDoubt, NotSent, Refused, Report
+from brokerd.executor import Accepted, InDoubt, NotSent, OrderView, Refused, Report
+from brokerd.ids import external_id
 from brokerd.merge import dispute, merge, next_steps
 from brokerd.messages import (
     NOTHING,
@@ -25,11 +27,14 @@ from brokerd.messages import (
     Decision,
     Reported,
     RetryDue,
+    Seen,
     Send,
     Stranger,
+    Viewed,
 )
 from brokerd.money import ZERO
 from brokerd.orders import ExecType, Order, Request
+from brokerd.terms import Terms
 
 
 def reported(stage: Stage, message: Reported) -> Decision:
@@ -40,6 +45,38 @@ def reported(stage: Stage, message: Reported) -> Decision:
         return Decision((Stranger(message),))
     merge(stage, order, message)
     return Decision(next_steps(stage, order.cl_ord_id, message.at_ns))
+
+
+def seen(stage: Stage, message: Seen) -> Decision:
+    """Take up an order of other origin, to be followed and never touched."""
+    executor, view = message.executor, message.view
+    order = stage.find(executor, None, view.venue_order_id)
+    if order is None:
+        order = stage.record_order(
+            OrderAdopted(
+                at_ns=message.at_ns,
+                cl_ord_id=external_id(executor, view.venue_order_id),
+                road=message.road,
+                venue_cl_ord_id=view.venue_cl_ord_id or "",
+                venue_order_id=view.venue_order_id,
+                terms=_terms_of(executor, view),
+            )
+        )
+    told = Viewed(order.cl_ord_id, view, message.road, message.asked_at_ns, message.at_ns, None)
+    return viewed(stage, told)
+
+
+def _terms_of(executor: str, view: OrderView) -> Terms:
+    """Return what can be told of an order's terms by looking at it."""
+    return Terms(
+        executor=executor,
+        symbol=view.symbol,
+        side=view.side,
+        ord_type=view.ord_type,
+        qty=view.qty,
+        px=view.px,
+        group={"origin": "external"},
+    )
 
 
 def answered(stage: Stage, message: Answered) -> Decision:

@@ -138,7 +138,8 @@ class OrderRef(Struct, frozen=True, kw_only=True):
     """
     How to name an order to its venue: always by our id, by the venue's too once it gave one.
 
-    `replace_id` is the `request_id` of a replace that has no outcome yet.
+    `replace_id` is the `request_id` of a replace that has no outcome yet. An order of other origin
+    has an empty `venue_cl_ord_id`, and is only ever asked about.
     """
 
     symbol: str

@@ -6,9 +6,12 @@ no restored backup and no second host ever sends an id a second time.
 """
 
 import secrets
+from hashlib import sha256
 from itertools import count
 
 PREFIX = "bkd"
+EXTERNAL = "external"
+EXTERNAL_CHARS_MAX = 64
 EPOCH_CHARS = 10
 _ALPHABET = "0123456789abcdefghijklmnopqrstuvwxyz"
 
@@ -42,3 +45,23 @@ class Ids:
     def next(self) -> str:
         """Return an id that was never made before."""
         return self._stem + base36(next(self._count))
+
+
+def order_id(venue_cl_ord_id: str | None) -> str | None:
+    """Return the id of the order that a client id belongs to: a replace's is `<order's>-r<n>`."""
+    if venue_cl_ord_id is None or not Ids.are_like(venue_cl_ord_id):
+        return venue_cl_ord_id
+    return "-".join(venue_cl_ord_id.split("-")[:3])
+
+
+def external_id(executor: str, venue_order_id: str) -> str:
+    """Return the cl_ord_id that an order of other origin goes by here, the same each time."""
+    name = f"{EXTERNAL}-{executor}-{venue_order_id}"
+    if len(name) <= EXTERNAL_CHARS_MAX:
+        return name
+    return f"{EXTERNAL}-{sha256(name.encode()).hexdigest()[:40]}"
+
+
+def is_reserved(cl_ord_id: str) -> bool:
+    """Whether an id is of a kind that only the daemon makes."""
+    return cl_ord_id.startswith((f"{PREFIX}-", f"{EXTERNAL}-"))

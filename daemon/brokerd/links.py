@@ -16,7 +16,7 @@ from brokerd.errors import Busy, Halted, InvalidOrder, InvalidParams, Starting, 
 from brokerd.events import OrderDone, OrderReplaced, OrderTraded, Road
 from brokerd.executor import Executor, InDoubt, LinkState
 from brokerd.listener import Listener
-from brokerd.messages import Answered, Ask, Send
+from brokerd.messages import Answered, Ask, Freeze, Send
 from brokerd.orders import Order, Request
 from brokerd.poller import Poller
 from brokerd.terms import Instrument, Terms, check_instrument
@@ -61,6 +61,7 @@ class Link:
         async with asyncio.TaskGroup() as group:
             group.create_task(self.dispatch.run(), name=f"{self.name}-dispatch")
             group.create_task(self.poller.run(), name=f"{self.name}-poller")
+            group.create_task(self.listener.record_freeze(), name=f"{self.name}-freeze")
             listener = self.listener.run()
             listening = group.create_task(listener, name=f"{self.name}-listener")
             # A group passes over a child that was cancelled, and an executor's own tasks can
@@ -96,10 +97,18 @@ class Link:
             )
         return instruments[symbol]
 
+    def check_frozen(self) -> None:
+        """Raise Halted if the executor takes nothing that adds risk until somebody has looked."""
+        if self.listener.state is LinkState.FROZEN:
+            raise Halted(
+                f"executor {self.name} is frozen: {self.listener.reason}",
+                hint="look at the account, then start the daemon anew; cancels still work",
+                executor=self.name,
+            )
+
     def _check_state(self) -> None:
         state, reason = self.listener.state, self.listener.reason
-        if state is LinkState.FROZEN:
-            raise Halted(f"executor {self.name} is frozen: {reason}", executor=self.name)
+        self.check_frozen()
         if state is LinkState.STARTING:
             raise Starting(f"executor {self.name} is starting", hint="try again in a moment")
         if state is LinkState.DOWN:
@@ -142,17 +151,20 @@ class Links:
         return self._links[name]
 
     def watch(self, changes: Iterable[Change]) -> None:
-        """Count what only asking brought to light: news of an order that its stream did not tell."""
+        """Count what only asking brought to light while the stream seemed well: what it missed."""
         for change in changes:
             event, order = change.entry.event, change.order
             if order is None or not isinstance(event, OrderTraded | OrderReplaced | OrderDone):
                 continue
             link = self._links.get(order.terms.executor)
             if event.road in {Road.POLL, Road.QUERY} and link is not None:
-                link.poller.missed_by_stream += 1
+                link.poller.missed_by_stream += link.poller.is_in_sync
 
-    def act(self, action: Send | Ask) -> None:
+    def act(self, action: Send | Ask | Freeze) -> None:
         """Pass an action on to the executor its order belongs to."""
+        if isinstance(action, Freeze):
+            self._links[action.executor].listener.freeze(action.reason)
+            return
         link = self._links.get(action.order.terms.executor)
         if link is None:
             order = action.order

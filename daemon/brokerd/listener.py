@@ -47,6 +47,27 @@ class Listener:
         self.reports = 0
         self._up_since_s: float | None = None
         self._has_been_up = False
+        self._frozen = asyncio.Event()
+        poller.others.on_unknown = self.freeze
+
+    def freeze(self, reason: str) -> None:
+        """
+        Take no new orders until somebody has looked and started the daemon anew.
+
+        The link goes on: fills are taken in and cancels go out. Safety does not wait for the disk,
+        `record_freeze` does.
+        """
+        if not self._frozen.is_set():
+            log.error("executor_frozen", executor=self._executor.name, why=reason)
+            self.state, self.reason = LinkState.FROZEN, reason
+            self.since_ns = self._clock.now_ns()
+            self._frozen.set()
+            self.settled.set()
+
+    async def record_freeze(self) -> None:
+        """Put a freeze on record when there is one."""
+        await self._frozen.wait()
+        await self._engine.note(self._changed(LinkState.FROZEN, self.reason))
 
     async def run(self) -> None:
         """Work until cancelled, then let go of the executor: in the task that connected it."""
@@ -119,6 +140,8 @@ class Listener:
         async with guarded(name, None):
             async for report in reports:
                 self.reports += 1
+                if self._poller.others.leaves_out(report):
+                    continue
                 reported = Reported(name, report, Road.STREAM, self._clock.now_ns())
                 self._poller.stream_waits = True
                 try:
@@ -128,13 +151,18 @@ class Listener:
 
     async def _move(self, state: LinkState, reason: str = "") -> None:
         """Put a change of state on record before anyone sees it."""
-        if state is not self.state:
-            at_ns, name = self._clock.now_ns(), self._executor.name
-            changed = ExecutorChanged(at_ns=at_ns, executor=name, state=state, reason=reason)
+        if state is not self.state and not self._frozen.is_set():
+            changed = self._changed(state, reason)
             await self._engine.note(changed)
-            self.state, self.reason, self.since_ns = state, reason, at_ns
+            if not self._frozen.is_set():
+                self.state, self.reason, self.since_ns = state, reason, changed.at_ns
         if state is not LinkState.SYNCING:
             self.settled.set()
+
+    def _changed(self, state: LinkState, reason: str) -> ExecutorChanged:
+        return ExecutorChanged(
+            at_ns=self._clock.now_ns(), executor=self._executor.name, state=state, reason=reason
+        )
 
 
 def _first(group: BaseExceptionGroup[BrokerdError]) -> BrokerdError:

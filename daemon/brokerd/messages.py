@@ -102,6 +102,20 @@ class Viewed(Struct, frozen=True):
     absence_after_ns: int | None
 
 
+class Seen(Struct, frozen=True):
+    """
+    The venue shows an open order that neither memory nor history knows, and that is not of our id.
+
+    `asked_at_ns` as in `Viewed`.
+    """
+
+    executor: str
+    view: OrderView
+    road: Road
+    asked_at_ns: int
+    at_ns: int
+
+
 class Send(Struct, frozen=True):
     """Do what the order's outstanding request says, at its executor."""
 
@@ -120,7 +134,14 @@ class Stranger(Struct, frozen=True):
     message: Reported | Answered | Viewed
 
 
-Message = Submit | Cancel | Replace | Note | Answered | RetryDue | Reported | Viewed
+class Freeze(Struct, frozen=True):
+    """Take no new orders for an executor until somebody has looked, and say why."""
+
+    executor: str
+    reason: str
+
+
+Message = Submit | Cancel | Replace | Note | Answered | RetryDue | Reported | Viewed | Seen
 Action = Send | Ask | Stranger
 
 

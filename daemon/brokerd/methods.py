@@ -240,6 +240,8 @@ def _show_link(link: Link, engine: Engine) -> results.ShownExecutor:
         questions=link.poller.questions,
         stream_reports=listener.reports,
         missed_by_stream=link.poller.missed_by_stream,
+        external_reports=link.poller.others.reports,
+        external_fills=link.poller.others.fills,
         weaknesses=list(link.weaknesses),
         clock_offset_s=standing.clock_offset_s,
         clock_error_s=standing.clock_error_s,

@@ -25,6 +25,7 @@ from brokerd.events import (
     CancelRequested,
     FillsMissed,
     OrderAcknowledged,
+    OrderAdopted,
     OrderCanceled,
     OrderDone,
     OrderEvent,
@@ -209,7 +210,8 @@ class Order(Struct, gc=False, frozen=True, kw_only=True):
     `stopped_by` keeps the venue's last word through late fills; `venue_cum_qty` is the most the
     venue ever claimed to have filled, so that a final order with less is not settled yet;
     `cum_quote` is the sum of qty x px over the fills; `not_found_at_ns` is when the first of the
-    two proofs that the venue has no such order came in; `seq` is the order's last journal row;
+    two proofs that the venue has no such order came in; `is_external` says that it was not sent by
+    us: it is followed and never touched; `seq` is the order's last journal row;
     `doubted_ns` is how long its requests were in doubt; `sent_quote` and `end_quote` are the market
     when it was sent and at the venue's last word.
     """
@@ -240,6 +242,7 @@ class Order(Struct, gc=False, frozen=True, kw_only=True):
     doubted_ns: int = 0
     not_found_at_ns: int | None = None
     disputed: bool = False
+    is_external: bool = False
     reason: str = ""
     code: str = ""
     sent_at_ns: int | None = None
@@ -320,7 +323,22 @@ class Order(Struct, gc=False, frozen=True, kw_only=True):
 
 
 def submitted(event: OrderSubmitted, seq: int) -> Order:
-    """Return the order that a submit brings into being: pending, its new-request outstanding."""
+    """Return the order that a submit or an adoption brings into being."""
+    order = _pending(event, seq)
+    if not isinstance(event, OrderAdopted):
+        return order
+    return replace(
+        order,
+        request=None,
+        ord_status=OrdStatus.NEW,
+        venue_order_id=event.venue_order_id,
+        acked_at_ns=event.at_ns,
+        is_external=True,
+    )
+
+
+def _pending(event: OrderSubmitted, seq: int) -> Order:
+    """Return a pending order, its new-request outstanding."""
     terms = event.terms
     return Order(
         cl_ord_id=event.cl_ord_id,

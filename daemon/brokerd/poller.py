@@ -10,6 +10,7 @@ import heapq
 import math
 
 import structlog
+from msgspec.structs import replace
 
 from brokerd.dispatch import order_ref
 from brokerd.engine import Engine
@@ -19,6 +20,7 @@ from brokerd.executor import Clock, Executor, Snapshot
 from brokerd.guard import guarded
 from brokerd.messages import Viewed
 from brokerd.orders import Order
+from brokerd.others import Others
 from brokerd.reconcile import Reconciled, reconcile
 from brokerd.retries import ask_again
 
@@ -77,8 +79,14 @@ class Poller:
         self._began_ns = clock.now_ns()
         self._sync: object | None = None
         self.stream_waits = False
+        self.others = Others(executor.name, engine, clock)
         self.questions = 0
         self.missed_by_stream = 0
+
+    @property
+    def is_in_sync(self) -> bool:
+        """Whether the stream tells what happens, and what happened before is merged."""
+        return self._sync is not None
 
     def in_sync(self) -> None:
         """From now on the stream tells what happens, and what happened before is merged."""
@@ -115,10 +123,14 @@ class Poller:
             tries_max=SNAPSHOT_TRIES_MAX,
             time_s_max=SNAPSHOT_TIME_S_MAX,
         )
-        orders = self._engine.blotter.unsettled(self._executor.name)
-        found = reconcile(self._executor.name, orders, snapshot, self._clock.now_ns())
-        await self._merge(found)
-        self._since_ns = snapshot.began_ns - self._overlap_ns
+        # What the venue shows may be this much older than the question.
+        began_ns = snapshot.began_ns - int(self._executor.capabilities.query_lag_s * 1e9)
+        snapshot = replace(snapshot, began_ns=began_ns)
+        name, books = self._executor.name, self._engine.blotter
+        for found in reconcile(name, books, snapshot, self._clock.now_ns()):
+            await self._merge(found, began_ns)
+            await asyncio.sleep(0)
+        self._since_ns = began_ns - self._overlap_ns
 
     async def run(self) -> None:
         """Work until cancelled."""
@@ -142,21 +154,16 @@ class Poller:
         async with guarded(self._executor.name, self._deadline_s):
             return await self._executor.snapshot(self._since_ns)
 
-    async def _merge(self, found: Reconciled) -> None:
-        for number, message in enumerate(await self._engine.unheard(found.evidence)):
+    async def _merge(self, found: Reconciled, began_ns: int) -> None:
+        evidence = await self.others.sort_out(found.evidence)
+        for number, message in enumerate(await self._engine.unheard(evidence)):
             await self._engine.tell(message)
             if number % EVIDENCE_PER_SLICE == 0:
                 await asyncio.sleep(0)
         for order in found.to_ask:
             self.ask(order)
         for view in found.strangers:
-            log.warning(
-                "open_order_of_other_origin",
-                executor=self._executor.name,
-                venue_order_id=view.venue_order_id,
-                venue_cl_ord_id=view.venue_cl_ord_id,
-                symbol=view.symbol,
-            )
+            await self.others.make_out(view, began_ns)
 
     def _schedule(self, cl_ord_id: str, delay_s: float, interval_s: float) -> None:
         due_s = asyncio.get_running_loop().time() + delay_s

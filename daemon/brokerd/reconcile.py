@@ -6,10 +6,12 @@ after that is judged by the next one. An order missing from "open orders" is not
 about, and only the answer counts.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterator, Sequence
+from typing import TypeVar
 
 from msgspec import Struct
 
+from brokerd.blotter import Blotter
 from brokerd.events import RequestKind, Road
 from brokerd.executor import OrderView, Snapshot
 from brokerd.messages import Reported, Viewed
@@ -18,60 +20,67 @@ from brokerd.orders import Order
 SILENCE_NS_MAX = 120_000_000_000
 """A new order of which nothing was heard for so long is asked about, wherever its answer is."""
 
+SLICE = 500
+"""Orders that are compared in one go: others get a turn in between."""
+
+T = TypeVar("T")
+
 
 class Reconciled(Struct, frozen=True):
     """
-    What a snapshot comes to.
+    What a slice of a snapshot comes to.
 
     `evidence` goes to the engine as it is; `to_ask` names orders whose state only a question can
-    tell; `strangers` are open orders at the venue that none of `orders` is.
+    tell; `strangers` are open orders at the venue that are not in memory.
     """
 
-    evidence: tuple[Reported | Viewed, ...]
-    to_ask: tuple[Order, ...]
-    strangers: tuple[OrderView, ...]
+    evidence: tuple[Reported | Viewed, ...] = ()
+    to_ask: tuple[Order, ...] = ()
+    strangers: tuple[OrderView, ...] = ()
 
 
 def reconcile(
-    executor: str, orders: Iterable[Order], snapshot: Snapshot, now_ns: int
-) -> Reconciled:
+    executor: str, blotter: Blotter, snapshot: Snapshot, now_ns: int
+) -> Iterator[Reconciled]:
     """
-    Compare an executor's unsettled orders with a snapshot of its venue.
+    Compare an executor's orders with a snapshot of its venue, a slice at a time.
 
+    The books may change between two slices: each is compared with them as they then are.
     Executions come first: with them counted, less has to be asked.
     """
-    by_ids = _index(orders)
-    evidence: list[Reported | Viewed] = [
-        Reported(executor, report, Road.POLL, now_ns) for report in snapshot.executions
-    ]
-    strangers: list[OrderView] = []
-    to_ask: list[Order] = []
+    for executions in _slices(snapshot.executions):
+        yield Reconciled(
+            tuple(Reported(executor, report, Road.POLL, now_ns) for report in executions)
+        )
     seen: set[str] = set()
-    for view in snapshot.orders:
-        order = by_ids.get(view.venue_cl_ord_id or "") or by_ids.get(view.venue_order_id)
-        if order is None:
-            strangers.append(view)
-            continue
-        seen.add(order.cl_ord_id)
-        if _tells_news(order, view):
-            evidence.append(
+    for views in _slices(snapshot.orders):
+        found = [
+            (view, blotter.find(executor, view.venue_cl_ord_id, view.venue_order_id))
+            for view in views
+        ]
+        seen.update(order.cl_ord_id for _, order in found if order is not None)
+        yield Reconciled(
+            evidence=tuple(
                 Viewed(order.cl_ord_id, view, Road.POLL, snapshot.began_ns, now_ns, None)
+                for view, order in found
+                if order is not None and _tells_news(order, view)
+            ),
+            strangers=tuple(view for view, order in found if order is None),
+        )
+    for cl_ord_ids in _slices(blotter.unsettled_ids(executor)):
+        missing = (blotter.get(cl_ord_id) for cl_ord_id in cl_ord_ids if cl_ord_id not in seen)
+        yield Reconciled(
+            to_ask=tuple(
+                order
+                for order in missing
+                if order is not None and _should_be_open(order, snapshot.began_ns)
             )
-    for order in by_ids.values():
-        if order.cl_ord_id not in seen and _should_be_open(order, snapshot.began_ns):
-            seen.add(order.cl_ord_id)
-            to_ask.append(order)
-    return Reconciled(tuple(evidence), tuple(to_ask), tuple(strangers))
+        )
 
 
-def _index(orders: Iterable[Order]) -> dict[str, Order]:
-    """Return the orders by our id at the venue and by the venue's own."""
-    index: dict[str, Order] = {}
-    for order in orders:
-        index[order.venue_cl_ord_id] = order
-        if order.venue_order_id is not None:
-            index[order.venue_order_id] = order
-    return index
+def _slices(items: Sequence[T]) -> Iterator[Sequence[T]]:
+    for start in range(0, len(items), SLICE):
+        yield items[start : start + SLICE]
 
 
 def _tells_news(order: Order, view: OrderView) -> bool:
@@ -79,7 +88,7 @@ def _tells_news(order: Order, view: OrderView) -> bool:
     return (
         order.acked_at_ns is None
         or order.in_doubt
-        or order.is_final
+        or (order.is_final and not order.disputed)
         or order.not_found_at_ns is not None
         or view.cum_qty > order.cum_qty
         or view.qty != order.qty
@@ -89,7 +98,7 @@ def _tells_news(order: Order, view: OrderView) -> bool:
 
 def _should_be_open(order: Order, began_ns: int) -> bool:
     """Whether the snapshot would have shown the order if it were open at the venue."""
-    if order.updated_at_ns >= began_ns:
+    if order.updated_at_ns >= began_ns or order.is_settled:
         return False
     is_on_its_way = order.request is not None and order.request.kind is RequestKind.NEW
     is_silent = order.updated_at_ns < began_ns - SILENCE_NS_MAX

@@ -81,7 +81,9 @@ class ShownExecutor(Struct, frozen=True):
 
     `weaknesses` says in sentences what the venue does not promise. `clock_offset_s` is the venue's
     clock minus ours, `budget_left` what may still be sent in each window, and until `paused_until`
-    nothing is sent.
+    nothing is sent. `missed_by_stream` counts what polls found while the stream seemed well;
+    `external_reports` counts reports of orders of other origin that are not followed, and
+    `external_fills` the executions of late among them.
     """
 
     name: str
@@ -98,6 +100,8 @@ class ShownExecutor(Struct, frozen=True):
     questions: int
     stream_reports: int
     missed_by_stream: int
+    external_reports: int
+    external_fills: int
     weaknesses: list[str]
     clock_offset_s: float | None
     clock_error_s: float | None

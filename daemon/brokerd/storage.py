@@ -134,7 +134,7 @@ class History(Protocol):
         """
         Return an order by its cl_ord_id, or by an executor and either id its venue knows it by.
 
-        Of two ids ours counts first, as in memory. Where a venue gave one id twice, the newer
+        Of two ids ours counts first, as in memory; it will do without an executor, too. Where a venue gave one id twice, the newer
         order; None if there never was one.
         """
         ...

@@ -41,7 +41,7 @@ def still_starting(within_s: int) -> bool:
 
 
 def stopping() -> bool:
-    """Say that the way down has begun."""
+    """Say that the way down has submitted."""
     return notify("STOPPING=1")
 
 

@@ -23,7 +23,7 @@ from brokerd.executor import Clock
 from brokerd.filters import matches
 from brokerd.history.model import SqliteHistory
 from brokerd.history.query import FillQuery, OrderQuery
-from brokerd.ids import PREFIX, Ids
+from brokerd.ids import EXTERNAL, PREFIX, Ids, is_reserved
 from brokerd.links import Links
 from brokerd.messages import Cancel, Replace, Submit
 from brokerd.orders import Order
@@ -87,9 +87,9 @@ class Trading:
         link = self._links.choose(params.executor)
         terms = read_terms(params, link.name)
         if self._engine.blotter.get(cl_ord_id) is None:
-            if params.cl_ord_id is not None and self._ids.are_like(cl_ord_id):
+            if params.cl_ord_id is not None and is_reserved(cl_ord_id):
                 raise InvalidParams(
-                    f"{PREFIX}-... are the daemon's own ids",
+                    f"{PREFIX}-... and {EXTERNAL}-... are the daemon's own ids",
                     reason="reserved_cl_ord_id",
                     field="cl_ord_id",
                     hint="choose another beginning",
@@ -133,7 +133,9 @@ class Trading:
         qty, px = read_replace(params)
         order = await self._find(params.cl_ord_id)
         if not order.is_final:
-            instrument = self._links.choose(order.terms.executor).instrument(order.terms.symbol)
+            link = self._links.choose(order.terms.executor)
+            link.check_frozen()
+            instrument = link.instrument(order.terms.symbol)
             new_px = order.px if px is None else px
             check_instrument(instrument, qty or order.qty, new_px, None)
         message = Replace(order.cl_ord_id, qty, px, self._clock.now_ns())
@@ -154,6 +156,7 @@ class Trading:
             for link in self._links
             for order in self._engine.blotter.unsettled(link.name)
             if not order.is_final
+            and not order.is_external
             and matches(wanted, order)
             and (window.since_ns is None or order.created_at_ns >= window.since_ns)
             and (window.until_ns is None or order.created_at_ns < window.until_ns)

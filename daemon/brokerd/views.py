@@ -5,7 +5,7 @@ Pure. The Structs are the shapes of the answers, and the schema that `rpc.discov
 """
 
 from decimal import Decimal
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from msgspec import Meta, Struct
 
@@ -36,6 +36,8 @@ class ShownOrder(Struct, frozen=True):
 
     `qty` and `px` are what is in force now, replaces included; `fees` is by asset; `request` is
     what is outstanding at the venue, and `in_doubt` says that nobody knows whether it happened.
+    `origin` is external for an order at the venue that was not sent by the daemon; `disputed` says
+    that the venue contradicted itself about the order, or us.
     """
 
     cl_ord_id: str
@@ -55,7 +57,9 @@ class ShownOrder(Struct, frozen=True):
     decision_px: Digits | None
     status: Status
     ord_status: OrdStatus
+    origin: Literal["bot", "external"]
     in_doubt: bool
+    disputed: bool
     request: RequestKind | None
     cum_qty: Digits
     leaves_qty: Digits
@@ -93,7 +97,9 @@ def show_order(order: Order) -> ShownOrder:
         decision_px=_digits(terms.decision_px),
         status=order.status,
         ord_status=order.shown_status,
+        origin="external" if order.is_external else "bot",
         in_doubt=order.in_doubt,
+        disputed=order.disputed,
         request=request.kind if request else None,
         cum_qty=digits(order.cum_qty),
         leaves_qty=digits(order.leaves_qty),

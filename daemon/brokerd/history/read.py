@@ -123,7 +123,7 @@ class HistoryReader:
         """
         Return an order by its cl_ord_id, or by an executor and either id its venue knows it by.
 
-        Of two ids ours counts first, as in memory.
+        Of two ids ours counts first, as in memory; it will do without an executor, too.
 
         Where a venue gave one id twice, the newer order; None if there never was one.
         """
@@ -131,7 +131,13 @@ class HistoryReader:
         if cl_ord_id is not None:
             where, params = "cl_ord_id = ?", (cl_ord_id,)
         elif venue_cl_ord_id is not None:
-            where, params = "venue_cl_ord_id = ? AND executor = ?", (venue_cl_ord_id, executor)
+            where, params = (
+                "venue_cl_ord_id = ?1 AND executor = coalesce(?2, executor)",
+                (
+                    venue_cl_ord_id,
+                    executor,
+                ),
+            )
             if venue_order_id is not None:
                 # A venue may have rewritten our id (a cancel does, at some); its own still holds.
                 ours = await self.find(executor=executor, venue_cl_ord_id=venue_cl_ord_id)

@@ -115,7 +115,7 @@ class Batch:
         kind = type(event)
         change = self.changes.get(order.cl_ord_id)
         if change is None:
-            change = Change(seq if kind is OrderSubmitted else None)
+            change = Change(seq if isinstance(event, OrderSubmitted) else None)
             self.changes[order.cl_ord_id] = change
         change.order = order
         change.seqs += f",{seq}"

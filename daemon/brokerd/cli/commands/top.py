@@ -82,7 +82,7 @@ class Top:
                 return keys
 
     def _take_events(self) -> bool:
-        """Take in what has arrived; a stream that ended is begun anew at the next look."""
+        """Take in what has arrived; a stream that ended is submitted anew at the next look."""
         if self._events is None:
             return False
         now_s, taken = time.monotonic(), 0
