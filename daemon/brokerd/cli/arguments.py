@@ -29,6 +29,7 @@ COMMANDS = {
     "explain": "tell what happened to an order, and how we know",
     "fills": "list executions",
     "stats": "measure executions: slippage, times, fills, by any group",
+    "report": "write an execution report as one HTML page",
     "tail": "follow what happens, without gap or repeat",
     "top": "watch orders, rates, times, doubts and executors at once",
     "status": "show the daemon",
