@@ -21,6 +21,7 @@ from brokerd.feed import Feed
 from brokerd.links import Link, Links, doubt_outstanding
 from brokerd.listener import Listener
 from brokerd.poller import Poller
+from brokerd.sampler import Sampler
 from brokerd.storage import History, Journal
 
 log = structlog.get_logger(__name__)
@@ -59,6 +60,7 @@ class Desk:
         self._clock = clock
         self._history = history
         self._told = on_changes
+        self._sampler = Sampler(self.engine, self.links, clock)
 
     def add(self, adapter: str, executor: Executor, known_until_ns: int) -> None:
         """Take in an executor and what works for it; the journal knows it up to `known_until_ns`."""
@@ -90,6 +92,7 @@ class Desk:
         tasks = [
             group.create_task(self.engine.run(), name="engine"),
             group.create_task(self._history.run(), name="history"),
+            group.create_task(self._sampler.run(), name="sampler"),
         ]
         now_ns = self._clock.now_ns()
         started = DaemonStarted(at_ns=now_ns, version=__version__, epoch=epoch)
@@ -118,3 +121,4 @@ class Desk:
     def _on_changes(self, changes: list[Change], bodies: list[bytes]) -> None:
         self._told(changes, bodies)
         self.links.watch(changes)
+        self._sampler.watch(changes)

@@ -22,7 +22,7 @@ from brokerd.executor import (
     PlaceOrder,
     ReplaceOrder,
 )
-from brokerd.guard import guarded
+from brokerd.guard import guarded, quote_seen
 from brokerd.messages import Answered, RetryDue
 from brokerd.orders import Order, Request
 from brokerd.retries import delay_s
@@ -140,7 +140,9 @@ class Dispatch:
                     self._under_way -= 1
 
     async def _request(self, order: Order, request: Request) -> None:
-        began_ns = self._clock.now_ns()
+        began_ns, symbol = self._clock.now_ns(), order.terms.symbol
+        is_new = request.kind is RequestKind.NEW
+        sent_quote = quote_seen(self._executor, symbol) if is_new else None
         outcome = await self._call(order, request)
         now_ns = self._clock.now_ns()
         # It may have waited for budget before it was signed: not before the call, nor after it.
@@ -152,7 +154,16 @@ class Dispatch:
                 self._retry_later(order, request, outcome, wait_s)
                 return
         await self._engine.tell(
-            Answered(order.cl_ord_id, request.kind, request.attempt, outcome, now_ns, final_at_ns)
+            Answered(
+                order.cl_ord_id,
+                request.kind,
+                request.attempt,
+                outcome,
+                now_ns,
+                final_at_ns,
+                sent_quote,
+                quote_seen(self._executor, symbol),
+            )
         )
 
     async def _call(self, order: Order, request: Request) -> Outcome:

@@ -8,6 +8,7 @@ time that passes ends a doubt.
 
 from brokerd.blotter import Stage
 from brokerd.events import (
+    OrderDone,
     OrderExpired,
     OrderNotFound,
     OrderRejected,
@@ -43,7 +44,10 @@ def viewed(stage: Stage, message: Viewed) -> Decision:
     is_current = message.asked_at_ns > order.updated_at_ns
     for report in _as_reports(order, message.view, is_current=is_current):
         latest = stage.get(order.cl_ord_id) or order
-        merge(stage, latest, Reported(order.terms.executor, report, message.road, message.at_ns))
+        reported = Reported(
+            order.terms.executor, report, message.road, message.at_ns, quote=message.quote
+        )
+        merge(stage, latest, reported)
     latest = stage.get(order.cl_ord_id) or order
     if is_current and latest.is_final and message.view.ord_status not in FINAL:
         dispute(
@@ -176,12 +180,13 @@ def _absent(stage: Stage, order: Order, message: Viewed) -> None:
     at_ns, cl_ord_id, road = message.at_ns, order.cl_ord_id, message.road
     if order.not_found_at_ns is None:
         stage.record(OrderNotFound(at_ns=at_ns, cl_ord_id=cl_ord_id, road=road))
-    elif order.acked_at_ns is None:
-        reason = "not_found_at_venue"
-        stage.record(OrderRejected(at_ns=at_ns, cl_ord_id=cl_ord_id, road=road, reason=reason))
-    else:
-        reason = "forgotten_by_venue"
-        stage.record(OrderExpired(at_ns=at_ns, cl_ord_id=cl_ord_id, road=road, reason=reason))
+        return
+    is_unheard = order.acked_at_ns is None
+    kind: type[OrderDone] = OrderRejected if is_unheard else OrderExpired
+    reason = "not_found_at_venue" if is_unheard else "forgotten_by_venue"
+    stage.record(
+        kind(at_ns=at_ns, cl_ord_id=cl_ord_id, road=road, reason=reason, quote=message.quote)
+    )
 
 
 def _absence_counts_from_ns(order: Order, message: Viewed) -> int | None:

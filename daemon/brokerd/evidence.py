@@ -89,7 +89,7 @@ def answered(stage: Stage, message: Answered) -> Decision:
     match message.outcome:
         case Accepted() as accepted:
             for report in accepted.reports:
-                merge(stage, order, _from_reply(order, report, accepted, message.at_ns))
+                merge(stage, order, _from_reply(order, report, accepted, message))
             if not accepted.reports and is_awaited:
                 # Taken, and nothing told of it: the stream may drop what it tells.
                 _doubt(stage, message, accepted.evidence, is_taken=True)
@@ -151,9 +151,16 @@ def _awaited(order: Order, message: Answered) -> Request | None:
     return None
 
 
-def _from_reply(order: Order, report: Report, accepted: Accepted, at_ns: int) -> Reported:
+def _from_reply(order: Order, report: Report, accepted: Accepted, message: Answered) -> Reported:
     return Reported(
-        order.terms.executor, report, Road.REPLY, at_ns, accepted.sent_at_ns, accepted.evidence
+        order.terms.executor,
+        report,
+        Road.REPLY,
+        message.at_ns,
+        accepted.sent_at_ns,
+        accepted.evidence,
+        message.sent_quote,
+        message.quote,
     )
 
 
@@ -201,6 +208,7 @@ def _refused(stage: Stage, message: Answered, refused: Refused) -> Decision:
             reason=refused.reason,
             code=refused.code,
             cum_qty=ZERO,
+            quote=message.quote,
         )
     )
     return NOTHING

@@ -1,7 +1,7 @@
 """
 The wall around executors: whatever goes wrong inside one comes out as an error of ours.
 
-The only broad `except` towards executors stands here. They are other people's code talking to
+The only broad `except`s towards executors stand here. They are other people's code talking to
 other people's servers: a bug in one must not stop the others, and after it nobody knows what the
 venue did.
 """
@@ -13,6 +13,8 @@ from contextlib import asynccontextmanager
 import structlog
 
 from brokerd.errors import ConfigError, OutcomeUnknown, VenueUnavailable
+from brokerd.executor import Executor
+from brokerd.terms import Quote
 
 log = structlog.get_logger(__name__)
 
@@ -41,3 +43,12 @@ async def guarded(executor: str, deadline_s: float | None) -> AsyncGenerator[Non
             reason="executor_failed",
             hint="the log has the traceback",
         ) from error
+
+
+def quote_seen(executor: Executor, symbol: str) -> Quote | None:
+    """Return the executor's latest quote; None if it has none, or fails: figures are worth no order."""
+    try:
+        return executor.quote(symbol)
+    except Exception:
+        log.exception("executor_failed", executor=executor.name)
+        return None

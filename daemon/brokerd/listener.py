@@ -15,7 +15,7 @@ from brokerd.engine import Engine
 from brokerd.errors import BrokerdError, ConfigError, OutcomeUnknown, VenueUnavailable
 from brokerd.events import ExecutorChanged, Road
 from brokerd.executor import Clock, Executor, LinkState, Report
-from brokerd.guard import guarded
+from brokerd.guard import guarded, quote_seen
 from brokerd.messages import Reported
 from brokerd.poller import Poller
 from brokerd.retries import delay_s
@@ -142,7 +142,9 @@ class Listener:
                 self.reports += 1
                 if self._poller.others.leaves_out(report):
                     continue
-                reported = Reported(name, report, Road.STREAM, self._clock.now_ns())
+                quote = quote_seen(self._executor, report.symbol)
+                at_ns = self._clock.now_ns()
+                reported = Reported(name, report, Road.STREAM, at_ns, quote=quote)
                 self._poller.stream_waits = True
                 try:
                     await self._engine.tell(reported)

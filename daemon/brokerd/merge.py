@@ -57,6 +57,7 @@ def _merge_acknowledgement(stage: Stage, order: Order, message: Reported) -> Non
                 evidence=message.evidence,
                 venue_order_id=report.venue_order_id,
                 sent_at_ns=message.sent_at_ns,
+                sent_quote=message.sent_quote,
                 venue_at_ns=report.venue_at_ns,
             )
         )
@@ -81,6 +82,8 @@ def _merge_execution(stage: Stage, order: Order, message: Reported) -> None:
             liquidity=execution.liquidity,
             sent_at_ns=message.sent_at_ns,
             venue_at_ns=execution.venue_at_ns,
+            sent_quote=message.sent_quote,
+            quote=message.quote,
         )
     )
 
@@ -149,6 +152,7 @@ def _merge_last_word(stage: Stage, order: Order, message: Reported) -> None:
             venue_order_id=report.venue_order_id,
             cum_qty=report.cum_qty,
             venue_at_ns=report.venue_at_ns,
+            quote=message.quote,
         )
     )
 

@@ -53,7 +53,8 @@ class Answered(Struct, frozen=True):
     """
     A request of ours came to an outcome.
 
-    `final_at_ns` is when the request can no longer arrive, by the venue's promises.
+    `final_at_ns` is when the request can no longer arrive, by the venue's promises. `sent_quote` and
+    `quote` are the market just before it was sent, and now.
     """
 
     cl_ord_id: str
@@ -62,6 +63,8 @@ class Answered(Struct, frozen=True):
     outcome: Outcome
     at_ns: int
     final_at_ns: int | None = None
+    sent_quote: Quote | None = None
+    quote: Quote | None = None
 
 
 class RetryDue(Struct, frozen=True):
@@ -75,7 +78,11 @@ class RetryDue(Struct, frozen=True):
 
 
 class Reported(Struct, frozen=True):
-    """A venue said something of an order, on any road, perhaps not for the first time."""
+    """
+    A venue said something of an order, on any road, perhaps not for the first time.
+
+    `quote` is the market when it did, `sent_quote` when the order was sent.
+    """
 
     executor: str
     report: Report
@@ -83,6 +90,8 @@ class Reported(Struct, frozen=True):
     at_ns: int
     sent_at_ns: int | None = None
     evidence: str = ""
+    sent_quote: Quote | None = None
+    quote: Quote | None = None
 
 
 class Viewed(Struct, frozen=True):
@@ -100,6 +109,7 @@ class Viewed(Struct, frozen=True):
     asked_at_ns: int
     at_ns: int
     absence_after_ns: int | None
+    quote: Quote | None = None
 
 
 class Seen(Struct, frozen=True):

@@ -17,7 +17,7 @@ from brokerd.engine import Engine
 from brokerd.errors import OutcomeUnknown, VenueUnavailable
 from brokerd.events import Road
 from brokerd.executor import Clock, Executor, Snapshot
-from brokerd.guard import guarded
+from brokerd.guard import guarded, quote_seen
 from brokerd.messages import Viewed
 from brokerd.orders import Order
 from brokerd.others import Others
@@ -227,6 +227,7 @@ class Poller:
             asked_at_ns=asked_at_ns,
             at_ns=self._clock.now_ns(),
             absence_after_ns=self._absence_after_ns(asked_at_ns) if was_in_sync else None,
+            quote=quote_seen(self._executor, order.terms.symbol),
         )
         return await self._engine.settle(viewed)
 

@@ -7,7 +7,7 @@ Rule 2: dues are rounded up to the horizon's grid, so that fills near each other
         the number of quotes on record is bounded however fast one trades.
 """
 
-from collections.abc import Iterable, Sequence
+from bisect import bisect_left
 
 from msgspec import Struct
 
@@ -15,6 +15,10 @@ from brokerd.terms import Quote
 
 MS_NS = 1_000_000
 S_NS = 1_000 * MS_NS
+
+
+QUOTE_AGE_NS_MAX = 10 * S_NS
+"""A quote older than this is stale, and no benchmark."""
 
 
 class Horizon(Struct, frozen=True):
@@ -43,11 +47,28 @@ def dues_ns(filled_at_ns: int) -> list[int]:
     return [-(-(filled_at_ns + each.after_ns) // each.grid_ns) * each.grid_ns for each in HORIZONS]
 
 
-def marks(filled_at_ns: int, quotes: Sequence[Quote]) -> tuple[Quote | None, ...]:
-    """Return a fill's quote at each horizon; `quotes` are its symbol's, by time on record."""
-    return tuple(_first(quotes, filled_at_ns + each.after_ns, each.grace_ns) for each in HORIZONS)
+class Mids(Struct, frozen=True):
+    """A symbol's mid prices on record: when each was seen, in order, and what it was."""
+
+    at_ns: list[int]
+    mids: list[int]
 
 
-def _first(quotes: Iterable[Quote], due_ns: int, grace_ns: int) -> Quote | None:
-    found = next((quote for quote in quotes if quote.at_ns >= due_ns), None)
-    return found if found is not None and found.at_ns <= due_ns + grace_ns else None
+NO_MIDS = Mids([], [])
+
+
+def marks(filled_at_ns: int, seen: Mids) -> tuple[int | None, ...]:
+    """Return the mid price at each horizon after a fill, None where none is on record in time."""
+    return tuple(_mark(seen, filled_at_ns + each.after_ns, each.grace_ns) for each in HORIZONS)
+
+
+def _mark(seen: Mids, due_ns: int, grace_ns: int) -> int | None:
+    place = bisect_left(seen.at_ns, due_ns)
+    if place < len(seen.at_ns) and seen.at_ns[place] <= due_ns + grace_ns:
+        return seen.mids[place]
+    return None
+
+
+def is_fresh(quote: Quote, at_ns: int) -> bool:
+    """Whether a quote is young enough to be a benchmark at that time."""
+    return at_ns - quote.at_ns <= QUOTE_AGE_NS_MAX

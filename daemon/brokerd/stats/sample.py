@@ -13,7 +13,7 @@ from msgspec import Struct
 
 from brokerd.money import divide_units, units
 from brokerd.orders import Order, OrdStatus
-from brokerd.stats.marks import HORIZONS
+from brokerd.stats.marks import HORIZONS, is_fresh
 from brokerd.terms import Quote
 
 QTY_PLACES = 18
@@ -24,9 +24,6 @@ RATIO_PLACES = 8
 
 US_NS = 1_000
 """Durations are counted in microseconds."""
-
-QUOTE_AGE_NS_MAX = 10_000_000_000
-"""An arrival quote older than this is stale, and no benchmark."""
 
 
 class Fill(Struct, frozen=True, gc=False):
@@ -275,7 +272,7 @@ def mid(quote: Quote) -> int:
 
 
 def _fresh(quote: Quote | None, at_ns: int) -> Quote | None:
-    return quote if quote is not None and at_ns - quote.at_ns <= QUOTE_AGE_NS_MAX else None
+    return quote if quote is not None and is_fresh(quote, at_ns) else None
 
 
 encode_sample = msgspec.json.Encoder().encode
