@@ -28,6 +28,7 @@ from brokerd.discover import openrpc
 from brokerd.errors import BrokerdError, OutcomeUnknown, Refused, VenueRefused, VenueUnavailable
 from brokerd.events import AnyEvent, Event, OrderEvent
 from brokerd.orders import COARSE, FINAL, TRANSITIONS, ExecType, OrdStatus
+from brokerd_adapters.alpaca import AlpacaConfig
 from brokerd_adapters.paper import PaperConfig
 
 DOCS = Path(__file__).parent
@@ -165,7 +166,7 @@ def _module_path(name: str) -> Path:
 @part
 def config_keys() -> str:
     """List every key, its type, default and meaning."""
-    return config_reference({"paper": PaperConfig}).strip()
+    return config_reference({"paper": PaperConfig, "alpaca": AlpacaConfig}).strip()
 
 
 @part

@@ -8,7 +8,7 @@ from tests.fixtures.alpaca.bodies import ROOT, activities, link, order, update
 from brokerd.executor import Report
 from brokerd.orders import ExecType, OrdStatus
 from brokerd.terms import OrdType, Side
-from brokerd_adapters.alpaca.chains import CHAIN_MAX, Chains, chain, named
+from brokerd_adapters.alpaca.chains import CHAIN_MAX, Chains, chain, link_id, named
 from brokerd_adapters.alpaca.reports import (
     accepted,
     activity_report,
@@ -178,6 +178,8 @@ class TestChains:
         self, client_id: str, root: str, number: int
     ) -> None:
         assert named(client_id) == (root, number)
+        if number:
+            assert link_id(root, number) == client_id
 
     def test_fills_of_every_link_count_and_the_last_ones_rest_is_still_to_come(self) -> None:
         first = order("a", status="replaced", replaced_by="b", filled_qty="4")

@@ -98,6 +98,7 @@ class TestForeseen:
         ("asset_class", "terms", "reason"),
         [
             (STOCK, {"post_only": True}, "post_only_not_supported"),
+            (STOCK, {"time_in_force": TimeInForce.GTD}, "time_in_force_not_supported"),
             (STOCK, {"px": D("150.255")}, "not_on_tick"),
             (
                 STOCK,

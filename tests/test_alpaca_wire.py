@@ -13,6 +13,7 @@ from brokerd_adapters.alpaca.wire import (
     Account,
     Activity,
     Asset,
+    DataMessage,
     Frame,
     OrderBody,
     Position,
@@ -22,6 +23,7 @@ from brokerd_adapters.alpaca.wire import (
     decode,
     decode_fault,
     decode_rows,
+    quote_of,
     time_ns,
 )
 
@@ -137,6 +139,30 @@ class TestReading:
         assert decode_fault(said) == (code, message)
 
 
+class TestQuotes:
+    def test_a_quote_has_two_sides_and_a_time(self) -> None:
+        frame = (
+            b'[{"T":"q","S":"AAPL","bx":"U","bp":87.68,"bs":4,"ax":"U","ap":87.71,"as":1,'
+            b'"c":["R"],"z":"A","t":"2026-02-22T15:51:45.335689322Z"}]'
+        )
+        (told,) = decode(frame, list[DataMessage])
+        quote = quote_of(told.bp, told.ap, told.t)
+        assert quote is not None
+        assert (quote.bid_px, quote.ask_px) == (D("87.68"), D("87.71"))
+        assert quote.at_ns % 1_000_000_000 == 335_689_322
+
+    @pytest.mark.parametrize(
+        ("bid", "ask", "at"),
+        [
+            (D(0), D(1), "2026-02-22T15:51:45Z"),
+            (D(1), None, "2026-02-22T15:51:45Z"),
+            (D(1), D(2), None),
+        ],
+    )
+    def test_half_a_quote_is_none(self, bid: Decimal, ask: Decimal | None, at: str | None) -> None:
+        assert quote_of(bid, ask, at) is None
+
+
 class TestAsking:
     def test_a_limit_order_goes_out_in_strings_and_plain_digits(self) -> None:
         terms = msgspec.structs.replace(LIMIT, qty=D("1E-9"))
@@ -202,6 +228,14 @@ class TestAsking:
         assert paged.endswith(
             "&after=1970-01-01T00%3A00%3A00.000000000Z&order_id=o&page_token=t%3A%3Au"
         )
+
+    def test_quotes_are_asked_for_as_documented(self) -> None:
+        assert requests.latest_quotes(["AAPL", "SPY"], "iex") == "symbols=AAPL%2CSPY&feed=iex"
+        assert requests.latest_quotes(["BTC/USD"]) == "symbols=BTC%2FUSD"
+        sent = msgspec.json.decode(requests.data_authenticate("k", "s"))
+        assert sent == {"action": "auth", "key": "k", "secret": "s"}
+        asked = msgspec.json.decode(requests.data_subscribe(["AAPL"]))
+        assert asked == {"action": "subscribe", "quotes": ["AAPL"]}
 
     def test_the_stream_is_asked_for_as_documented(self) -> None:
         sent = msgspec.json.decode(requests.authenticate("k", "s"))

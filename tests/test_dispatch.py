@@ -99,9 +99,9 @@ async def test_each_request_goes_out_by_both_ids_and_as_it_is_on_record(tmp_path
         )
         assert (change.order_qty, change.order_px, change.only_shrinks) == (D(10), D(100), False)
         assert (change.ref.venue_order_id, change.ref.symbol) == ("1-x", "BTCUSDT")
-        assert (place.venue_cl_ord_id, change.ref.replace_id) == ("v-x", change.request_id)
+        assert change.ref.replace_no == change.replace_no
         assert isinstance(cancel, CancelOrder)
-        assert (cancel.ref.venue_cl_ord_id, cancel.ref.replace_id) == ("v-x", None)
+        assert (cancel.ref.venue_cl_ord_id, cancel.ref.replace_no) == ("v-x", None)
 
 
 def test_the_id_of_a_replace_is_the_id_of_no_order() -> None:

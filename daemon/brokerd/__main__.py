@@ -161,7 +161,17 @@ def _paper(name: str, config: Config, clock: Clock) -> Executor:
     return PaperExecutor(name, settings, clock=clock, state_dir=state_dir, base_dir=config.base_dir)
 
 
-ADAPTERS: supervisor.Adapters = {"paper": _paper}
+def _alpaca(name: str, config: Config, clock: Clock) -> Executor:
+    """Make an Alpaca executor; its key is read here and nowhere else."""
+    from brokerd_adapters.alpaca import AlpacaConfig, AlpacaExecutor  # noqa: PLC0415 - only if named
+    from brokerd_adapters.kit import Credential, load_credential  # noqa: PLC0415
+
+    settings = config.settings(name, AlpacaConfig)
+    credential = load_credential(settings.credential, config, Credential)
+    return AlpacaExecutor(name, settings, credential, clock=clock)
+
+
+ADAPTERS: supervisor.Adapters = {"alpaca": _alpaca, "paper": _paper}
 
 
 if __name__ == "__main__":

@@ -39,13 +39,8 @@ def order_ref(order: Order) -> OrderRef:
         symbol=order.terms.symbol,
         venue_cl_ord_id="" if order.is_external else order.venue_cl_ord_id,
         venue_order_id=order.venue_order_id,
-        replace_id=_replace_id(order) if is_replacing else None,
+        replace_no=order.replace_no if is_replacing else None,
     )
-
-
-def _replace_id(order: Order) -> str:
-    """Return the client id of the order's last replace; no order's own id has a dash there."""
-    return f"{order.venue_cl_ord_id}-r{order.replace_no}"
 
 
 class _Queue:
@@ -210,7 +205,8 @@ def _replace_order(order: Order, request: Request) -> ReplaceOrder:
         qty=request.qty or order.qty,
         px=request.px,
         replace_no=order.replace_no,
-        request_id=_replace_id(order),
+        # The dash keeps it apart from every order's id, which ends in digits and letters.
+        request_id=f"{order.venue_cl_ord_id}-r{order.replace_no}",
         order_qty=order.qty,
         order_px=order.px,
     )

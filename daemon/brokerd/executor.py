@@ -138,14 +138,14 @@ class OrderRef(Struct, frozen=True, kw_only=True):
     """
     How to name an order to its venue: always by our id, by the venue's too once it gave one.
 
-    `replace_id` is the `request_id` of a replace that has no outcome yet. An order of other origin
+    `replace_no` is the number of a replace that has no outcome yet. An order of other origin
     has an empty `venue_cl_ord_id`, and is only ever asked about.
     """
 
     symbol: str
     venue_cl_ord_id: str
     venue_order_id: str | None = None
-    replace_id: str | None = None
+    replace_no: int | None = None
 
 
 class CancelOrder(Struct, frozen=True, kw_only=True):

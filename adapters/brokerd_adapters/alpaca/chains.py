@@ -51,6 +51,11 @@ def named(client_order_id: str) -> Name:
     return Name(match["root"], int(match["number"])) if match else Name(client_order_id, 0)
 
 
+def link_id(root: str, replace_no: int) -> str:
+    """Return the client id of the link that a replace makes."""
+    return f"{root}-r{replace_no}"
+
+
 class Chain(Struct, frozen=True):
     """
     The links of one order, oldest first, and which of them holds its terms.

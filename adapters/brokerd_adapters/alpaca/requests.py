@@ -5,6 +5,7 @@ Source: docs.alpaca.markets "Create an Order", "Replace Order by ID", "All Order
 Activities"; `order_id` of the activities since 2026-07-29.
 """
 
+from collections.abc import Iterable
 from decimal import Decimal
 from urllib.parse import quote, urlencode
 
@@ -22,6 +23,9 @@ ACCOUNT = "/v2/account"
 POSITIONS = "/v2/positions"
 ASSETS = "/v2/assets"
 CLOCK = "/v2/clock"
+
+REQUESTS_A_MINUTE = 200
+"""What every account has."""
 
 ORDERS_MAX = 500
 """Orders a list gives at most."""
@@ -109,6 +113,26 @@ def fills(
 def assets(asset_class: str) -> str:
     """Return the query for the active assets of a class."""
     return urlencode({"status": "active", "asset_class": asset_class})
+
+
+STOCK_QUOTES = "/v2/stocks/quotes/latest"
+CRYPTO_QUOTES = "/v1beta3/crypto/us/latest/quotes"
+
+
+def latest_quotes(symbols: Iterable[str], feed: str | None = None) -> str:
+    """Return the query for the latest quotes of symbols of one class; only stocks have a feed."""
+    asked = {"symbols": ",".join(symbols)}
+    return urlencode(asked if feed is None else asked | {"feed": feed})
+
+
+def data_authenticate(key_id: str, secret_key: str) -> bytes:
+    """Return the first message on a stream of quotes. It holds the key."""
+    return msgspec.json.encode({"action": "auth", "key": key_id, "secret": secret_key})
+
+
+def data_subscribe(symbols: Iterable[str]) -> bytes:
+    """Return the message that asks for the quotes of symbols."""
+    return msgspec.json.encode({"action": "subscribe", "quotes": list(symbols)})
 
 
 def _prices(terms: Terms, px: Decimal | None) -> dict[str, str]:

@@ -52,6 +52,8 @@ def refused(terms: Terms, asset_class: str) -> Refused | None:
     """Return why Alpaca would turn a new order down, as far as that can be foreseen."""
     if terms.post_only:
         return _no("post_only_not_supported", "Alpaca has no post-only orders")
+    if terms.time_in_force is TimeInForce.GTD:
+        return _no("time_in_force_not_supported", "Alpaca has no orders until a time of day")
     return _crypto_refused(terms) if asset_class == CRYPTO else _stock_refused(terms)
 
 

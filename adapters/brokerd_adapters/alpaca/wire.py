@@ -18,6 +18,7 @@ from msgspec import Raw, Struct, field
 from msgspec.structs import fields, force_setattr
 
 from brokerd.money import ZERO, parse_decimal
+from brokerd.terms import Quote
 from brokerd.times import parse_rfc3339
 
 BODY_BYTES_MAX = 32 * 1024 * 1024
@@ -157,6 +158,31 @@ class StreamState(_Body, frozen=True, kw_only=True):
     streams: tuple[str, ...] = ()
 
 
+class DataMessage(_Body, frozen=True, kw_only=True):
+    """One message of a stream of quotes: `T` is q for a quote, success, subscription or error."""
+
+    T: str
+    S: str | None = None
+    bp: Decimal | None = None
+    ap: Decimal | None = None
+    t: str | None = None
+    msg: str | None = None
+
+
+class DataQuote(_Body, frozen=True, kw_only=True):
+    """A latest quote: best bid and ask, and when."""
+
+    bp: Decimal
+    ap: Decimal
+    t: str | None = None
+
+
+class LatestQuotes(Struct, frozen=True):
+    """The latest quotes by symbol."""
+
+    quotes: dict[str, DataQuote]
+
+
 T = TypeVar("T")
 
 
@@ -192,6 +218,14 @@ def decode_fault(body: bytes) -> tuple[str | None, str]:
     except Unreadable:
         return None, ""
     return None if fault.code is None else str(fault.code), fault.message or ""
+
+
+def quote_of(bid_px: Decimal | None, ask_px: Decimal | None, at: str | None) -> Quote | None:
+    """Return a quote; None for one that has only one side, as a stock has at night."""
+    at_ns = time_ns(at)
+    if not bid_px or not ask_px or at_ns is None:
+        return None
+    return Quote(bid_px, ask_px, at_ns)
 
 
 def time_ns(text: str | None) -> int | None:

@@ -9,6 +9,7 @@ The Alpaca dialect: Trading API v2 over REST, and its `trade_updates` stream.
     fills       executions as activities, in pages
     answers     bodies and refusals
     stream      one client of `trade_updates`
+    prices      quotes: the latest, and a stream of them
     meter       the 200 requests a minute
 
 Judged by alpaca-py in tests/test_venue_alpaca.py. What it leaves out is in docs/alpaca.md.

@@ -12,7 +12,7 @@ from brokerd.money import ZERO, add, digits
 from brokerd.secrets import Secret
 from brokerd.times import parse_rfc3339, rfc3339
 from brokerd_adapters.paper import Fees
-from brokerd_adapters.paper.markets import Tick
+from brokerd_adapters.paper.markets import QuoteTick, Tick
 from brokerd_adapters.paper.records import Record
 from brokerd_adapters.venue.alpaca import answers, holdings
 from brokerd_adapters.venue.alpaca.answers import bad_input, not_found, reply
@@ -20,6 +20,7 @@ from brokerd_adapters.venue.alpaca.desk import Desk
 from brokerd_adapters.venue.alpaca.entities import Entity
 from brokerd_adapters.venue.alpaca.entry import Refusal, change, new_order, read
 from brokerd_adapters.venue.alpaca.meter import Meter
+from brokerd_adapters.venue.alpaca.prices import Prices
 from brokerd_adapters.venue.alpaca.stream import Client
 from brokerd_adapters.venue.charter import Charter
 from brokerd_adapters.venue.config import VenueConfig
@@ -74,10 +75,20 @@ class AlpacaDialect:
         router.add_get("/v2/assets/{symbol:.+}", self._asset)
         router.add_get("/v2/clock", self._clock)
         router.add_get("/stream", self._stream)
+        self._prices = Prices(floor, self._config)
+        router.add_get("/v2/stocks/quotes/latest", self._latest_quotes)
+        router.add_get("/v1beta3/crypto/us/latest/quotes", self._latest_quotes)
+        router.add_get("/v2/{feed:iex|sip|delayed_sip}", self._prices.serve)
+        router.add_get("/v1beta3/crypto/us", self._prices.serve)
 
     def urls(self, host: str) -> dict[str, str]:
         """Return the addresses by role."""
-        return {"rest": f"http://{host}", "streams": f"ws://{host}/stream"}
+        return {
+            "rest": f"http://{host}",
+            "streams": f"ws://{host}/stream",
+            "data": f"http://{host}",
+            "data_streams": f"ws://{host}",
+        }
 
     def on_record(self, order: Order, record: Record) -> None:
         """Hear of one thing that happened; its frames leave when the command is done."""
@@ -88,7 +99,9 @@ class AlpacaDialect:
         self._send()
 
     def on_tick(self, tick: Tick) -> None:
-        """Hear of the market: nothing is told of it here."""
+        """Hear of the market: its quotes go to who asked for them."""
+        if isinstance(tick, QuoteTick):
+            self._prices.on_quote(tick)
 
     def on_forget(self) -> None:
         """Lose all that was remembered of orders."""
@@ -199,6 +212,11 @@ class AlpacaDialect:
             return reply(holdings.asset(self.desk.instruments[symbol]))
 
         return await self._answer(request, Call("assets"), do)
+
+    async def _latest_quotes(self, request: web.Request) -> web.StreamResponse:
+        wanted = request.query.get("symbols", "").split(",")
+        call = Call("quotes")
+        return await self._answer(request, call, lambda: reply(self._prices.latest(wanted)))
 
     async def _clock(self, request: web.Request) -> web.StreamResponse:
         now_ns = self._floor.exchange.clock.now_ns

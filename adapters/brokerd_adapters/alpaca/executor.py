@@ -1,0 +1,300 @@
+"""
+AlpacaExecutor: Alpaca behind the executor port.
+
+Orders go over REST, what becomes of them comes over `trade_updates`. A cancel's 204 and a replace's
+200 only say that the request was taken: they are `Accepted` without a report, and the order is
+asked about until its outcome shows. `Chains` remembers names and the venue's last words, no state
+of ours.
+"""
+
+from collections.abc import AsyncIterator, Mapping
+from contextlib import AbstractAsyncContextManager, AsyncExitStack
+from decimal import Decimal
+from urllib.parse import urlsplit
+
+from brokerd.errors import ConfigError, OutcomeUnknown, VenueUnavailable
+from brokerd.events import RequestKind
+from brokerd.executor import (
+    Accepted,
+    Balance,
+    CancelOrder,
+    Capabilities,
+    Clock,
+    NotSent,
+    OrderRef,
+    OrderView,
+    Outcome,
+    PlaceOrder,
+    Refused,
+    ReplaceOrder,
+    Report,
+    Snapshot,
+    Standing,
+)
+from brokerd.money import subtract
+from brokerd.terms import Instrument, OrdType, Quote, TimeInForce
+from brokerd.times import NS_PER_S
+from brokerd_adapters.alpaca import requests, rules
+from brokerd_adapters.alpaca.chains import REPLACED, Chain, Chains, link_id
+from brokerd_adapters.alpaca.config import AlpacaConfig, check_symbols
+from brokerd_adapters.alpaca.questions import Questions
+from brokerd_adapters.alpaca.quotes import Quotes
+from brokerd_adapters.alpaca.reports import accepted
+from brokerd_adapters.alpaca.rest import Rest, garbled
+from brokerd_adapters.alpaca.stream import trade_updates
+from brokerd_adapters.alpaca.wire import Account, Asset, OrderBody, Unreadable, decode
+from brokerd_adapters.kit import Credential, HttpAnswer
+
+PROCESSING_BOUND_S = 10.0
+QUERY_LAG_S = 1.0
+ASSETS_AGE_NS_MAX = 12 * 3_600 * NS_PER_S
+
+WEAKNESSES = (
+    "the stream has no sequence numbers and no replay: a single lost event shows only by asking",
+    "a replace that crosses a fill trades its whole quantity beside that fill, more than was asked",
+    "fees are not told with fills: they count as 0 here, and appear in the account's activities",
+    "an execution is named by its order and what that had filled after it: no common id is told",
+)
+
+
+class AlpacaExecutor:
+    """One Alpaca account, paper or live."""
+
+    def __init__(
+        self, name: str, config: AlpacaConfig, credential: Credential, *, clock: Clock
+    ) -> None:
+        if credential.secret is None:
+            raise ConfigError(f"{name}: Alpaca's credential has an api_key and a secret")
+        self.name = name
+        self.capabilities = Capabilities(
+            repeat_id="refused_forever",
+            validity_window_s=config.dead_after_s,
+            processing_bound_s=PROCESSING_BOUND_S,
+            query_lag_s=QUERY_LAG_S,
+            query_closed=True,
+            amend="new_id",
+            times_in_force=frozenset(TimeInForce) - {TimeInForce.GTD},
+            ord_types=frozenset(OrdType),
+            is_paper=config.paper,
+        )
+        self._config = config
+        self._credential = credential
+        self._clock = clock
+        self._chains = Chains()
+        self._rest = Rest(
+            config.trading_url, credential, clock, a_minute=config.requests_per_minute
+        )
+        self._questions = Questions(name, self._rest, self._chains, clock)
+        self._quotes = Quotes(name, config, credential)
+        self._stack = AsyncExitStack()
+        self._is_open = False
+        self._instruments: dict[str, Instrument] = {}
+        self._classes: dict[str, str] = {}
+        self._assets_at_ns = 0
+
+    def standing(self) -> Standing:
+        """Return how things stand: budget, pause, weaknesses. No request is signed with a time."""
+        pause = self._rest.budget.paused
+        dead_after_s = self._config.dead_after_s
+        told = f"{dead_after_s} s is when a request is taken for dead: configured, not documented"
+        return Standing(
+            budget_left={"requests_1m": self._rest.left},
+            paused_until_ns=pause.until_ns if pause else None,
+            pause_reason=pause.reason if pause else "",
+            weaknesses=WEAKNESSES if dead_after_s is None else (*WEAKNESSES, told),
+        )
+
+    def resume(self, paused_until_ns: int, reason: str) -> None:
+        """Keep a pause that an earlier run was told of."""
+        self._rest.budget.pause_until(paused_until_ns, reason)
+
+    async def connect(self) -> None:
+        """
+        Look at the account, and load what may be traded if that is not fresh.
+
+        Raises ConfigError for a key or a symbol that is refused, and VenueUnavailable.
+        """
+        if not self._is_open:
+            await self._stack.enter_async_context(self._rest.http)
+            await self._stack.enter_async_context(self._quotes)
+            self._is_open = True
+        account = await self._account()
+        if account.trading_blocked or account.account_blocked or account.trade_suspended_by_user:
+            raise VenueUnavailable(
+                "the account is blocked from trading",
+                reason="account_blocked",
+                hint="Alpaca's dashboard says why",
+            )
+        if self._clock.now_ns() - self._assets_at_ns > ASSETS_AGE_NS_MAX:
+            await self._load_assets()
+        await self._quotes.refresh(self._classes)
+
+    async def aclose(self) -> None:
+        """Let go of every connection."""
+        self._is_open = False
+        await self._stack.aclose()
+
+    def instruments(self) -> Mapping[str, Instrument]:
+        """Return the rules of every symbol, empty until connected."""
+        return self._instruments
+
+    def quote(self, symbol: str) -> Quote | None:
+        """Return the latest quote; None without market data."""
+        return self._quotes.latest(symbol)
+
+    async def place(self, request: PlaceOrder) -> Outcome:
+        """Send a new order."""
+        terms = request.terms
+        asset_class = self._classes.get(terms.symbol)
+        if asset_class is None:
+            return Refused(reason="unknown_symbol", evidence=f"no asset {terms.symbol} was loaded")
+        refused = rules.refused(terms, asset_class) or _id_refused(request.venue_cl_ord_id)
+        if refused is not None:
+            return refused
+        is_extended = (
+            self._config.extended_hours
+            and asset_class != rules.CRYPTO
+            and (terms.ord_type, terms.time_in_force) == (OrdType.LIMIT, TimeInForce.DAY)
+        )
+        body = requests.place_body(request, extended_hours=is_extended)
+        sent_at_ns = self._clock.now_ns()
+        answer = await self._rest.command(RequestKind.NEW, "POST", requests.ORDERS, body=body)
+        if not isinstance(answer, HttpAnswer):
+            return answer
+        try:
+            placed = decode(answer.body, OrderBody)
+        except Unreadable as error:
+            return garbled(RequestKind.NEW, error, sent_at_ns)
+        self._chains.see(placed)
+        return Accepted(
+            reports=accepted(placed, self._chains),
+            sent_at_ns=sent_at_ns,
+            evidence=f"status {answer.status}, order {placed.id} {placed.status}",
+        )
+
+    async def cancel(self, request: CancelOrder) -> Outcome:
+        """Ask for a cancel of the order's last link."""
+        kind = RequestKind.CANCEL
+        try:
+            order_id = await self._last_link(request.ref)
+        except (VenueUnavailable, OutcomeUnknown) as error:
+            return _not_asked(error)
+        if order_id is None:
+            return Refused(reason="unknown_order", evidence="404 by client id", is_about_order=True)
+        answer = await self._rest.command(kind, "DELETE", requests.order_path(order_id))
+        if not isinstance(answer, HttpAnswer):
+            return answer
+        return Accepted(evidence=f"status {answer.status}: the cancel was taken, not done")
+
+    async def replace(self, request: ReplaceOrder) -> Outcome:
+        """
+        Ask for a replace: a new link for what is left of the new total.
+
+        How much is filled is asked first, for the new link counts from 0.
+        """
+        kind = RequestKind.REPLACE
+        try:
+            stands = await self._questions.chain(request.ref)
+        except (VenueUnavailable, OutcomeUnknown) as error:
+            return _not_asked(error)
+        if stands is None:
+            return Refused(reason="unknown_order", evidence="404", is_about_order=True)
+        asset_class = self._classes.get(request.ref.symbol, "")
+        leaves_qty = subtract(request.qty, stands.filled)
+        refused = rules.replace_refused(asset_class, request.px, leaves_qty, stands.head.qty)
+        if refused is not None:
+            return refused
+        answer = await self._patch(request, stands, leaves_qty, asset_class)
+        if not isinstance(answer, HttpAnswer):
+            return answer
+        try:
+            self._chains.see(decode(answer.body, OrderBody))
+        except Unreadable as error:
+            return garbled(kind, error, self._clock.now_ns())
+        return Accepted(evidence=f"status {answer.status}: the replace was taken, not done")
+
+    async def query(self, ref: OrderRef) -> OrderView | None:
+        """Ask for one order with all its executions."""
+        return await self._questions.order(ref)
+
+    async def snapshot(self, since_ns: int) -> Snapshot:
+        """Ask for all open orders, and all executions since a time."""
+        return await self._questions.snapshot(since_ns)
+
+    async def balances(self) -> tuple[Balance, ...]:
+        """Ask for cash and positions."""
+        return await self._questions.balances(self._instruments.values())
+
+    def stream(self) -> AbstractAsyncContextManager[AsyncIterator[Report]]:
+        """Subscribe to `trade_updates`."""
+        url = self._config.stream_url
+        return trade_updates(self.name, url, self._credential, self._chains)
+
+    async def _account(self) -> Account:
+        try:
+            return await self._rest.get(requests.ACCOUNT, Account)
+        except VenueUnavailable as error:
+            if error.reason == "not_authorized":
+                host = urlsplit(self._config.trading_url).hostname
+                raise ConfigError(
+                    f"{self.name}: {host} refuses the key",
+                    hint="paper and live keys differ: see paper and credential",
+                ) from None
+            raise
+
+    async def _load_assets(self) -> None:
+        """Load the configured symbols, or all there are."""
+        loaded: list[Asset] = []
+        for symbol in self._config.symbols:
+            asset = await self._rest.find(requests.asset_path(symbol), Asset)
+            loaded += [] if asset is None else [asset]
+        if not self._config.symbols:
+            for asset_class in ("us_equity", rules.CRYPTO):
+                asked = requests.assets(asset_class)
+                loaded += await self._rest.get(requests.ASSETS, list[Asset], asked)
+        known = {each.symbol: (each, rules.instrument(each)) for each in loaded}
+        tradable = {symbol: rule for symbol, (_, rule) in known.items() if rule is not None}
+        check_symbols(self._config, set(tradable))
+        self._classes = {symbol: known[symbol][0].asset_class for symbol in tradable}
+        self._instruments = tradable
+        self._assets_at_ns = self._clock.now_ns()
+
+    async def _last_link(self, ref: OrderRef) -> str | None:
+        """Return the id of the link that holds the order now; asks only if nothing is known of it."""
+        order_id = ref.venue_order_id
+        if order_id is None:
+            stands = await self._questions.chain(ref)
+            return stands.head.id if stands else None
+        link = self._chains.get(order_id)
+        while link is not None and link.status == REPLACED and link.replaced_by is not None:
+            order_id = link.replaced_by
+            link = self._chains.get(order_id)
+        return order_id
+
+    async def _patch(
+        self, request: ReplaceOrder, stands: Chain, leaves_qty: Decimal, asset_class: str
+    ) -> HttpAnswer | Outcome:
+        body = requests.replace_body(
+            request.terms,
+            request.px,
+            qty=leaves_qty if rules.needs_qty(asset_class, leaves_qty) else None,
+            client_order_id=link_id(request.ref.venue_cl_ord_id, request.replace_no),
+        )
+        path = requests.order_path(stands.head.id)
+        return await self._rest.command(RequestKind.REPLACE, "PATCH", path, body=body)
+
+
+def _id_refused(venue_cl_ord_id: str) -> Refused | None:
+    """Refuse an id that leaves no room for its replaces."""
+    if len(venue_cl_ord_id) + len("-r000000000") <= rules.CLIENT_ID_MAX:
+        return None
+    return Refused(reason="bad_client_id", evidence=f"{rules.CLIENT_ID_MAX} characters at most")
+
+
+def _not_asked(error: VenueUnavailable | OutcomeUnknown) -> NotSent:
+    """Nothing was changed: the question before the request had no answer."""
+    return NotSent(
+        reason="question_unanswered",
+        evidence=str(error),
+        retry_after_s=error.extra.get("retry_after_s"),
+    )
