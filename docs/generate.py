@@ -29,6 +29,7 @@ from brokerd.errors import BrokerdError, OutcomeUnknown, Refused, VenueRefused, 
 from brokerd.events import AnyEvent, Event, OrderEvent
 from brokerd.orders import COARSE, FINAL, TRANSITIONS, ExecType, OrdStatus
 from brokerd_adapters.alpaca import AlpacaConfig
+from brokerd_adapters.binance import BinanceConfig
 from brokerd_adapters.paper import PaperConfig
 
 DOCS = Path(__file__).parent
@@ -166,7 +167,8 @@ def _module_path(name: str) -> Path:
 @part
 def config_keys() -> str:
     """List every key, its type, default and meaning."""
-    return config_reference({"paper": PaperConfig, "alpaca": AlpacaConfig}).strip()
+    adapters = {"paper": PaperConfig, "binance": BinanceConfig, "alpaca": AlpacaConfig}
+    return config_reference(adapters).strip()
 
 
 @part

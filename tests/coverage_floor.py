@@ -42,6 +42,7 @@ WIRE = (
     "alpaca/rules",
     "alpaca/outcomes",
     "binance/events",
+    "binance/limits",
     "binance/names",
     "binance/orders",
     "binance/replies",

@@ -16,10 +16,14 @@ from brokerd.terms import OrdType, Side, check_instrument
 from brokerd_adapters.binance import events, orders
 from brokerd_adapters.binance.shapes import (
     AmendReply,
+    BookTicker,
+    Envelope,
     ExchangeInfo,
     ExecutionReport,
     OrderShape,
+    StreamFrame,
     TradeShape,
+    book_tickers,
     exact,
     read,
     read_list,
@@ -280,10 +284,14 @@ def test_events_that_are_about_no_single_order_are_passed_over(name: str) -> Non
     assert told(name) == ()
 
 
-@pytest.mark.parametrize("name", ["terminated", "shutdown"])
-def test_the_venues_word_that_a_stream_ends_is_its_end(name: str) -> None:
+def test_the_venues_word_that_a_stream_ends_is_its_end() -> None:
     with pytest.raises(events.StreamEnded):
-        told(name)
+        told("terminated")
+
+
+def test_a_shutdown_is_announced() -> None:
+    with pytest.raises(events.ShutdownAnnounced):
+        told("shutdown")
 
 
 def test_a_stopped_order_without_terms_cannot_be_read() -> None:
@@ -350,6 +358,20 @@ def test_the_rules_of_a_symbol_come_from_its_filters() -> None:
     check_instrument(rules, D("0.01"), D(40_000), None)
     assert old.instrument.qty_max == ZERO, "a bound no order reaches is none"
     assert old.instrument.notional_min == D("0.0001")
+
+
+def test_a_frame_is_a_reply_or_an_event() -> None:
+    assert read(Envelope, raw(EVENTS["new"])).is_event
+    assert not read(Envelope, b'{"id":1,"status":200,"result":{}}').is_event
+    assert read(StreamFrame, b'{"e":"serverShutdown","E":1}').is_about_connection
+    assert read(StreamFrame, raw(EVENTS["shutdown"])).is_about_connection
+    assert not read(StreamFrame, b'{"stream":"a@trade","data":{}}').is_about_connection
+
+
+def test_best_prices_are_the_same_asked_for_or_told() -> None:
+    asked = {"symbol": "A", "bidPrice": "4", "bidQty": "431", "askPrice": "4.1", "askQty": "9"}
+    told = {"u": 400900217, "s": "A", "b": "4", "B": "431", "a": "4.1", "A": "9"}
+    assert book_tickers(raw([asked])) == [read(BookTicker, raw(told))]
 
 
 def test_lists_are_read_as_lists() -> None:

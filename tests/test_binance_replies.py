@@ -104,6 +104,15 @@ def test_the_websocket_says_when_to_come_back_in_ms_since_1970() -> None:
 
 
 @pytest.mark.parametrize(
+    ("header", "expected"),
+    [("30", 30.0), (None, None), ("soon", None), ("9" * 400, None)],
+)
+def test_rest_says_when_to_come_back_in_seconds(header: str | None, expected: float | None) -> None:
+    answer = replies.from_http(429, b'{"code":-1003,"msg":""}', retry_after=header)
+    assert answer.retry_after_s == expected
+
+
+@pytest.mark.parametrize(
     ("status", "body", "expected"),
     [
         (502, b"<html>Bad Gateway</html>", InDoubt),

@@ -140,6 +140,11 @@ def test_a_fok_order_without_a_limit_is_refused_here(ord_type: OrdType) -> None:
     assert requests.why_not(terms(ord_type=ord_type, px=None)) is None
 
 
+@pytest.mark.parametrize("time_in_force", [TimeInForce.DAY, TimeInForce.GTD])
+def test_a_time_in_force_that_the_venue_lacks_is_refused_here(time_in_force: TimeInForce) -> None:
+    assert requests.why_not(terms(time_in_force=time_in_force)) is not None
+
+
 def test_a_cancel_names_the_order_once_and_leaves_it_our_id() -> None:
     """By default the venue renames a canceled order; and two ids must fit each other (-2039)."""
     by_number = requests.cancel(cancel("BTCUSDT-28")).params
@@ -196,6 +201,7 @@ def test_questions_name_what_they_ask_for() -> None:
     assert not requests.server_time().is_signed
     assert requests.exchange_info(("A", "B")).params == {"symbols": '["A","B"]'}
     assert requests.exchange_info().params == {}
+    assert requests.book_tickers(("A",)).params == {"symbols": '["A"]'}
 
 
 def test_numbers_are_scoped_by_their_symbol() -> None:

@@ -27,6 +27,9 @@ from brokerd.logs.setup import configure_logs
 EX_BUG = 1
 EX_CONFIG = 78
 
+DEADLINE_SHARE = 0.9
+"""The part of the daemon's deadline that an adapter has for itself, to say what befell a request."""
+
 LAST_WORD_S = 1.0
 """How long the last words may take to write."""
 
@@ -171,7 +174,18 @@ def _alpaca(name: str, config: Config, clock: Clock) -> Executor:
     return AlpacaExecutor(name, settings, credential, clock=clock)
 
 
-ADAPTERS: supervisor.Adapters = {"alpaca": _alpaca, "paper": _paper}
+def _binance(name: str, config: Config, clock: Clock) -> Executor:
+    """Make a Binance Spot executor with the key its settings name."""
+    from brokerd_adapters.binance import BinanceConfig, BinanceExecutor  # noqa: PLC0415 - only if named
+    from brokerd_adapters.kit import Credential, load_credential  # noqa: PLC0415 - only if named
+
+    settings = config.settings(name, BinanceConfig)
+    credential = load_credential(settings.credential, config, Credential)
+    deadline_s = config.daemon.request_deadline_s * DEADLINE_SHARE
+    return BinanceExecutor(name, settings, credential, clock=clock, deadline_s=deadline_s)
+
+
+ADAPTERS: supervisor.Adapters = {"alpaca": _alpaca, "binance": _binance, "paper": _paper}
 
 
 if __name__ == "__main__":

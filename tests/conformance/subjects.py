@@ -26,7 +26,7 @@ from brokerd.executor import (
 )
 from brokerd.money import ceil_to, divide, floor_to, multiply
 from brokerd.orders import ExecType, OrdStatus
-from brokerd.terms import Instrument, OrdType, Side, Terms, TimeInForce
+from brokerd.terms import Instrument, OrdType, Quote, Side, Terms, TimeInForce
 
 Befalls = Literal["lose_request", "lose_reply", "unavailable", "fail", "garble", "truncate", "down"]
 """
@@ -79,6 +79,7 @@ class Desk:
     executor: Executor
     reports: list[Report] = field(default_factory=list)
     gap: str = ""
+    last_quote: Quote | None = None
     _numbers: Iterator[int] = field(default_factory=itertools.count)
     _prefix: str = field(default_factory=lambda: f"cf{secrets.token_hex(5)}")
 
@@ -91,8 +92,10 @@ class Desk:
 
     def px(self, percent: int) -> Decimal:
         """Return a valid price at so many percent of the ask."""
-        quote = self.executor.quote(self.subject.symbol)
+        # While the market is out of sight there is no quote: the last one will do for a price.
+        quote = self.executor.quote(self.subject.symbol) or self.last_quote
         assert quote is not None
+        self.last_quote = quote
         px = divide(multiply(quote.ask_px, Decimal(percent)), Decimal(100))
         return floor_to(px, self.instrument.tick)
 
@@ -181,6 +184,7 @@ async def desk(subject: Subject, executor: Executor | None = None) -> AsyncGener
     trading = Desk(subject, executor)
     try:
         await executor.connect()
+        trading.last_quote = executor.quote(subject.symbol)
         async with listening(trading):
             yield trading
     finally:

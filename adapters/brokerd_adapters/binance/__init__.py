@@ -10,4 +10,20 @@ Binance Spot, over its WebSocket API and its REST API.
     replies     what became of a request
     verdicts    the outcome table: what each refusal proves
     symbols     the rules of each symbol
+    limits      its rate limits, by what they are called in replies
+
+    key         an API key that signs with the venue's time
+    rest        the road over REST
+    session     the road over the WebSocket API, and the account's events on it
+    roads       both, and the budget before them: one command, one road
+    questions   orders, executions, balances, rules and the time
+    feed        the public market streams; no key is needed
+    quotes      the latest best bid and ask
+    config      the keys of [executors.NAME]
+    executor    BinanceExecutor: all of it behind the executor port
 """
+
+from brokerd_adapters.binance.config import BinanceConfig
+from brokerd_adapters.binance.executor import BinanceExecutor
+
+__all__ = ["BinanceConfig", "BinanceExecutor"]

@@ -11,21 +11,30 @@ from brokerd.executor import Report
 from brokerd_adapters.binance.orders import reported
 from brokerd_adapters.binance.shapes import EventKind, ExecutionReport, read
 
-ENDINGS = {
-    # Logged out, unsubscribed, or the key was revoked: nothing more will come.
-    "eventStreamTerminated": "the venue ended the user data stream",
-    # The connection will be cut; a new one is to be made now.
-    "serverShutdown": "the venue is about to shut this server down",
-}
+STREAM_ENDS = "eventStreamTerminated"
+"""Logged out, unsubscribed, or the key was revoked: nothing more will come."""
+
+SHUTDOWN = "serverShutdown"
+"""The connection will be cut soon; a new one is to be made."""
 
 
 class StreamEnded(Exception):
     """The venue says that the stream ends here."""
 
 
+class ShutdownAnnounced(Exception):
+    """The venue says that it will cut the connection soon."""
+
+
 def reports(event: Raw) -> tuple[Report, ...]:
-    """Read one event; raises StreamEnded, or ValueError for one that cannot be read."""
+    """
+    Read one event.
+
+    Raises StreamEnded, ShutdownAnnounced, or ValueError for one that cannot be read.
+    """
     kind = read(EventKind, event).e
-    if kind in ENDINGS:
-        raise StreamEnded(ENDINGS[kind])
+    if kind == STREAM_ENDS:
+        raise StreamEnded("the venue ended the user data stream")
+    if kind == SHUTDOWN:
+        raise ShutdownAnnounced("the venue is about to shut this server down")
     return reported(read(ExecutionReport, event)) if kind == "executionReport" else ()

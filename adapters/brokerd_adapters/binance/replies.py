@@ -31,6 +31,8 @@ from brokerd_adapters.binance.shapes import (
 from brokerd_adapters.binance.verdicts import OUTCOMES
 
 MS_PER_S = 1_000
+DIGITS_MAX = 10
+"""Of a Retry-After in seconds; longer ones are not believed."""
 
 PARTLY_REPLACED = -2021
 NOT_REPLACED = -2022
@@ -59,15 +61,18 @@ class Answer(Struct, frozen=True, kw_only=True):
         return 200 <= self.status < 300 and self.error is None
 
 
-def from_http(status: int, body: bytes) -> Answer:
-    """Read an HTTP reply."""
+def from_http(status: int, body: bytes, *, retry_after: str | None = None) -> Answer:
+    """Read an HTTP reply; its header Retry-After is in seconds."""
     if 200 <= status < 300:
         return Answer(status=status, result=Raw(body))
     try:
         error = read(ErrorShape, body)
     except ValueError:
         error = None
-    return Answer(status=status, error=error, retry_after_s=_retry_after_s(error))
+    told_s = _retry_after_s(error)
+    if retry_after is not None and retry_after.isdecimal() and len(retry_after) < DIGITS_MAX:
+        told_s = float(retry_after)
+    return Answer(status=status, error=error, retry_after_s=told_s)
 
 
 def from_envelope(envelope: Envelope) -> Answer:

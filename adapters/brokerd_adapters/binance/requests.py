@@ -29,6 +29,7 @@ ORDER_TRADES_WEIGHT = 5
 TRADES_WEIGHT = 20
 ACCOUNT_WEIGHT = 20
 EXCHANGE_INFO_WEIGHT = 20
+BOOK_TICKERS_WEIGHT = 4
 
 
 class Call(Struct, frozen=True, kw_only=True):
@@ -62,6 +63,8 @@ TIMES_IN_FORCE: dict[TimeInForce, str] = {
 
 def why_not(terms: Terms) -> str | None:
     """Say why Binance has no such order, where the capabilities alone cannot; None if it has."""
+    if terms.time_in_force not in TIMES_IN_FORCE:
+        return f"there is no {terms.time_in_force} at Binance Spot"
     if not terms.ord_type.has_px and terms.time_in_force is TimeInForce.FOK:
         return f"a {terms.ord_type} order cannot be fok at Binance: it takes what there is"
     return None
@@ -212,17 +215,34 @@ def server_time() -> Call:
     )
 
 
+def book_tickers(symbols: tuple[str, ...]) -> Call:
+    """Ask for the best bids and asks of some symbols."""
+    return Call(
+        method="ticker.book",
+        verb="GET",
+        path="/api/v3/ticker/bookTicker",
+        params={"symbols": _listed(symbols)},
+        weight=BOOK_TICKERS_WEIGHT,
+        is_signed=False,
+    )
+
+
 def exchange_info(symbols: tuple[str, ...] = ()) -> Call:
     """Ask for the rules of some symbols, or of all."""
-    listed = ",".join(f'"{symbol}"' for symbol in symbols)
     return Call(
         method="exchangeInfo",
         verb="GET",
         path="/api/v3/exchangeInfo",
-        params={"symbols": f"[{listed}]"} if symbols else {},
+        params={"symbols": _listed(symbols)} if symbols else {},
         weight=EXCHANGE_INFO_WEIGHT,
         is_signed=False,
     )
+
+
+def _listed(symbols: tuple[str, ...]) -> str:
+    """Write a list as REST wants it: JSON without spaces."""
+    quoted = ",".join(f'"{symbol}"' for symbol in symbols)
+    return f"[{quoted}]"
 
 
 def _order_params(

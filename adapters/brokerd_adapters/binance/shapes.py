@@ -21,6 +21,7 @@ from brokerd.money import ZERO, parse_decimal
 T = TypeVar("T")
 
 MS_NS = 1_000_000
+NO_RAW = Raw()
 
 
 def exact(value: Decimal) -> Decimal:
@@ -204,7 +205,12 @@ class Envelope(Struct, frozen=True, rename="camel"):
     result: Raw = Raw(b"null")
     error: ErrorShape | None = None
     rate_limits: tuple[RateLimit, ...] = ()
-    event: Raw | None = None
+    event: Raw = NO_RAW
+
+    @property
+    def is_event(self) -> bool:
+        """Whether it is about the account or the connection, and not a reply."""
+        return bool(bytes(self.event))
 
 
 class RetryShape(Struct, frozen=True, rename="camel"):
@@ -254,6 +260,16 @@ class BookTicker(Struct, frozen=True):
     ask_qty: Decimal = field(name="A")
 
 
+class TickerShape(Struct, frozen=True, rename="camel"):
+    """One element of ticker/bookTicker: the same, when asked for."""
+
+    symbol: str
+    bid_price: Decimal
+    bid_qty: Decimal
+    ask_price: Decimal
+    ask_qty: Decimal
+
+
 class MarketTrade(Struct, frozen=True):
     """The stream `<symbol>@trade`."""
 
@@ -275,8 +291,13 @@ class StreamFrame(Struct, frozen=True):
     data: Raw = Raw(b"null")
     id: int | str | None = None
     error: ErrorShape | None = None
-    event: Raw | None = None
+    event: Raw = NO_RAW
     e: str = ""
+
+    @property
+    def is_about_connection(self) -> bool:
+        """Whether it is the connection that speaks."""
+        return bool(bytes(self.event) or self.e)
 
 
 _DECODERS: dict[type, msgspec.json.Decoder[object]] = {}
@@ -296,3 +317,11 @@ def read(kind: type[T], body: bytes | Raw) -> T:
 def read_list(kind: type[T], body: bytes | Raw) -> list[T]:
     """Read a body as a list of `kind`; raises ValueError."""
     return read(list[kind], body)  # type: ignore[valid-type]
+
+
+def book_tickers(body: bytes | Raw) -> list[BookTicker]:
+    """Read a list of best bids and asks; raises ValueError."""
+    return [
+        BookTicker(each.symbol, each.bid_price, each.bid_qty, each.ask_price, each.ask_qty)
+        for each in read_list(TickerShape, body)
+    ]

@@ -1,0 +1,200 @@
+"""
+What the venue is asked: one order, everything open, executions, balances, rules, the time.
+
+An answer is complete, or it is an error: half a one would look like "no such order".
+"""
+
+import asyncio
+from collections.abc import AsyncGenerator, Collection, Generator
+from contextlib import contextmanager
+
+from msgspec import Raw
+
+from brokerd.errors import OutcomeUnknown
+from brokerd.executor import Balance, Clock, Execution, OrderRef, OrderView, Report, Snapshot
+from brokerd_adapters.binance import names, orders, requests
+from brokerd_adapters.binance.requests import TRADES_PAGE, Call
+from brokerd_adapters.binance.roads import Roads
+from brokerd_adapters.binance.shapes import (
+    MS_NS,
+    AccountReply,
+    BookTicker,
+    ExchangeInfo,
+    OrderShape,
+    TimeReply,
+    TradeShape,
+    book_tickers,
+    exact,
+    read,
+    read_list,
+)
+from brokerd_adapters.kit.clock_offset import ClockOffset
+
+TRADES_BACK_S = 7 * 86_400.0
+"""How far back executions are looked for by symbol; older ones are found with their orders."""
+
+_DAY_MS = 86_400_000
+_REPLACES_MAX = 64
+
+
+class Questions:
+    """Asks over `roads`. `settle_s` is how long what was done may stay unseen by a question."""
+
+    def __init__(self, roads: Roads, offset: ClockOffset, clock: Clock, *, settle_s: float) -> None:
+        self._roads = roads
+        self._offset = offset
+        self._clock = clock
+        self._settle_ms = int(settle_s * 1_000)
+
+    async def order(self, ref: OrderRef) -> OrderView | None:
+        """
+        Return an order with all its executions; None if the venue has none such.
+
+        An order that left for its replacement is shown as the replacement.
+        """
+        number = names.venue_number(ref.venue_order_id)
+        if number is None:
+            shape = await self._order(ref.symbol, cl_ord_id=ref.venue_cl_ord_id)
+        else:
+            shape = await self._order(ref.symbol, number=number)
+        if shape is None:
+            return None
+        shape = await self._latest(shape)
+        trades = await self._order_trades(shape) if shape.executed_qty else ()
+        with _understood("order.status"):
+            return orders.view(shape, trades)
+
+    async def snapshot(self, since_ns: int, symbols: Collection[str]) -> Snapshot:
+        """Return all open orders, and the executions of these symbols and theirs since then."""
+        began_ns = self._clock.now_ns()
+        since_ns = max(since_ns, began_ns - int(TRADES_BACK_S * 1e9))
+        body = await self._asked(requests.open_orders())
+        with _understood("openOrders.status"):
+            shapes = read_list(OrderShape, body)
+            views = tuple(orders.view(each, (), is_open=True) for each in shapes)
+        executions: list[Report] = []
+        for symbol in sorted({*symbols, *(each.symbol for each in shapes)}):
+            async for trades in self._trades_since(symbol, self._venue_ms(since_ns)):
+                with _understood("myTrades"):
+                    executions += [orders.traded(each) for each in trades]
+        return Snapshot(
+            began_ns=began_ns, since_ns=since_ns, orders=views, executions=tuple(executions)
+        )
+
+    async def balances(self) -> tuple[Balance, ...]:
+        """Return what the account holds."""
+        body = await self._asked(requests.account())
+        with _understood("account.status"):
+            held = read(AccountReply, body).balances
+            return tuple(Balance(each.asset, exact(each.free), exact(each.locked)) for each in held)
+
+    async def venue_ns(self) -> int:
+        """Return the venue's time."""
+        body = await self._asked(requests.server_time())
+        with _understood("time"):
+            return read(TimeReply, body).server_time * MS_NS
+
+    async def rules(self, symbols: tuple[str, ...]) -> ExchangeInfo:
+        """Return the rules of these symbols, or of all: megabytes, read beside the loop."""
+        body = await self._asked(requests.exchange_info(symbols))
+        with _understood("exchangeInfo"):
+            return await asyncio.to_thread(read, ExchangeInfo, body)
+
+    async def book_tickers(self, symbols: tuple[str, ...]) -> list[BookTicker]:
+        """Return the best bids and asks of these symbols."""
+        body = await self._asked(requests.book_tickers(symbols))
+        with _understood("ticker.book"):
+            return book_tickers(body)
+
+    async def _latest(self, shape: OrderShape) -> OrderShape:
+        """Follow an order that left for a replacement, to the last one that is there."""
+        for _ in range(_REPLACES_MAX):
+            next_id = names.successor(shape.client_order_id)
+            if next_id is None:
+                break
+            replacement = await self._order(shape.symbol, cl_ord_id=next_id)
+            if replacement is None:
+                self._check_settled(shape)
+                break
+            shape = replacement
+        return shape
+
+    def _check_settled(self, left: OrderShape) -> None:
+        """Raise unless a replacement that is not seen by now will never be."""
+        if self._offset.venue_ns() // MS_NS < left.update_time + self._settle_ms:
+            raise OutcomeUnknown(
+                "the order was canceled for a replacement that does not show yet",
+                reason="replacement_not_seen",
+            )
+
+    async def _order(
+        self, symbol: str, *, number: int | None = None, cl_ord_id: str | None = None
+    ) -> OrderShape | None:
+        call = requests.order_status(symbol, number=number, cl_ord_id=cl_ord_id)
+        body = await self._roads.ask(call)
+        if body is None:
+            return None
+        with _understood(call.method):
+            shape = read(OrderShape, body)
+            if shape.symbol != symbol or (number is not None and shape.order_id != number):
+                raise ValueError("it is about another order")
+            if cl_ord_id is not None and shape.client_order_id not in {"", cl_ord_id}:
+                raise ValueError("it is about another order")
+            return shape
+
+    async def _order_trades(self, shape: OrderShape) -> tuple[Execution, ...]:
+        executions: list[Execution] = []
+        from_id: int | None = None
+        while True:
+            call = requests.order_trades(shape.symbol, shape.order_id, from_id)
+            trades = await self._trades(call)
+            with _understood(call.method):
+                # A venue that passes over `orderId` must not give one order another's fills.
+                own = [each for each in trades if each.order_id == shape.order_id]
+                executions += [orders.execution(each) for each in own]
+            if len(trades) < TRADES_PAGE:
+                return tuple(executions)
+            from_id = trades[-1].id + 1
+
+    async def _trades_since(
+        self, symbol: str, since_ms: int
+    ) -> AsyncGenerator[list[TradeShape], None]:
+        """Yield a symbol's executions: by windows of a day, and by ids where one is full."""
+        now_ms = self._venue_ms(self._clock.now_ns())
+        while since_ms <= now_ms:
+            # Up to now and a little beyond: the clocks may be apart.
+            until_ms = since_ms + _DAY_MS - 1
+            page = await self._trades(requests.trades_between(symbol, since_ms, until_ms))
+            yield page
+            while len(page) == TRADES_PAGE:
+                page = await self._trades(requests.trades_from(symbol, page[-1].id + 1))
+                yield page
+                if len(page) < TRADES_PAGE:
+                    # By ids to the newest: there is nothing more in any window.
+                    return
+            since_ms = until_ms + 1
+
+    async def _trades(self, call: Call) -> list[TradeShape]:
+        body = await self._asked(call)
+        with _understood(call.method):
+            return read_list(TradeShape, body)
+
+    async def _asked(self, call: Call) -> Raw:
+        body = await self._roads.ask(call)
+        if body is None:
+            raise OutcomeUnknown(f"{call.method}: no such order", reason="answer_unreadable")
+        return body
+
+    def _venue_ms(self, our_ns: int) -> int:
+        """Return a time of ours by the venue's clock."""
+        return (our_ns + int((self._offset.offset_s or 0.0) * 1e9)) // MS_NS
+
+
+@contextmanager
+def _understood(what: str) -> Generator[None]:
+    """Turn an answer that cannot be read into no answer."""
+    try:
+        yield
+    except ValueError as error:
+        told = f"{what}: the answer cannot be read: {str(error)[:200]}"
+        raise OutcomeUnknown(told, reason="answer_unreadable") from None
