@@ -33,6 +33,8 @@ GOLDEN = r"""
 {"event":{"event":"daemon_started","at_ns":1,"version":"0.1.0","epoch":"k3"}}
 {"event":{"event":"daemon_stopped","at_ns":1,"reason":"sigterm"}}
 {"event":{"event":"executor_changed","at_ns":1,"executor":"paper","state":"up","reason":"r"}}
+{"event":{"event":"executor_synced","at_ns":1,"executor":"paper","synced_ns":1}}
+{"event":{"event":"executor_paused","at_ns":1,"executor":"paper","paused_until_ns":2,"reason":"r"}}
 {"event":{"event":"order_submitted","at_ns":1,"cl_ord_id":"x","road":"bot","venue_cl_ord_id":"v-x","terms":{"executor":"paper","symbol":"BTCUSDT","side":"sell","ord_type":"stop_limit","qty":"0.01","px":"99.5","stop_px":"100","time_in_force":"gtd","expire_at_ns":2,"post_only":true,"group":{"user":"alice"},"decision_px":"101"},"arrival":{"bid_px":"1","ask_px":"2","at_ns":3},"quote_asset":"USDT","is_paper":true},"after":{"ord_status":"pending_new","cum_qty":"0","leaves_qty":"0.01","request":"new"}}
 {"event":{"event":"order_adopted","at_ns":1,"cl_ord_id":"external-paper-7","road":"poll","venue_cl_ord_id":"by-hand","terms":{"executor":"paper","symbol":"BTCUSDT","side":"buy","ord_type":"limit","qty":"2","px":"1","stop_px":null,"time_in_force":"gtc","expire_at_ns":null,"post_only":false,"group":{"origin":"external"},"decision_px":null},"arrival":{"bid_px":"1","ask_px":"2","at_ns":3},"quote_asset":"USDT","is_paper":true,"venue_order_id":"7"}}
 {"event":{"event":"order_acknowledged","at_ns":1,"cl_ord_id":"x","road":"reply","venue_order_id":"7","sent_at_ns":2,"sent_quote":{"bid_px":"1","ask_px":"2","at_ns":3},"venue_at_ns":3}}

@@ -22,8 +22,8 @@ from tests.scripted import (
 
 from brokerd import listener as module
 from brokerd.errors import OutcomeUnknown, VenueUnavailable
-from brokerd.events import ExecutorChanged
-from brokerd.executor import LinkState, Snapshot
+from brokerd.events import ExecutorChanged, ExecutorPaused
+from brokerd.executor import LinkState, Snapshot, Standing
 from brokerd.listener import Listener
 from brokerd.poller import Poller
 
@@ -245,6 +245,41 @@ async def test_a_report_of_nobodys_order_is_counted_and_harms_nothing(tmp_path: 
         await until(lambda: at.listener.reports == 1)
         assert at.listener.state is LinkState.UP
         assert (at.poller.others.reports, at.home.engine.strangers) == (1, 0)
+
+
+def pauses(at: Desk) -> list[tuple[int, str]]:
+    events = [change.entry.event for change in at.home.changes]
+    return [(e.paused_until_ns, e.reason) for e in events if isinstance(e, ExecutorPaused)]
+
+
+async def test_a_pause_is_on_record_once_and_again_when_it_grows(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "PAUSE_LOOK_S", 0.001)
+    async with desk(tmp_path) as at:
+        at.task = asyncio.get_running_loop().create_task(at.listener.record_pauses())
+        soon_ns = CLOCK.now_ns() + module.PAUSE_NOTED_NS_MIN // 2
+        at.venue.stands = Standing(paused_until_ns=soon_ns, pause_reason="too short to note")
+        await asyncio.sleep(0.01)
+        until_ns = CLOCK.now_ns() + 3_600 * 10**9
+        at.venue.stands = Standing(paused_until_ns=until_ns, pause_reason="418: banned")
+        await until(lambda: len(pauses(at)) == 1)
+        await asyncio.sleep(0.01)
+        longer_ns = until_ns + module.PAUSE_NOTED_NS_MIN
+        at.venue.stands = Standing(paused_until_ns=longer_ns, pause_reason="418: banned")
+        await until(lambda: len(pauses(at)) == 2)
+        assert pauses(at) == [(until_ns, "418: banned"), (longer_ns, "418: banned")]
+        (mark,) = await at.home.history.marks()
+        assert isinstance(mark, ExecutorPaused)
+        assert mark.paused_until_ns == longer_ns
+
+
+async def test_a_pause_of_the_last_run_is_kept_and_one_that_is_over_is_not(tmp_path: Path) -> None:
+    async with desk(tmp_path) as at:
+        until_ns = CLOCK.now_ns() + 3_600 * 10**9
+        at.listener.resume(until_ns, "418: banned")
+        at.listener.resume(5, "long over")
+        assert at.venue.resumed == [(until_ns, "418: banned")]
 
 
 async def test_a_frozen_link_says_why_at_once_and_on_record_and_stays_frozen(

@@ -26,7 +26,7 @@ from brokerd import poller as module
 from brokerd.clock import SteadyClock
 from brokerd.errors import OutcomeUnknown, VenueUnavailable
 from brokerd.events import RequestKind
-from brokerd.executor import Accepted, Clock, InDoubt, OrderView, Outcome, Snapshot
+from brokerd.executor import Accepted, Clock, InDoubt, OrderView, Outcome, Snapshot, Standing
 from brokerd.messages import Answered, Ask, Reported
 from brokerd.poller import Poller
 
@@ -86,6 +86,8 @@ async def desk(
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "FIRST_ASK_S", 0.001)
     monkeypatch.setattr(module, "ASK_INTERVAL_S_MAX", 0.008)
+    monkeypatch.setattr(module, "QUESTIONS_PER_S", 1e4)
+    monkeypatch.setattr(module, "PAUSE_LOOK_S", 0.002)
     monkeypatch.setattr("brokerd.retries.delay_s", lambda *_: 0.0)
 
 
@@ -332,6 +334,72 @@ async def test_a_snapshot_is_asked_for_again_and_reaches_back_behind_the_last(
         late_s = promised.processing_bound_s + promised.query_lag_s + promised.clock_error_s
         overlap_ns = int((late_s + module.OVERLAP_S) * 1e9)
         assert at.venue.since == [0, 0, 0, 10**18 - overlap_ns]
+
+
+async def test_the_first_look_of_a_run_begins_where_the_last_one_was_in_sync_however_long_ago(
+    tmp_path: Path,
+) -> None:
+    async with desk(tmp_path, query_lag_s=2.0) as at:
+        at.poller.resume(10**18)
+        await at.poller.sync()
+        assert at.venue.since == [10**18 - int((2.0 + module.OVERLAP_S) * 1e9)]
+
+
+async def test_it_goes_on_record_now_and_then_how_far_all_is_known(tmp_path: Path) -> None:
+    async with desk(tmp_path, query_lag_s=2.0) as at:
+        every_ns = int(module.SYNC_NOTED_EVERY_S * 1e9)
+        for began_ns in (10**18, 10**18 + every_ns - 1, 10**18 + every_ns):
+            at.snapshot(began_ns=began_ns)
+            await at.poller.sync()
+        marks = await at.home.history.marks()
+        lag_ns = 2 * 10**9
+        assert [mark.synced_ns for mark in marks] == [10**18 + every_ns - lag_ns]
+        assert at.home.journal.last_seq == 2
+
+
+async def test_questions_keep_a_distance_however_many_orders_are_in_doubt(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Ten thousand doubts after an outage must not cost the account its address."""
+    monkeypatch.setattr(module, "QUESTIONS_PER_S", 1000.0)
+    async with desk(tmp_path) as at:
+        loop = asyncio.get_running_loop()
+        asked_s: list[float] = []
+
+        async def noted(_ref: object) -> OrderView | None:
+            asked_s.append(loop.time())
+            raise DOWN
+
+        at.venue.query = noted  # type: ignore[method-assign,assignment]
+        for number in range(5):
+            await at.home.engine.do(submit(f"o{number}", CLOCK.now_ns()))
+            at.poller.ask(at.home.order(f"o{number}"))
+        await until(lambda: len(asked_s) >= 20)
+        assert asked_s[19] - asked_s[0] >= 0.019
+
+
+async def test_nothing_is_asked_while_the_venue_wants_to_be_left_alone(tmp_path: Path) -> None:
+    async with desk(tmp_path) as at:
+        at.venue.views.append(view())
+        at.venue.stands = Standing(paused_until_ns=CLOCK.now_ns() + 10**18)
+        await at.doubted()
+        syncing = asyncio.get_running_loop().create_task(at.poller.sync())
+        await until(lambda: not at.poller._due)
+        await asyncio.sleep(0.02)
+        assert (at.venue.asked, at.venue.since) == ([], [])
+        at.venue.stands = Standing()
+        await syncing
+        await until(lambda: not at.home.order().in_doubt)
+
+
+async def test_the_questions_a_doubt_has_cost_are_counted(tmp_path: Path) -> None:
+    async with desk(tmp_path) as at:
+        at.venue.views += [DOWN] * 3
+        await at.doubted()
+        await until(lambda: at.poller.questions_about("x") >= 3)
+        at.venue.views.append(view())
+        await until(lambda: not at.home.order().in_doubt)
+        await until(lambda: at.poller.questions_about("x") == 0)
 
 
 async def test_a_snapshot_that_never_comes_is_given_up(tmp_path: Path) -> None:

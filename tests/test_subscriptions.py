@@ -185,7 +185,7 @@ def test_a_filter_by_executor_lets_by_its_orders_and_what_happens_to_its_link() 
         events = read_to(bot, bot.call("daemon.info")["seq"])
         whole = exported(daemon.journal)
     assert {event["event"] for event in events} == {
-        *("executor_changed", "order_submitted", "order_acknowledged")
+        *("executor_changed", "executor_synced", "order_submitted", "order_acknowledged")
     }
     assert [event["seq"] for event in events] == [row["seq"] for row in whole[1:]]
 

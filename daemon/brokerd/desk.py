@@ -15,7 +15,7 @@ from brokerd.blotter import Blotter, Change
 from brokerd.config.load import DaemonConfig
 from brokerd.dispatch import Dispatch
 from brokerd.engine import Engine
-from brokerd.events import DaemonStarted
+from brokerd.events import DaemonStarted, ExecutorSynced
 from brokerd.executor import Clock, Executor
 from brokerd.feed import Feed
 from brokerd.links import Link, Links, doubt_outstanding
@@ -98,6 +98,7 @@ class Desk:
         started = DaemonStarted(at_ns=now_ns, version=__version__, epoch=epoch)
         await self.engine.note(started)
         await self._doubt_outstanding(now_ns)
+        await self._resume()
         return tasks + [
             group.create_task(link.run(), name=f"{link.name}-link") for link in self.links
         ]
@@ -107,6 +108,17 @@ class Desk:
         exec_ids = await self._history.unsettled_exec_ids()
         for order in await self._history.unsettled():
             self.engine.blotter.remember(order, exec_ids.get(order.cl_ord_id, ()))
+
+    async def _resume(self) -> None:
+        """Begin each link where the last run was in sync, and in the pause it was told to make."""
+        for mark in await self._history.marks():
+            link = self.links.by_name.get(mark.executor)
+            if link is None:
+                continue
+            if isinstance(mark, ExecutorSynced):
+                link.poller.resume(mark.synced_ns)
+            else:
+                link.listener.resume(mark.paused_until_ns, mark.reason)
 
     async def _doubt_outstanding(self, now_ns: int) -> None:
         blotter = self.engine.blotter

@@ -69,11 +69,32 @@ class DaemonStopped(Event, frozen=True, kw_only=True, tag=_tag):
     reason: str
 
 
-class ExecutorChanged(Event, frozen=True, kw_only=True, tag=_tag):
-    """An executor's link changed: starting, syncing, up, down or frozen, and why."""
+class ExecutorEvent(Event, frozen=True, kw_only=True, tag=_tag):
+    """Anything that happened to one executor, rather than to an order."""
 
     executor: str
+
+
+class ExecutorChanged(ExecutorEvent, frozen=True, kw_only=True, tag=_tag):
+    """An executor's link changed: starting, syncing, up, down or frozen, and why."""
+
     state: str
+    reason: str = ""
+
+
+class ExecutorSynced(ExecutorEvent, frozen=True, kw_only=True, tag=_tag):
+    """
+    All that the venue had done by `synced_ns` was asked for and is on record: the next run begins
+    to look there. Noted once in a while, not at each look.
+    """
+
+    synced_ns: int
+
+
+class ExecutorPaused(ExecutorEvent, frozen=True, kw_only=True, tag=_tag):
+    """The venue wants to be left alone until `paused_until_ns`: a ban, a Retry-After, and why."""
+
+    paused_until_ns: int
     reason: str = ""
 
 
@@ -258,6 +279,8 @@ AnyEvent = (
     DaemonStarted
     | DaemonStopped
     | ExecutorChanged
+    | ExecutorSynced
+    | ExecutorPaused
     | QuoteSampled
     | OrderSubmitted
     | OrderAdopted

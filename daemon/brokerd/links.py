@@ -62,6 +62,7 @@ class Link:
             group.create_task(self.dispatch.run(), name=f"{self.name}-dispatch")
             group.create_task(self.poller.run(), name=f"{self.name}-poller")
             group.create_task(self.listener.record_freeze(), name=f"{self.name}-freeze")
+            group.create_task(self.listener.record_pauses(), name=f"{self.name}-pauses")
             listener = self.listener.run()
             listening = group.create_task(listener, name=f"{self.name}-listener")
             # A group passes over a child that was cancelled, and an executor's own tasks can

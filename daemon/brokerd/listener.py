@@ -13,7 +13,7 @@ import structlog
 
 from brokerd.engine import Engine
 from brokerd.errors import BrokerdError, ConfigError, OutcomeUnknown, VenueUnavailable
-from brokerd.events import ExecutorChanged, Road
+from brokerd.events import ExecutorChanged, ExecutorPaused, Road
 from brokerd.executor import Clock, Executor, LinkState, Report
 from brokerd.guard import guarded, quote_seen
 from brokerd.messages import Reported
@@ -22,6 +22,12 @@ from brokerd.retries import delay_s
 
 HEALTHY_AFTER_S = 60.0
 """A link that held this long starts its next reconnects from the shortest wait again."""
+
+PAUSE_LOOK_S = 0.25
+"""How soon after the venue asked for it a pause is on record."""
+
+PAUSE_NOTED_NS_MIN = 1_000_000_000
+"""A pause that ends sooner, or grows by less, is over before a restart is."""
 
 CONNECT_S_MAX = 30.0
 CLOSE_S_MAX = 5.0
@@ -48,6 +54,7 @@ class Listener:
         self._up_since_s: float | None = None
         self._has_been_up = False
         self._frozen = asyncio.Event()
+        self._paused_until_ns = 0
         poller.others.on_unknown = self.freeze
 
     def freeze(self, reason: str) -> None:
@@ -68,6 +75,30 @@ class Listener:
         """Put a freeze on record when there is one."""
         await self._frozen.wait()
         await self._engine.note(self._changed(LinkState.FROZEN, self.reason))
+
+    def resume(self, paused_until_ns: int, reason: str) -> None:
+        """Keep a pause that an earlier run was told of. Called before `run`."""
+        self._paused_until_ns = paused_until_ns
+        if paused_until_ns > self._clock.now_ns():
+            self._executor.resume(paused_until_ns, reason)
+
+    async def record_pauses(self) -> None:
+        """Put on record until when the venue wants to be left alone: a restart must not forget it."""
+        while True:
+            standing = self._executor.standing()
+            until_ns, now_ns = standing.paused_until_ns or 0, self._clock.now_ns()
+            longest_ns = max(self._paused_until_ns, now_ns)
+            if until_ns >= longest_ns + PAUSE_NOTED_NS_MIN:
+                self._paused_until_ns = until_ns
+                await self._engine.note(
+                    ExecutorPaused(
+                        at_ns=now_ns,
+                        executor=self._executor.name,
+                        paused_until_ns=until_ns,
+                        reason=standing.pause_reason,
+                    )
+                )
+            await asyncio.sleep(PAUSE_LOOK_S)
 
     async def run(self) -> None:
         """Work until cancelled, then let go of the executor: in the task that connected it."""

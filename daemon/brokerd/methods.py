@@ -7,8 +7,10 @@ foreseen is a bug, told to the bot without its insides and to the log with them.
 """
 
 import os
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from functools import partial
+from heapq import nsmallest
+from operator import itemgetter
 from typing import Any
 
 import msgspec
@@ -45,6 +47,7 @@ from brokerd.views import show_order
 from brokerd.words import suggest
 
 SUBSCRIPTIONS_MAX = 8
+DOUBTS_SHOWN_MAX = 50
 
 log = structlog.get_logger(__name__)
 
@@ -213,6 +216,29 @@ def _a_bug() -> InternalError:
     return InternalError("a bug: the daemon's log has the traceback")
 
 
+def doubts_of(links: Iterable[Link], engine: Engine) -> list[results.Doubt]:
+    """Return the requests in doubt, the longest first, as many as are shown."""
+    doubted = [
+        (order.request.since_ns, order.cl_ord_id, order.request.kind, order, link)
+        for link in links
+        for order in engine.blotter.asking(link.name)
+        if order.request is not None and order.in_doubt
+    ]
+    return [
+        results.Doubt(
+            cl_ord_id=cl_ord_id,
+            executor=link.name,
+            request=kind,
+            since=rfc3339(since_ns),
+            leaves_qty=digits(order.leaves_qty),
+            questions=link.poller.questions_about(cl_ord_id),
+        )
+        for since_ns, cl_ord_id, kind, order, link in nsmallest(
+            DOUBTS_SHOWN_MAX, doubted, key=itemgetter(0)
+        )
+    ]
+
+
 def _show_link(link: Link, engine: Engine) -> results.ShownExecutor:
     """Return an executor as bots see it."""
     name, listener, standing = link.name, link.listener, link.executor.standing()
@@ -225,16 +251,8 @@ def _show_link(link: Link, engine: Engine) -> results.ShownExecutor:
         capabilities=link.executor.capabilities,
         symbols=sorted(link.executor.instruments()),
         orders_unsettled=engine.blotter.unsettled_count(name),
-        in_doubt=[
-            results.Doubt(
-                order.cl_ord_id,
-                order.request.kind,
-                rfc3339(order.request.since_ns),
-                digits(order.leaves_qty),
-            )
-            for order in engine.blotter.asking(name)
-            if order.request is not None and order.in_doubt
-        ],
+        in_doubt=doubts_of([link], engine),
+        in_doubt_count=sum(order.in_doubt for order in engine.blotter.asking(name)),
         backlog=link.dispatch.backlog,
         retries=link.dispatch.retries,
         questions=link.poller.questions,

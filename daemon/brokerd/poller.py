@@ -15,7 +15,7 @@ from msgspec.structs import replace
 from brokerd.dispatch import order_ref
 from brokerd.engine import Engine
 from brokerd.errors import OutcomeUnknown, VenueUnavailable
-from brokerd.events import Road
+from brokerd.events import ExecutorSynced, Road
 from brokerd.executor import Clock, Executor, Snapshot
 from brokerd.guard import guarded, quote_seen
 from brokerd.messages import Viewed
@@ -33,7 +33,16 @@ OVERLAP_S = 5.0
 """How far a snapshot reaches back behind the one before, beyond what its venue says may be late."""
 
 RESTART_OVERLAP_S = 3600.0
-"""How far the first snapshot of a run reaches back: the last run may have lost the venue first."""
+"""How far the first snapshot of a run reaches back where no run before it was in sync."""
+
+SYNC_NOTED_EVERY_S = 300.0
+"""How often it goes on record that all is known up to now: so much is looked at again at a start."""
+
+QUESTIONS_PER_S = 20.0
+"""How many questions about single orders go out in a second at most, however many are in doubt."""
+
+PAUSE_LOOK_S = 1.0
+"""How often a pause is looked at again: it may be lifted, or grow."""
 
 EVIDENCE_PER_SLICE = 200
 """How much evidence is handed over before other tasks get a turn."""
@@ -44,7 +53,8 @@ log = structlog.get_logger(__name__)
 class Poller:
     """
     The questions to one executor. `ask` never waits; `run` works until cancelled. `since_ns` is when
-    the last run ended: the first snapshot looks for executions from RESTART_OVERLAP_S before it.
+    the last run ended; `resume` tells better, where a run was in sync: the first snapshot looks for
+    executions from there on, however long ago that is.
 
     An order is asked about until nothing is in doubt or missing any more, at intervals that
     double up to ASK_INTERVAL_S_MAX, so that the rate of requests an order costs is bounded.
@@ -79,6 +89,9 @@ class Poller:
         self._began_ns = clock.now_ns()
         self._sync: object | None = None
         self.stream_waits = False
+        self._synced_noted_ns = 0
+        self._next_question_s = 0.0
+        self._asked: dict[str, int] = {}
         self.others = Others(executor.name, engine, clock)
         self.questions = 0
         self.missed_by_stream = 0
@@ -87,6 +100,14 @@ class Poller:
     def is_in_sync(self) -> bool:
         """Whether the stream tells what happens, and what happened before is merged."""
         return self._sync is not None
+
+    def resume(self, synced_ns: int) -> None:
+        """Begin to look where an earlier run was in sync. Called before the first look."""
+        self._since_ns = synced_ns - self._overlap_ns
+
+    def questions_about(self, cl_ord_id: str) -> int:
+        """Return how often the venue was asked about an order since the matter came up."""
+        return self._asked.get(cl_ord_id, 0)
 
     def in_sync(self) -> None:
         """From now on the stream tells what happens, and what happened before is merged."""
@@ -117,6 +138,7 @@ class Poller:
 
         Raises VenueUnavailable or OutcomeUnknown if the venue gives none.
         """
+        await self._while_paused()
         snapshot = await ask_again(
             self._snapshot,
             what=f"{self._executor.name}: snapshot",
@@ -131,6 +153,11 @@ class Poller:
             await self._merge(found, began_ns)
             await asyncio.sleep(0)
         self._since_ns = began_ns - self._overlap_ns
+        if began_ns >= self._synced_noted_ns + int(SYNC_NOTED_EVERY_S * 1e9):
+            self._synced_noted_ns = began_ns
+            at_ns = self._clock.now_ns()
+            synced = ExecutorSynced(at_ns=at_ns, executor=name, synced_ns=began_ns)
+            await self._engine.note(synced)
 
     async def run(self) -> None:
         """Work until cancelled."""
@@ -141,6 +168,24 @@ class Poller:
                 await self._places.acquire()
                 name = f"{self._executor.name}-ask-{cl_ord_id}"
                 group.create_task(self._pursue(cl_ord_id, interval_s), name=name)
+
+    async def _turn(self) -> None:
+        """Wait until the next question may go out: neither too soon after the last, nor in a pause."""
+        await self._while_paused()
+        now_s = asyncio.get_running_loop().time()
+        turn_s = max(now_s, self._next_question_s)
+        self._next_question_s = turn_s + 1 / QUESTIONS_PER_S
+        if turn_s > now_s:
+            await asyncio.sleep(turn_s - now_s)
+
+    async def _while_paused(self) -> None:
+        """Wait for as long as the venue wants to be left alone."""
+        while True:
+            paused_until_ns = self._executor.standing().paused_until_ns or 0
+            wait_s = (paused_until_ns - self._clock.now_ns()) / 1e9
+            if wait_s <= 0:
+                return
+            await asyncio.sleep(min(wait_s, PAUSE_LOOK_S))
 
     async def _poll(self) -> None:
         while True:
@@ -199,6 +244,8 @@ class Poller:
         try:
             order = self._engine.blotter.get(cl_ord_id)
             if order is not None and not order.is_settled:
+                await self._turn()
+                self._asked[cl_ord_id] = self._asked.get(cl_ord_id, 0) + 1
                 order = await self._question(order)
             is_open = order is not None and order.must_be_asked
         except (VenueUnavailable, OutcomeUnknown) as error:
@@ -211,6 +258,7 @@ class Poller:
             self._schedule(cl_ord_id, interval_s, interval_s)
         else:
             self._scheduled.pop(cl_ord_id, None)
+            self._asked.pop(cl_ord_id, None)
 
     async def _question(self, order: Order) -> Order | None:
         self.questions += 1

@@ -67,12 +67,18 @@ class Stopping(Struct, frozen=True):
 
 
 class Doubt(Struct, frozen=True):
-    """A request whose outcome nobody knows yet, and since when it has been asked."""
+    """
+    A request whose outcome nobody knows yet, since when, and how often the venue was asked.
+
+    `leaves_qty` is what it may still trade at most: it counts in full in every limit.
+    """
 
     cl_ord_id: str
+    executor: str
     request: str
     since: str
     leaves_qty: Digits
+    questions: int
 
 
 class ShownExecutor(Struct, frozen=True):
@@ -81,7 +87,7 @@ class ShownExecutor(Struct, frozen=True):
 
     `weaknesses` says in sentences what the venue does not promise. `clock_offset_s` is the venue's
     clock minus ours, `budget_left` what may still be sent in each window, and until `paused_until`
-    nothing is sent. `missed_by_stream` counts what polls found while the stream seemed well;
+    nothing is sent. `in_doubt` lists the longest doubts, `in_doubt_count` counts them all. `missed_by_stream` counts what polls found while the stream seemed well;
     `external_reports` counts reports of orders of other origin that are not followed, and
     `external_fills` the executions of late among them.
     """
@@ -95,6 +101,7 @@ class ShownExecutor(Struct, frozen=True):
     symbols: list[str]
     orders_unsettled: int
     in_doubt: list[Doubt]
+    in_doubt_count: int
     backlog: int
     retries: int
     questions: int
@@ -130,7 +137,7 @@ class DaemonInfo(Struct, frozen=True):
     """
     The daemon, for people and for `brokerctl status`.
 
-    `clock_step_s` is how far the host's clock was set since the start: times on record go on
+    `in_doubt` lists the longest doubts; `orders.in_doubt` counts them all. `clock_step_s` is how far the host's clock was set since the start: times on record go on
     without the step until the next start.
     """
 
@@ -145,6 +152,7 @@ class DaemonInfo(Struct, frozen=True):
     config: str
     accepts_orders: bool
     orders: OrderCounts
+    in_doubt: list[Doubt]
     executors: dict[str, LinkState]
     connections: int
     subscribers: int

@@ -12,7 +12,7 @@ from typing import Protocol
 from msgspec import Struct
 
 from brokerd.errors import Refused
-from brokerd.events import Entry
+from brokerd.events import Entry, ExecutorPaused, ExecutorSynced
 from brokerd.orders import Order
 
 ENTRIES_MAX = 1_000
@@ -121,6 +121,10 @@ class History(Protocol):
 
     async def unsettled_exec_ids(self) -> dict[str, set[str]]:
         """Return the exec_ids of the unsettled orders' fills by cl_ord_id."""
+        ...
+
+    async def marks(self) -> list[ExecutorSynced | ExecutorPaused]:
+        """Return the last of these events of each executor, whatever else came after."""
         ...
 
     async def find(

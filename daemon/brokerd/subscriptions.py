@@ -16,7 +16,7 @@ from brokerd.errors import InvalidParams
 from brokerd.events import (
     EVENT_NAMES,
     Entry,
-    ExecutorChanged,
+    ExecutorEvent,
     OrderEvent,
     OrderSubmitted,
     event_name,
@@ -123,7 +123,7 @@ class Subscription:
         if wanted.events and event_name(event) not in wanted.events:
             return False
         if not isinstance(event, OrderEvent):
-            executor = event.executor if isinstance(event, ExecutorChanged) else None
+            executor = event.executor if isinstance(event, ExecutorEvent) else None
             return not wanted.needs_order and wanted.orders.executor in {None, executor}
         if wanted.cl_ord_id not in {None, event.cl_ord_id}:
             return False

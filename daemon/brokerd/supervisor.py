@@ -30,7 +30,7 @@ from brokerd.ids import Ids, new_epoch
 from brokerd.journal.store import open_journal
 from brokerd.logs.drain import LogDrain
 from brokerd.logs.setup import EventLog
-from brokerd.methods import Methods
+from brokerd.methods import Methods, doubts_of
 from brokerd.orders import Status
 from brokerd.results import DaemonInfo, OrderCounts
 from brokerd.server import Server, listening
@@ -245,6 +245,7 @@ class Daemon:
             config=str(config.path),
             accepts_orders=self._journal.accepts_orders,
             orders=await self._count_orders(),
+            in_doubt=doubts_of(self._links, self._engine),
             executors={link.name: link.listener.state for link in self._links},
             connections=len(self._server.connections) if self._server else 0,
             subscribers=self._methods.subscribers if self._methods else 0,

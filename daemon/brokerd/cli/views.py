@@ -124,7 +124,7 @@ def number(value: object) -> float | None:
 
 
 def _doubt_count(executor: Record) -> str:
-    return str(len(as_list(executor.get("in_doubt"))))
+    return show(executor.get("in_doubt_count", len(as_list(executor.get("in_doubt")))))
 
 
 def clock(at: object) -> str:

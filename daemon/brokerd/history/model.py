@@ -199,7 +199,7 @@ class SqliteHistory(HistoryReader):
             )
             for statement in (*statements(piece), count_statement(before, piece)):
                 await run(*statement)
-        for statement in batch.fill_statements():
+        for statement in (*batch.fill_statements(), *batch.mark_statements()):
             await run(*statement)
         await run("UPDATE meta SET applied_seq = ?, applied_hash = ?", (last.seq, last.hash))
         await run("COMMIT")

@@ -14,7 +14,7 @@ import aiosqlite
 import msgspec
 from msgspec import Struct
 
-from brokerd.events import OrderTraded
+from brokerd.events import ExecutorPaused, ExecutorSynced, OrderTraded
 from brokerd.history.query import (
     NEVER_NS,
     Driver,
@@ -34,7 +34,7 @@ from brokerd.history.query import (
     statuses,
     tags,
 )
-from brokerd.history.schema import decode_fill, decode_order
+from brokerd.history.schema import decode_fill, decode_mark, decode_order
 from brokerd.journal.sqlite import is_damage, placeholders
 from brokerd.orders import Order, OrdStatus, Status
 from brokerd.storage import READ_MAX, Journal, Named, Row
@@ -111,6 +111,11 @@ class HistoryReader:
         for cl_ord_id, exec_id in await self._fetch(sql):
             found.setdefault(cl_ord_id, set()).add(exec_id)
         return found
+
+    async def marks(self) -> list[ExecutorSynced | ExecutorPaused]:
+        """Return the last of these events of each executor."""
+        await self._synced_now()
+        return [decode_mark(body) for (body,) in await self._fetch("SELECT body FROM marks")]
 
     async def find(
         self,

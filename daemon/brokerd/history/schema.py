@@ -16,7 +16,14 @@ from typing import Any
 
 import msgspec
 
-from brokerd.events import Entry, OrderSubmitted, OrderTraded
+from brokerd.events import (
+    Entry,
+    ExecutorPaused,
+    ExecutorSynced,
+    OrderSubmitted,
+    OrderTraded,
+    event_name,
+)
 from brokerd.journal.sqlite import multi_row
 from brokerd.orders import Order, Request
 from brokerd.terms import Quote, Terms
@@ -49,6 +56,8 @@ CREATE TABLE fills (seq INTEGER PRIMARY KEY, order_no INTEGER NOT NULL, at_ns IN
     exec_id TEXT NOT NULL, body BLOB NOT NULL);
 CREATE INDEX fills_order ON fills (order_no);
 CREATE INDEX fills_at ON fills (at_ns);
+CREATE TABLE marks (executor TEXT, event TEXT, body BLOB NOT NULL,
+    PRIMARY KEY (executor, event)) WITHOUT ROWID;
 CREATE TABLE counts (executor TEXT, status TEXT, ord_status TEXT, orders INTEGER NOT NULL,
     PRIMARY KEY (executor, status, ord_status)) WITHOUT ROWID;
 """
@@ -61,7 +70,11 @@ SHAPE = sha256(
 encode = msgspec.json.Encoder(decimal_format="string").encode
 encode_keys = msgspec.json.Encoder(order="deterministic").encode
 decode_order = msgspec.json.Decoder(Order).decode
+decode_mark = msgspec.json.Decoder(ExecutorSynced | ExecutorPaused).decode
 decode_fill = msgspec.json.Decoder(OrderTraded).decode
+
+MARKS = (ExecutorSynced, ExecutorPaused)
+"""Of these events the last of each executor is kept: what a start goes on from."""
 
 ROWS_MAX = 64
 """Orders written by one statement: about a millisecond of encoding between two awaits."""
@@ -105,14 +118,17 @@ class Batch:
         self.last_seq = 0
         self.changes: dict[str, Change] = {}
         self.fills: list[tuple[int, OrderTraded]] = []
+        self.marks: dict[tuple[str, str], ExecutorSynced | ExecutorPaused] = {}
 
     def note(self, seq: int, entry: Entry, order: Order | None) -> None:
         """Take in one journal row and the order after it. On the engine's path: no encoding here."""
         self.last_seq = seq
-        if order is None:
-            return
         event = entry.event
         kind = type(event)
+        if isinstance(event, MARKS):
+            self.marks[event.executor, event_name(event)] = event
+        if order is None:
+            return
         change = self.changes.get(order.cl_ord_id)
         if change is None:
             change = Change(seq if isinstance(event, OrderSubmitted) else None)
@@ -130,6 +146,12 @@ class Batch:
         changes = list(self.changes.values())
         for at in range(0, len(changes), ROWS_MAX):
             yield changes[at : at + ROWS_MAX]
+
+    def mark_statements(self) -> Iterator[Statement]:
+        """Yield the statement that keeps the last marks, if there are any."""
+        if self.marks:
+            rows = [(*key, encode(event)) for key, event in self.marks.items()]
+            yield _insert("INSERT OR REPLACE INTO marks", "(?,?,?)", rows)
 
     def fill_statements(self) -> Iterator[Statement]:
         """Yield the statements that add the fills; their orders are there by then."""

@@ -50,6 +50,8 @@ _SCALARS = {int, bool, float, type(None), Decimal}
 # warning = it will heal by itself, error = somebody must look; everything else just happened.
 _LEVELS: dict[type[events.Event], int] = {
     events.QuoteSampled: logging.DEBUG,
+    events.ExecutorSynced: logging.DEBUG,
+    events.ExecutorPaused: logging.WARNING,
     events.RequestRetried: logging.WARNING,
     events.RequestDoubted: logging.WARNING,
     events.OrderNotFound: logging.WARNING,

@@ -1,0 +1,89 @@
+"""The desk: what one run knew of its venues, the next one goes on from."""
+
+import asyncio
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+from tests.journal_rows import both
+from tests.scripted import CLOCK, ScriptedExecutor, submit, until
+
+from brokerd.config.load import DaemonConfig
+from brokerd.desk import Desk
+from brokerd.executor import InDoubt, LinkState, Snapshot, Standing
+
+HOUR_NS = 3_600 * 10**9
+
+
+@asynccontextmanager
+async def run_of(
+    directory: Path, venue: ScriptedExecutor, epoch: str = "k3"
+) -> AsyncGenerator[Desk, None]:
+    """One run on a journal that stays."""
+    async with both(directory) as (journal, history), asyncio.TaskGroup() as group:
+        config = DaemonConfig(request_deadline_s=5.0)
+        desk = Desk(config, CLOCK, journal, history, on_changes=lambda *_: None)
+        desk.add("scripted", venue, CLOCK.now_ns())
+        tasks = await desk.start(group, epoch)
+        await until(lambda: desk.links.by_name["sim"].listener.state is LinkState.UP)
+        yield desk
+        for task in tasks:
+            task.cancel()
+
+
+async def test_a_run_looks_back_to_where_the_last_one_was_in_sync_however_long_it_was_cut_off(
+    tmp_path: Path,
+) -> None:
+    """The daemon may have run for days without its venue: its last row says nothing of that."""
+    days_ago_ns = CLOCK.now_ns() - 72 * HOUR_NS
+    first, second = ScriptedExecutor(), ScriptedExecutor()
+    synced = Snapshot(began_ns=days_ago_ns, since_ns=0, orders=(), executions=())
+    first.snapshots.append(synced)
+    async with run_of(tmp_path, first):
+        pass
+    async with run_of(tmp_path, second):
+        pass
+    (since_ns,) = second.since
+    assert days_ago_ns - 60 * 10**9 < since_ns < days_ago_ns
+
+
+async def test_a_ban_survives_a_restart(tmp_path: Path) -> None:
+    first, second = ScriptedExecutor(), ScriptedExecutor()
+    until_ns = CLOCK.now_ns() + HOUR_NS
+    async with run_of(tmp_path, first) as desk:
+        first.stands = Standing(paused_until_ns=until_ns, pause_reason="418: banned")
+        listener = desk.links.by_name["sim"].listener
+        await until(lambda: listener._paused_until_ns == until_ns)
+        await desk.engine.do(submit(at_ns=CLOCK.now_ns()))
+    async with run_of(tmp_path, second):
+        assert second.resumed == [(until_ns, "418: banned")]
+        assert first.resumed == []
+
+
+async def test_what_an_executor_left_that_is_configured_no_more_harms_nobody(
+    tmp_path: Path,
+) -> None:
+    async with run_of(tmp_path, ScriptedExecutor()):
+        pass
+    other = ScriptedExecutor()
+    other.name = "other"
+    async with both(tmp_path) as (journal, history), asyncio.TaskGroup() as group:
+        desk = Desk(DaemonConfig(), CLOCK, journal, history, on_changes=lambda *_: None)
+        desk.add("scripted", other, 0)
+        for task in await desk.start(group, "k4"):
+            task.cancel()
+
+
+async def test_a_doubt_of_the_last_run_waits_anew(tmp_path: Path) -> None:
+    first, second = ScriptedExecutor(), ScriptedExecutor(validity_window_s=60.0)
+    first.script["place"].append(InDoubt(evidence="lost"))
+    async with run_of(tmp_path, first) as desk:
+        await desk.engine.do(submit(at_ns=CLOCK.now_ns()))
+        await until(lambda: desk.engine.blotter.asking_count("sim") == 1)
+    began_ns = CLOCK.now_ns()
+    async with run_of(tmp_path, second) as desk:
+        order = desk.engine.blotter.get("x")
+        assert order is not None
+        assert order.request is not None
+        assert order.request.final_at_ns is not None
+        assert order.request.final_at_ns >= began_ns + 60 * 10**9
