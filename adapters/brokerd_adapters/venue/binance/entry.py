@@ -37,7 +37,7 @@ from brokerd_adapters.venue.orders import NewOrder
 STRATEGY_TYPE_MIN = 1_000_000
 _UNSUPPORTED = {
     "trailingDelta": "Trailing stop orders are not supported for this symbol.",
-    "pegPriceType": "Unsupported order combination",
+    "pegPriceType": "Pegged orders are not supported for this symbol.",
 }
 
 

@@ -95,7 +95,7 @@ class Trading:
         if qty > order.qty:
             raise bad_request(-2038, "Order amend (quantity increase) is not supported.")
         if qty == order.qty:
-            raise bad_request(-2038, "The requested action would change no state; rejecting.")
+            raise bad_request(-2038, "The requested action would change no state; rejecting")
         name = params.client_id("newClientOrderId") or desk.new_name()
         if name != order.client_order_id and desk.exchange.is_taken(name):
             raise order_refused("Duplicate order sent.")
