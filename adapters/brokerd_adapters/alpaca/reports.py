@@ -119,6 +119,8 @@ def viewed(order: Chain, activities: Iterable[Activity] = ()) -> OrderView:
         executions=tuple(execution(each) for each in activities),
         reason="" if ord_status is open_status else f"{head.status}_at_venue",
         venue_at_ns=time_ns(head.updated_at),
+        is_pending=order.is_pending,
+        replace_refused=order.is_refused,
     )
 
 
