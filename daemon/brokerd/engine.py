@@ -117,6 +117,7 @@ class Engine:
         self._is_stopping = False
         self.pending_since_ns: int | None = None
         self.strangers = 0
+        self._unidentified: deque[Stranger] = deque()
         self.batches = 0
 
     @property
@@ -205,12 +206,14 @@ class Engine:
         self._act_on_last()
         if self._feed.is_awaited or self._heard:
             await self._tell_of_last()
+            await self._identify_all()
         while not self._is_pressing:
             if self._inbox or self._last is not None:
                 await self._linger()
             if self._is_pressing:
                 return
             await self._tell_of_last()
+            await self._identify_all()
             if self._inbox:
                 return
             self._wake.clear()
@@ -267,6 +270,9 @@ class Engine:
         if len(self.blotter) > self._orders_in_memory_max:
             self.blotter.forget(self._orders_in_memory_max, self._history.applied_seq)
         self._last = batch
+        if self._unidentified:
+            self._act_on_last()
+            await self._identify_all()
         # What bots say to their answers is heard first: then the next commit is soon under way.
         await asyncio.sleep(0)
 
@@ -284,8 +290,7 @@ class Engine:
             return
         if batch.bodies:
             await self._publish(batch.stage.changes, batch.bodies)
-        for stranger in batch.strangers:
-            await self._identify(stranger)
+        self._unidentified += batch.strangers
 
     def _decide_all(self) -> "_Batch":
         """Decide about what waits, up to a batch."""
@@ -419,6 +424,16 @@ class Engine:
             if self.blotter.get(order.cl_ord_id) is None:
                 self.blotter.remember(order, exec_ids)
         return order
+
+    async def _identify_all(self) -> None:
+        """
+        Look for the orders that evidence is about, while no commit is under way.
+
+        History waits until it has all that is durable, and a batch is noted only after its commit:
+        to ask in between would be to wait for ourselves.
+        """
+        while self._unidentified:
+            await self._identify(self._unidentified.popleft())
 
     async def _identify(self, stranger: Stranger) -> None:
         """Look in history for the order that evidence is about; if it is there, merge it after all."""
