@@ -2,6 +2,7 @@
 
 import shutil
 import subprocess
+import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,7 +12,7 @@ from tests.daemon_process import PATIENCE_S, DaemonProcess, running
 from tests.unix_proxy import losing
 
 EXAMPLES = Path(__file__).parents[1] / "examples"
-BOTS = ["bot.mjs", "bot.rs", "bot.sh"]
+BOTS = ["bot_blocking.py", "bot_asyncio.py", "bot.mjs", "bot.rs", "bot.sh"]
 
 
 @pytest.fixture(scope="module")
@@ -36,6 +37,8 @@ def needed(program: str, package: str) -> str:
 def command_of(name: str, built: Path) -> list[str]:
     """Return how the bot is run; skip if its runtime is not there."""
     path = str(EXAMPLES / name)
+    if name.endswith(".py"):
+        return [sys.executable, path]
     if name == "bot.mjs":
         return [needed("node", "nodejs"), path]
     if name == "bot.sh":
