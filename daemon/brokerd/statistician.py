@@ -1,65 +1,54 @@
 """
-`stats.get`: which orders are meant, their samples added up, the rows shown.
+`stats.get`: which orders are meant; the survey adds them up.
 
-Formulas live in `stats`, shapes in `scorecard`.
+Formulas live in `stats`, shapes in `scorecard`, the adding up in `survey`.
 """
+
+from msgspec import Raw
 
 from brokerd.executor import Clock
 from brokerd.history.model import SqliteHistory
-from brokerd.history.query import LIMIT_MAX, OrderQuery
 from brokerd.orders import OrdStatus, Status
-from brokerd.params import FilterParams, StatsParams, Window, read_window
-from brokerd.scorecard import Statistics, show_statistics
+from brokerd.params import StatsParams, read_window
 from brokerd.server import Peer
-from brokerd.stats.sample import sample
-from brokerd.stats.tally import Table
+from brokerd.storage import Journal
+from brokerd.survey.question import Question
+from brokerd.survey.surveyor import Surveyor
 
 
 class Statistician:
-    """The method `stats.get` over the read model."""
+    """The method `stats.get` over the survey of the read model."""
 
-    def __init__(self, history: SqliteHistory, clock: Clock) -> None:
+    def __init__(
+        self, surveyor: Surveyor, journal: Journal, history: SqliteHistory, clock: Clock
+    ) -> None:
+        self._surveyor = surveyor
+        self._journal = journal
         self._history = history
         self._clock = clock
 
-    async def get(self, peer: Peer, params: StatsParams) -> Statistics:
+    async def get(self, peer: Peer, params: StatsParams) -> Raw:
         """Measure executions, one row a group."""
-        now_ns = self._clock.now_ns()
-        window = read_window(params.time, now_ns)
-        keys = [params.group_by] if isinstance(params.group_by, str) else params.group_by
-        table = Table(keys)
-        cursor: str | None = None
+        now_ns, seq = self._clock.now_ns(), self._journal.last_seq
+        question = read_question(params, seq, now_ns)
         async with peer.turn():
-            while True:
-                page = await self._history.list_orders(_query(params, window, cursor))
-                for order in page.items:
-                    table.count(sample(order, (), now_ns))
-                cursor = page.next_cursor
-                if cursor is None:
-                    break
-        return show_statistics(
-            table,
-            window=window,
-            seq=self._history.applied_seq,
-            now_ns=now_ns,
-            limit=params.limit,
-        )
+            await self._history.synced(seq)
+            return await self._surveyor.ask(question)
 
 
-def _query(params: FilterParams, window: Window, cursor: str | None) -> OrderQuery:
-    status, ord_status = params.status, params.ord_status
-    return OrderQuery(
-        status=status if isinstance(status, Status) or status is None else tuple(status),
-        ord_status=ord_status
-        if isinstance(ord_status, OrdStatus) or ord_status is None
-        else tuple(ord_status),
+def read_question(params: StatsParams, seq: int, now_ns: int) -> Question:
+    """Return what `stats.get` is asked; raise InvalidParams naming the field at fault."""
+    status, ord_status, keys = params.status or (), params.ord_status or (), params.group_by
+    return Question(
+        seq=seq,
+        now_ns=now_ns,
+        window=read_window(params.time, now_ns),
+        status=(status,) if isinstance(status, Status) else tuple(status),
+        ord_status=(ord_status,) if isinstance(ord_status, OrdStatus) else tuple(ord_status),
         executor=params.executor,
         symbol=params.symbol,
         side=params.side,
         group=params.group,
-        by=window.by,
-        since_ns=window.since_ns,
-        until_ns=window.until_ns,
-        limit=LIMIT_MAX,
-        cursor=cursor,
+        group_by=(keys,) if isinstance(keys, str) else tuple(keys),
+        limit=params.limit,
     )

@@ -36,6 +36,7 @@ from brokerd.results import DaemonInfo, OrderCounts
 from brokerd.server import Server, listening
 from brokerd.statistician import Statistician
 from brokerd.storage import Journal
+from brokerd.survey.surveyor import Surveyor
 from brokerd.times import rfc3339
 from brokerd.trading import Trading
 
@@ -120,6 +121,7 @@ class Daemon:
         self._log_events = EventLog(drain, config.daemon.log_level)
         self._desk = Desk(config.daemon, clock, journal, history, on_changes=self._log_events)
         self._links, self._engine = self._desk.links, self._desk.engine
+        self._surveyor = Surveyor(history, history_path(config.daemon.journal), clock)
         self._asked_to_stop = asyncio.Event()
         self._reason = ""
         self._server: Server | None = None
@@ -134,6 +136,7 @@ class Daemon:
         with self._signals():
             async with asyncio.TaskGroup() as group:
                 tasks = await self._desk.start(group, self._epoch)
+                tasks.append(group.create_task(self._surveyor.run(), name="survey"))
                 interval_s = systemd.watchdog_interval_s()
                 if interval_s is not None:
                     watch = systemd.keep_watch(interval_s, self._clock, self._pending_since_ns)
@@ -152,7 +155,7 @@ class Daemon:
         )
         methods = Methods(
             trading,
-            Statistician(self._history, self._clock),
+            Statistician(self._surveyor, self._journal, self._history, self._clock),
             engine=self._engine,
             history=self._history,
             feed=self._desk.feed,

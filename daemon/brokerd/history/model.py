@@ -14,6 +14,7 @@ import os
 import sqlite3
 from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import asynccontextmanager, suppress
+from itertools import chain
 from pathlib import Path
 
 import aiosqlite
@@ -199,7 +200,8 @@ class SqliteHistory(HistoryReader):
             )
             for statement in (*statements(piece), count_statement(before, piece)):
                 await run(*statement)
-        for statement in (*batch.fill_statements(), *batch.mark_statements()):
+        rest = chain(batch.fill_statements(), batch.quote_statements(), batch.mark_statements())
+        for statement in rest:
             await run(*statement)
         await run("UPDATE meta SET applied_seq = ?, applied_hash = ?", (last.seq, last.hash))
         await run("COMMIT")

@@ -22,6 +22,7 @@ from brokerd.events import (
     ExecutorSynced,
     OrderSubmitted,
     OrderTraded,
+    QuoteSampled,
     event_name,
 )
 from brokerd.journal.sqlite import multi_row
@@ -39,7 +40,8 @@ CREATE TABLE orders (no INTEGER PRIMARY KEY, cl_ord_id TEXT NOT NULL UNIQUE,
     venue_cl_ord_id TEXT NOT NULL, executor TEXT NOT NULL, symbol TEXT NOT NULL,
     side TEXT NOT NULL, group_id INTEGER NOT NULL, created_at_ns INTEGER NOT NULL,
     closed_at_ns INTEGER, last_fill_at_ns INTEGER, status TEXT NOT NULL,
-    ord_status TEXT NOT NULL, live INTEGER NOT NULL, seqs TEXT NOT NULL, body BLOB NOT NULL);
+    ord_status TEXT NOT NULL, live INTEGER NOT NULL, seq INTEGER NOT NULL, seqs TEXT NOT NULL,
+    body BLOB NOT NULL);
 CREATE INDEX orders_created ON orders (created_at_ns);
 CREATE INDEX orders_closed ON orders (closed_at_ns) WHERE closed_at_ns IS NOT NULL;
 CREATE INDEX orders_filled ON orders (last_fill_at_ns) WHERE last_fill_at_ns IS NOT NULL;
@@ -47,6 +49,7 @@ CREATE INDEX orders_status ON orders (ord_status, created_at_ns);
 CREATE INDEX orders_group ON orders
     (group_id, created_at_ns, status, ord_status, executor, symbol, side);
 CREATE INDEX orders_live ON orders (no) WHERE live = 1;
+CREATE INDEX orders_seq ON orders (seq);
 CREATE INDEX orders_venue_cl_ord_id ON orders (venue_cl_ord_id);
 CREATE TABLE order_tags (key TEXT, value TEXT, created_at_ns INTEGER, no INTEGER,
     PRIMARY KEY (key, value, created_at_ns, no)) WITHOUT ROWID;
@@ -58,6 +61,9 @@ CREATE INDEX fills_order ON fills (order_no);
 CREATE INDEX fills_at ON fills (at_ns);
 CREATE TABLE marks (executor TEXT, event TEXT, body BLOB NOT NULL,
     PRIMARY KEY (executor, event)) WITHOUT ROWID;
+CREATE TABLE quotes (seq INTEGER PRIMARY KEY, executor TEXT NOT NULL, symbol TEXT NOT NULL,
+    at_ns INTEGER NOT NULL, bid_px TEXT NOT NULL, ask_px TEXT NOT NULL);
+CREATE INDEX quotes_at ON quotes (executor, symbol, at_ns);
 CREATE TABLE counts (executor TEXT, status TEXT, ord_status TEXT, orders INTEGER NOT NULL,
     PRIMARY KEY (executor, status, ord_status)) WITHOUT ROWID;
 """
@@ -81,11 +87,11 @@ ROWS_MAX = 64
 
 Statement = tuple[str, list[Any]]
 
-_ORDER = "(?,?,?,?,?,?,(SELECT id FROM groups WHERE keys = ?),?,?,?,?,?,?,?,?)"
+_ORDER = "(?,?,?,?,?,?,(SELECT id FROM groups WHERE keys = ?),?,?,?,?,?,?,?,?,?)"
 _ORDER_CHANGED = (
     " ON CONFLICT (cl_ord_id) DO UPDATE SET closed_at_ns = excluded.closed_at_ns,"
     " last_fill_at_ns = excluded.last_fill_at_ns, status = excluded.status,"
-    " ord_status = excluded.ord_status, live = excluded.live,"
+    " ord_status = excluded.ord_status, live = excluded.live, seq = excluded.seq,"
     " seqs = orders.seqs || excluded.seqs, body = excluded.body"
 )
 _GROUP_CHANGED = (
@@ -119,14 +125,16 @@ class Batch:
         self.changes: dict[str, Change] = {}
         self.fills: list[tuple[int, OrderTraded]] = []
         self.marks: dict[tuple[str, str], ExecutorSynced | ExecutorPaused] = {}
+        self.quotes: list[tuple[int, QuoteSampled]] = []
 
     def note(self, seq: int, entry: Entry, order: Order | None) -> None:
         """Take in one journal row and the order after it. On the engine's path: no encoding here."""
         self.last_seq = seq
         event = entry.event
-        kind = type(event)
         if isinstance(event, MARKS):
             self.marks[event.executor, event_name(event)] = event
+        elif isinstance(event, QuoteSampled):
+            self.quotes.append((seq, event))
         if order is None:
             return
         change = self.changes.get(order.cl_ord_id)
@@ -138,8 +146,8 @@ class Batch:
         venue_order_id = order.venue_order_id
         if venue_order_id is not None and venue_order_id not in change.venue_order_ids:
             change.venue_order_ids += (venue_order_id,)
-        if kind is OrderTraded:
-            self.fills.append((seq, event))  # type: ignore[arg-type] # `kind` says what it is
+        if isinstance(event, OrderTraded):
+            self.fills.append((seq, event))
 
     def pieces(self) -> Iterator[list[Change]]:
         """Yield the changed orders, new ones in order of submit, in pieces of one statement."""
@@ -161,6 +169,22 @@ class Batch:
                 for seq, fill in self.fills[at : at + ROWS_MAX]
             ]
             yield _insert("INSERT INTO fills", _FILL, rows)
+
+    def quote_statements(self) -> Iterator[Statement]:
+        """Yield the statements that add the quotes on record."""
+        for at in range(0, len(self.quotes), ROWS_MAX):
+            rows = [
+                (
+                    seq,
+                    each.executor,
+                    each.symbol,
+                    each.at_ns,
+                    str(each.quote.bid_px),
+                    str(each.quote.ask_px),
+                )
+                for seq, each in self.quotes[at : at + ROWS_MAX]
+            ]
+            yield _insert("INSERT INTO quotes", "(?,?,?,?,?,?)", rows)
 
 
 def statements(piece: Sequence[Change]) -> Iterator[Statement]:
@@ -244,6 +268,7 @@ def _order_row(change: Change) -> tuple[Any, ...]:
         order.status.value,
         order.shown_status.value,
         not order.is_settled,
+        order.seq,
         change.seqs,
         encode(order),
     )

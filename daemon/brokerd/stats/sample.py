@@ -106,15 +106,19 @@ class Sample(Struct, gc=False, array_like=True):
     fees: dict[str, int]
 
 
-def sample(order: Order, fills: Sequence[Fill], now_ns: int) -> Sample:
-    """Measure one order. `now_ns` counts only for how long an open order has gone unfilled."""
+def sample(order: Order, fills: Sequence[Fill], now_ns: int | None) -> Sample:
+    """
+    Measure one order. `now_ns` counts only for how long an open order has gone unfilled.
+
+    With None that is left open, for `unfilled_for` to add when somebody asks.
+    """
     return _Measuring(order, fills, now_ns).done()
 
 
 class _Measuring:
     """An order with its numbers as whole counts, and what has been measured of it so far."""
 
-    def __init__(self, order: Order, fills: Sequence[Fill], now_ns: int) -> None:
+    def __init__(self, order: Order, fills: Sequence[Fill], now_ns: int | None) -> None:
         self.order = order
         self.fills = fills
         self.now_ns = now_ns
@@ -229,7 +233,8 @@ class _Measuring:
             self._duration("time_to_fill", began_ns, order.last_fill_at_ns)
         else:
             ended_ns = order.closed_at_ns if order.closed_at_ns is not None else self.now_ns
-            self.values.append(("censored", max(ended_ns - began_ns, 0) // US_NS))
+            if ended_ns is not None:
+                self.values.append(unfilled_for(began_ns, ended_ns))
         if order.doubted_ns:
             self._duration("doubt", 0, order.doubted_ns)
         self.sums["fill_qty_us"] = sum(
@@ -242,6 +247,11 @@ class _Measuring:
             took_us = (to_ns - from_ns) // US_NS
             self.sums |= {f"{kind}_n": 1, f"{kind}_us": took_us}
             self.values.append((kind, took_us))
+
+
+def unfilled_for(began_ns: int, ended_ns: int) -> tuple[str, int]:
+    """Return how long an order was at risk of being filled, and was not: a value to count."""
+    return "censored", max(ended_ns - began_ns, 0) // US_NS
 
 
 def key_of(order: Order) -> Key:
