@@ -11,6 +11,7 @@ it belongs: NAME is the function's name with dashes.
 
 import argparse
 import ast
+import itertools
 import re
 import sys
 import tomllib
@@ -162,6 +163,20 @@ def _module_path(name: str) -> Path:
     package = ROOT / "daemon" / "brokerd"
     path = package / f"{name}.py"
     return path if path.exists() else package / name / "__init__.py"
+
+
+@part
+def venue_faults() -> str:
+    """List what may befall a request at `brokerd-venue`, each with the sentence below its name."""
+    path = ROOT / "adapters" / "brokerd_adapters" / "venue" / "faults.py"
+    lines = ["| fault | |", "|---|---|"]
+    for node in ast.parse(path.read_text(encoding="utf-8")).body:
+        if isinstance(node, ast.ClassDef) and node.name == "WireFault":
+            for name, told in itertools.pairwise(node.body):
+                if isinstance(name, ast.Assign) and isinstance(told, ast.Expr):
+                    word = ast.literal_eval(name.value)
+                    lines.append(f"| `{word}` | {ast.literal_eval(told.value)} |")
+    return "\n".join(lines)
 
 
 @part

@@ -27,6 +27,10 @@ class Account:
         self._free[asset] = subtract(self.free(asset), amount)
         self._locked[asset] = add(self._locked.get(asset, ZERO), amount)
 
+    def held(self, asset: str) -> Balance:
+        """Return one asset, in whatever scale the sums have: for comparing, not for showing."""
+        return Balance(asset, self.free(asset), self._locked.get(asset, ZERO))
+
     def balances(self) -> tuple[Balance, ...]:
         """Return every asset, in the order of their names."""
         assets = sorted(self._free.keys() | self._locked.keys())

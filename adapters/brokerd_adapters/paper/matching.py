@@ -187,6 +187,10 @@ class PaperVenue:
         """Return what is free and locked of every asset."""
         return self._ledger.account.balances()
 
+    def held(self, asset: str) -> Balance:
+        """Return what is free and locked of one asset, more cheaply than `balances`."""
+        return self._ledger.account.held(asset)
+
     def restore(self, records: Iterable[Record]) -> None:
         """Fold the records of an earlier life; nothing is matched again, and nothing is kept again."""
         self._ledger.restore(records)

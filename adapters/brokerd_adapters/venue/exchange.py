@@ -146,6 +146,10 @@ class Exchange:
         """Return what is free and locked of every asset."""
         return self._matching.balances()
 
+    def held(self, asset: str) -> Balance:
+        """Return what is free and locked of one asset."""
+        return self._matching.held(asset)
+
     def quote(self, symbol: str) -> Quote | None:
         """Return the market's latest quote, None before the first."""
         return self._matching.quote(symbol)

@@ -44,6 +44,7 @@ class UserData:
         self._desk = desk
         self._subscriptions: set[Subscription] = set()
         self._told: dict[str, Balance] = {}
+        self._touched: set[str] = set()
         self._updated_at_ns = 0
 
     def subscribe(self, subscription: Subscription) -> None:
@@ -62,13 +63,15 @@ class UserData:
         if self._subscriptions and not isinstance(record, Triggered):
             now_ns = self._desk.exchange.clock.now_ns()
             self._updated_at_ns = now_ns
+            instrument = self._desk.exchange.instruments[order.symbol]
+            self._touched |= {instrument.base, instrument.quote}
             self._tell(partial(self._report, order, facts, record, now_ns))
 
     def on_settled(self) -> None:
         """Tell the balances that changed."""
-        if not self._subscriptions:
-            return
-        changed = [b for b in self._desk.exchange.balances() if self._told.get(b.asset) != b]
+        held = [self._desk.exchange.held(asset) for asset in sorted(self._touched)]
+        self._touched.clear()
+        changed = [balance for balance in held if self._told.get(balance.asset) != balance]
         if not changed:
             return
         self._told |= {balance.asset: balance for balance in changed}
