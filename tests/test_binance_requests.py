@@ -196,7 +196,6 @@ def test_questions_name_what_they_ask_for() -> None:
     assert requests.order_trades("A", 3).params == {"symbol": "A", "orderId": 3, "limit": 1000}
     assert requests.order_trades("A", 3, 7).params["fromId"] == 7
     assert requests.trades_between("A", 1, 2).params["endTime"] == 2
-    assert requests.trades_from("A", 5).params["fromId"] == 5
     assert requests.account().is_signed
     assert not requests.server_time().is_signed
     assert requests.exchange_info(("A", "B")).params == {"symbols": '["A","B"]'}

@@ -33,6 +33,7 @@ from brokerd_adapters.kit.clock_offset import ClockOffset
 TRADES_BACK_S = 7 * 86_400.0
 """How far back executions are looked for by symbol; older ones are found with their orders."""
 
+BEYOND_MS = 2_000
 _DAY_MS = 86_400_000
 _REPLACES_MAX = 64
 
@@ -143,36 +144,46 @@ class Questions:
             return shape
 
     async def _order_trades(self, shape: OrderShape) -> tuple[Execution, ...]:
-        executions: list[Execution] = []
-        from_id: int | None = None
-        while True:
-            call = requests.order_trades(shape.symbol, shape.order_id, from_id)
-            trades = await self._trades(call)
-            with _understood(call.method):
-                # A venue that passes over `orderId` must not give one order another's fills.
-                own = [each for each in trades if each.order_id == shape.order_id]
-                executions += [orders.execution(each) for each in own]
-            if len(trades) < TRADES_PAGE:
-                return tuple(executions)
-            from_id = trades[-1].id + 1
+        """
+        Return an order's executions.
+
+        Without `fromId` the venue gives the latest: where they fill a page, it is all from the first.
+        """
+        symbol, number = shape.symbol, shape.order_id
+        trades = await self._trades(requests.order_trades(symbol, number))
+        if len(trades) >= TRADES_PAGE:
+            trades = page = await self._trades(requests.order_trades(symbol, number, 0))
+            while len(page) >= TRADES_PAGE:
+                next_id = max(each.id for each in page) + 1
+                page = await self._trades(requests.order_trades(symbol, number, next_id))
+                trades = [*trades, *page]
+        with _understood("myTrades"):
+            # A venue that passes over `orderId` must not give one order another's fills.
+            return tuple(orders.execution(each) for each in trades if each.order_id == number)
 
     async def _trades_since(
         self, symbol: str, since_ms: int
     ) -> AsyncGenerator[list[TradeShape], None]:
-        """Yield a symbol's executions: by windows of a day, and by ids where one is full."""
-        now_ms = self._venue_ms(self._clock.now_ns())
-        while since_ms <= now_ms:
-            # Up to now and a little beyond: the clocks may be apart.
-            until_ms = since_ms + _DAY_MS - 1
-            page = await self._trades(requests.trades_between(symbol, since_ms, until_ms))
-            yield page
-            while len(page) == TRADES_PAGE:
-                page = await self._trades(requests.trades_from(symbol, page[-1].id + 1))
+        """
+        Yield a symbol's executions, by windows of at most a day.
+
+        Which of them a full page leaves out is not documented: then the window is halved. What more
+        than a page holds in one millisecond is found with its orders.
+        """
+        # Up to now and a little beyond: the clocks may be apart.
+        until_ms = self._venue_ms(self._clock.now_ns()) + BEYOND_MS
+        windows = [
+            (start_ms, min(start_ms + _DAY_MS, until_ms) - 1)
+            for start_ms in range(since_ms, until_ms, _DAY_MS)
+        ]
+        while windows:
+            start_ms, end_ms = windows.pop()
+            page = await self._trades(requests.trades_between(symbol, start_ms, end_ms))
+            if len(page) >= TRADES_PAGE and start_ms < end_ms:
+                middle_ms = (start_ms + end_ms) // 2
+                windows += [(start_ms, middle_ms), (middle_ms + 1, end_ms)]
+            else:
                 yield page
-                if len(page) < TRADES_PAGE:
-                    # By ids to the newest: there is nothing more in any window.
-                    return
-            since_ms = until_ms + 1
 
     async def _trades(self, call: Call) -> list[TradeShape]:
         body = await self._asked(call)

@@ -177,7 +177,7 @@ def open_orders() -> Call:
 
 
 def order_trades(symbol: str, number: int, from_id: int | None = None) -> Call:
-    """Ask for the executions of one order, a page from `from_id` on."""
+    """Ask for the latest executions of one order, or for those from an id on."""
     params: dict[str, str | int] = {"symbol": symbol, "orderId": number, "limit": TRADES_PAGE}
     if from_id is not None:
         params["fromId"] = from_id
@@ -190,11 +190,6 @@ def trades_between(symbol: str, since_ms: int, until_ms: int) -> Call:
         {"symbol": symbol, "startTime": since_ms, "endTime": until_ms, "limit": TRADES_PAGE},
         TRADES_WEIGHT,
     )
-
-
-def trades_from(symbol: str, from_id: int) -> Call:
-    """Ask for a symbol's executions from an id on; it cannot be told together with times."""
-    return _trades({"symbol": symbol, "fromId": from_id, "limit": TRADES_PAGE}, TRADES_WEIGHT)
 
 
 def account() -> Call:
