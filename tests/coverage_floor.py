@@ -17,6 +17,7 @@ RULES = (
     "terms",
     "events",
     "orders",
+    "limits",
     "blotter",
     "executor",
     "outcomes",

@@ -259,3 +259,29 @@ def test_a_repeat_of_a_forgotten_order_finds_it_though_new_orders_are_refused(
         order = bot.call("order.submit", **market(cl_ord_id="filled"))
         assert (order["cl_ord_id"], order["ord_status"]) == ("filled", "filled")
         assert code_of(bot, "order.submit", **market(cl_ord_id="filled", qty="0.02")) == 100
+
+
+def test_limits_hold_over_the_socket_and_through_a_restart() -> None:
+    """What is open counts however it came to be open; the error says which key and by how much."""
+    limits = {"open_orders_max": 2, "open_notional_max": "100000"}
+    with running(executor={"limits": limits}) as daemon:
+        with daemon.bot() as bot:
+            for number in range(2):
+                bot.call("order.submit", **limit(cl_ord_id=f"l-{number}"), wait="venue")
+        daemon.kill()
+        daemon.start()
+        with daemon.bot() as bot:
+            with pytest.raises(Told) as refused:
+                bot.call("order.submit", **limit(cl_ord_id="l-2"))
+            data = refused.value.data
+            assert (refused.value.code, data["reason"]) == (103, "open_orders_max")
+            assert (data["would_be"], data["limit"]) == ("3", "2")
+            again = bot.call("order.submit", **limit(cl_ord_id="l-1"))
+            assert again["ord_status"] == "new", "a repeat is answered"
+            bot.call("events.subscribe", events=["order_canceled"])
+            bot.call("order.cancel", cl_ord_id="l-0")
+            bot.next_event()
+            bot.call("order.submit", **limit(cl_ord_id="l-2"), wait="venue")
+            (shown,) = bot.call("executor.list")["executors"]
+            assert (shown["open_orders"], shown["limits"]["open_orders_max"]) == (2, 2)
+            assert code_of(bot, "order.replace", cl_ord_id="l-2", qty="1000") == 103

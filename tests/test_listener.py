@@ -21,7 +21,7 @@ from tests.scripted import (
 )
 
 from brokerd import listener as module
-from brokerd.errors import OutcomeUnknown, VenueUnavailable
+from brokerd.errors import OutcomeUnknown, VenueRefused, VenueUnavailable
 from brokerd.events import ExecutorChanged, ExecutorPaused
 from brokerd.executor import LinkState, Snapshot, Standing
 from brokerd.listener import Listener
@@ -141,7 +141,7 @@ async def test_a_venue_that_cannot_be_reached_is_down_with_the_reason_and_tried_
     tmp_path: Path, waits: list[tuple[int, float | None]]
 ) -> None:
     async with listening(tmp_path) as at:
-        at.venue.connects += [DOWN, KeyError("bug"), DOWN]
+        at.venue.connects += [DOWN, KeyError("bug"), VenueRefused("no right"), DOWN]
         await at.until_up()
         assert at.states == ["down", "syncing", "up"]
         (event,) = [
@@ -150,7 +150,9 @@ async def test_a_venue_that_cannot_be_reached_is_down_with_the_reason_and_tried_
             if isinstance(c.entry.event, ExecutorChanged) and c.entry.event.state == "down"
         ]
         assert event.reason == "no route"
-        assert waits == [(1, 7.0), (2, None), (3, 7.0)], "each wait longer, Retry-After passed on"
+        assert waits == [(1, 7.0), (2, None), (3, None), (4, 7.0)], (
+            "each wait longer, Retry-After passed on"
+        )
 
 
 async def test_waits_start_over_only_after_a_healthy_time_up(

@@ -24,7 +24,7 @@ from tests.scripted import (
 
 from brokerd import poller as module
 from brokerd.clock import SteadyClock
-from brokerd.errors import OutcomeUnknown, VenueUnavailable
+from brokerd.errors import OutcomeUnknown, VenueRefused, VenueUnavailable
 from brokerd.events import RequestKind
 from brokerd.executor import Accepted, Clock, InDoubt, OrderView, Outcome, Snapshot, Standing
 from brokerd.messages import Answered, Ask, Reported
@@ -271,6 +271,21 @@ async def test_check_asks_now_and_returns_the_order_as_it_then_is(tmp_path: Path
         assert checked.ord_status is S.FILLED
         with pytest.raises(VenueUnavailable):
             await at.poller.check(checked)
+
+
+async def test_a_venue_that_refuses_to_tell_is_told_to_whoever_asked_and_leaves_the_doubt(
+    tmp_path: Path,
+) -> None:
+    refused = VenueRefused("the key may not read orders")
+    async with desk(tmp_path) as at:
+        at.venue.views += [refused, refused]
+        await at.doubted()
+        await until(lambda: len(at.venue.asked) == 2)
+        at.venue.views.append(refused)
+        with pytest.raises(VenueRefused) as caught:
+            await at.poller.check(at.home.order())
+        assert caught.value.code == 200
+        assert at.home.order().in_doubt
 
 
 async def test_a_question_has_a_deadline(tmp_path: Path) -> None:

@@ -5,7 +5,7 @@ The house, from pure to shell; a module imports only from its own floor or one a
 
     values    money  errors  terms  events  times  ids  words  secrets
               sockets
-    rules     orders  blotter  messages  commands  merge  doubt  evidence  broker  reconcile
+    rules     orders  limits  blotter  messages  commands  merge  doubt  evidence  broker  reconcile
               filters  rpc  stats/
     ports     executor  storage  outcomes
     shells    config/  logs/  clock  journal/  history/  guard  retries  systemd

@@ -16,6 +16,7 @@ from msgspec import Struct
 
 from brokerd.errors import JournalError
 from brokerd.events import AnyEvent, Entry, Event, OrderEvent, OrderSubmitted, OrderTraded
+from brokerd.limits import NOTHING, Exposure, exposure_of
 from brokerd.orders import Order, apply, submitted
 
 NO_EXECUTIONS: frozenset[str] = frozenset()
@@ -46,6 +47,11 @@ class Blotter:
         self._settled: dict[str, None] = {}
         self._unsettled: defaultdict[str, dict[str, None]] = defaultdict(dict)
         self._asking: defaultdict[str, dict[str, None]] = defaultdict(dict)
+        self.exposures: dict[str, Exposure] = {}
+
+    def weigh(self, executor: str) -> None:
+        """Keep count of what is open at an executor. Called before it has orders."""
+        self.exposures[executor] = NOTHING
 
     def __len__(self) -> int:
         return len(self._orders)
@@ -138,6 +144,8 @@ class Blotter:
         cl_ord_id, executor = order.cl_ord_id, order.terms.executor
         before = self._orders.get(cl_ord_id)
         self._orders[cl_ord_id] = order
+        if executor in self.exposures:
+            self.exposures[executor] = _weighed(self.exposures[executor], before, order)
         if before is None and not order.is_external:
             # Whoever made an external order may give its client id to another.
             self._by_venue_cl_ord_id[order.venue_cl_ord_id] = cl_ord_id
@@ -167,6 +175,10 @@ class Blotter:
             self._by_venue_order_id.pop(key, None)
 
 
+def _weighed(exposure: Exposure, before: Order | None, after: Order) -> Exposure:
+    return exposure.minus(exposure_of(before)).plus(exposure_of(after))
+
+
 class Stage:
     """
     The blotter as it will be once a batch is durable: what `decide` reads and the engine folds into.
@@ -180,8 +192,13 @@ class Stage:
         self.changes: list[Change] = []
         self.orders: dict[str, Order] = {}
         self.exec_ids: dict[str, set[str]] = {}
+        self._exposures: dict[str, Exposure] = {}
         self._by_venue_cl_ord_id: dict[str, str] = {}
         self._by_venue_order_id: dict[tuple[str, str], str] = {}
+
+    def exposure(self, executor: str) -> Exposure:
+        """Return what is open at an executor that is weighed, as this batch leaves it."""
+        return self._exposures.get(executor) or self._blotter.exposures[executor]
 
     def get(self, cl_ord_id: str) -> Order | None:
         """Return the order with that id as this batch leaves it."""
@@ -232,6 +249,9 @@ class Stage:
             raise JournalError(f"row {seq} is about {event.cl_ord_id}, which was never submitted")
         else:
             order = apply(before, event, seq)
+        executor = order.terms.executor
+        if executor in self._blotter.exposures:
+            self._exposures[executor] = _weighed(self.exposure(executor), before, order)
         if isinstance(event, OrderTraded):
             self.exec_ids.setdefault(order.cl_ord_id, set()).add(event.exec_id)
         if order.venue_order_id is not None:

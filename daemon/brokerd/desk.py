@@ -18,6 +18,7 @@ from brokerd.engine import Engine
 from brokerd.events import DaemonStarted, ExecutorSynced
 from brokerd.executor import Clock, Executor
 from brokerd.feed import Feed
+from brokerd.limits import Limits
 from brokerd.links import Link, Links, doubt_outstanding
 from brokerd.listener import Listener
 from brokerd.poller import Poller
@@ -62,8 +63,16 @@ class Desk:
         self._told = on_changes
         self._sampler = Sampler(self.engine, self.links, clock)
 
-    def add(self, adapter: str, executor: Executor, known_until_ns: int) -> None:
+    def add(
+        self,
+        adapter: str,
+        executor: Executor,
+        known_until_ns: int,
+        limits: Limits | None = None,
+    ) -> None:
         """Take in an executor and what works for it; the journal knows it up to `known_until_ns`."""
+        if limits is not None:
+            self.engine.limit(executor.name, limits)
         dispatch = Dispatch(
             executor,
             self.engine,

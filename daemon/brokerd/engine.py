@@ -25,6 +25,7 @@ from brokerd.events import AnyEvent
 from brokerd.executor import Accepted, Clock, Execution
 from brokerd.feed import Feed
 from brokerd.ids import Ids, order_id
+from brokerd.limits import Limits, new_order_refused, replace_refused
 from brokerd.messages import (
     Action,
     Answered,
@@ -33,6 +34,7 @@ from brokerd.messages import (
     Freeze,
     Message,
     Note,
+    Replace,
     Reported,
     Send,
     Stranger,
@@ -113,6 +115,7 @@ class Engine:
         self._room.set()
         self._heard: dict[str, list[asyncio.Future[None]]] = {}
         self._out_of_reach: set[str] = set()
+        self.limits: dict[str, Limits] = {}
         self._last: _Batch | None = None
         self._is_stopping = False
         self.pending_since_ns: int | None = None
@@ -304,7 +307,9 @@ class Engine:
             batch.taken += 1
             result: str | BrokerdError | None = None
             if type(message) is Submit:
-                result = self._turned_away(message, accepts_orders=accepts_orders)
+                result = self._turned_away(message, stage, accepts_orders=accepts_orders)
+            elif type(message) is Replace:
+                result = self._limited(message, stage)
             if result is None:
                 decision = decide(stage, message)
                 batch.add(decision.actions)
@@ -332,9 +337,25 @@ class Engine:
         self.batches += 1
         return frozenset()
 
-    def _turned_away(self, message: Submit, *, accepts_orders: bool) -> BrokerdError | None:
+    def limit(self, executor: str, limits: Limits) -> None:
+        """Hold an executor's orders to limits. Called before it has any."""
+        self.limits[executor] = limits
+        self.blotter.weigh(executor)
+
+    def _limited(self, message: Replace, stage: Stage) -> BrokerdError | None:
+        """Say why a replace is beyond the limits of its executor."""
+        order = stage.get(message.cl_ord_id)
+        limits = self.limits.get(order.terms.executor) if order else None
+        if order is None or limits is None:
+            return None
+        now = stage.exposure(order.terms.executor)
+        return replace_refused(limits, now, order, message.qty, message.px)
+
+    def _turned_away(
+        self, message: Submit, stage: Stage, *, accepts_orders: bool
+    ) -> BrokerdError | None:
         """Say why a new order cannot be taken now; a repeated one is still answered."""
-        if self.blotter.get(message.cl_ord_id) is not None:
+        if stage.get(message.cl_ord_id) is not None:
             return None
         if message.cl_ord_id in self._out_of_reach:
             return Busy("an order has that cl_ord_id, and history is behind", hint="ask again soon")
@@ -345,7 +366,11 @@ class Engine:
                 "the journal's disk is nearly full: no new orders, cancels still work",
                 hint="free space on the journal's disk; orders are taken again by themselves",
             )
-        return None
+        terms = message.terms
+        limits = self.limits.get(terms.executor)
+        if limits is None:
+            return None
+        return new_order_refused(limits, stage.exposure(terms.executor), terms, message.arrival)
 
     async def unheard(self, evidence: Iterable[Reported | Viewed]) -> list[Reported | Viewed]:
         """Leave out the executions that are counted already: each poll repeats those of the last."""

@@ -154,6 +154,10 @@ class OutcomeUnknown(BrokerdError):
     name = "in_doubt"
 
 
+NO_ANSWER = (VenueRefused, VenueUnavailable, OutcomeUnknown)
+"""How a question to a venue may fail."""
+
+
 class Starting(Refused):
     """The daemon is still reading its journal or asking its venues."""
 

@@ -9,7 +9,8 @@ A venue call ends in one of three ways, and an executor says which by the value 
     InDoubt             we do not know
 
 Calls that change something at a venue never raise for the outside's sake; questions raise
-`VenueUnavailable` or `OutcomeUnknown` when there was no complete answer. An executor holds no
+`VenueUnavailable` or `OutcomeUnknown` when there was no complete answer, and `VenueRefused` when the
+venue will not tell (a key without the right). An executor holds no
 order state of its own: what it learns it hands over as reports, in any order, as often as it likes.
 """
 

@@ -12,7 +12,7 @@ from contextlib import asynccontextmanager
 
 import structlog
 
-from brokerd.errors import ConfigError, OutcomeUnknown, VenueUnavailable
+from brokerd.errors import ConfigError, OutcomeUnknown, VenueRefused, VenueUnavailable
 from brokerd.executor import Executor
 from brokerd.terms import Quote
 
@@ -30,7 +30,7 @@ async def guarded(executor: str, deadline_s: float | None) -> AsyncGenerator[Non
     try:
         async with asyncio.timeout(deadline_s):
             yield
-    except (VenueUnavailable, OutcomeUnknown, ConfigError):
+    except (VenueUnavailable, OutcomeUnknown, VenueRefused, ConfigError):
         raise
     except TimeoutError:
         # An executor may also have a deadline of its own, where there is none of ours.

@@ -12,7 +12,7 @@ from contextlib import AsyncExitStack, asynccontextmanager, suppress
 import structlog
 
 from brokerd.engine import Engine
-from brokerd.errors import BrokerdError, ConfigError, OutcomeUnknown, VenueUnavailable
+from brokerd.errors import NO_ANSWER, BrokerdError, ConfigError, VenueUnavailable
 from brokerd.events import ExecutorChanged, ExecutorPaused, Road
 from brokerd.executor import Clock, Executor, LinkState, Report
 from brokerd.guard import guarded, quote_seen
@@ -115,7 +115,7 @@ class Listener:
             self._up_since_s = None
             try:
                 await self._connection()
-            except* (VenueUnavailable, OutcomeUnknown) as group:
+            except* NO_ANSWER as group:
                 why = _first(group)
             except* ConfigError as group:
                 # At the start somebody must mend it; later it is the trouble of this link alone.

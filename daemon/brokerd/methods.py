@@ -242,6 +242,7 @@ def doubts_of(links: Iterable[Link], engine: Engine) -> list[results.Doubt]:
 def _show_link(link: Link, engine: Engine) -> results.ShownExecutor:
     """Return an executor as bots see it."""
     name, listener, standing = link.name, link.listener, link.executor.standing()
+    exposure = engine.blotter.exposures.get(name)
     return results.ShownExecutor(
         name=name,
         adapter=link.adapter,
@@ -260,6 +261,9 @@ def _show_link(link: Link, engine: Engine) -> results.ShownExecutor:
         missed_by_stream=link.poller.missed_by_stream,
         external_reports=link.poller.others.reports,
         external_fills=link.poller.others.fills,
+        limits=engine.limits.get(name),
+        open_orders=exposure.orders if exposure else None,
+        open_notional=digits(exposure.notional) if exposure else None,
         weaknesses=list(link.weaknesses),
         clock_offset_s=standing.clock_offset_s,
         clock_error_s=standing.clock_error_s,

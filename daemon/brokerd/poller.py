@@ -14,7 +14,7 @@ from msgspec.structs import replace
 
 from brokerd.dispatch import order_ref
 from brokerd.engine import Engine
-from brokerd.errors import OutcomeUnknown, VenueUnavailable
+from brokerd.errors import NO_ANSWER
 from brokerd.events import ExecutorSynced, Road
 from brokerd.executor import Clock, Executor, Snapshot
 from brokerd.guard import guarded, quote_seen
@@ -128,7 +128,7 @@ class Poller:
         """
         Ask about an order now; return it as it is after the venue's answer.
 
-        Raises VenueUnavailable or OutcomeUnknown if there is none.
+        Raises one of NO_ANSWER if there is none.
         """
         return await self._question(order)
 
@@ -136,7 +136,7 @@ class Poller:
         """
         Take a snapshot and merge it; ask about what it leaves open.
 
-        Raises VenueUnavailable or OutcomeUnknown if the venue gives none.
+        Raises one of NO_ANSWER if the venue gives none.
         """
         await self._while_paused()
         snapshot = await ask_again(
@@ -192,7 +192,7 @@ class Poller:
             await asyncio.sleep(self._floor_s)
             try:
                 await self.sync()
-            except (VenueUnavailable, OutcomeUnknown) as error:
+            except NO_ANSWER as error:
                 log.warning("poll_failed", executor=self._executor.name, why=str(error))
 
     async def _snapshot(self) -> Snapshot:
@@ -248,7 +248,7 @@ class Poller:
                 self._asked[cl_ord_id] = self._asked.get(cl_ord_id, 0) + 1
                 order = await self._question(order)
             is_open = order is not None and order.must_be_asked
-        except (VenueUnavailable, OutcomeUnknown) as error:
+        except NO_ANSWER as error:
             log.warning("question_unanswered", cl_ord_id=cl_ord_id, why=str(error))
             is_open = True
         finally:

@@ -5,6 +5,7 @@ from typing import Any
 from msgspec import Struct
 
 from brokerd.executor import Capabilities, LinkState
+from brokerd.limits import Limits
 from brokerd.views import Digits, ShownFill, ShownOrder
 
 
@@ -87,7 +88,8 @@ class ShownExecutor(Struct, frozen=True):
 
     `weaknesses` says in sentences what the venue does not promise. `clock_offset_s` is the venue's
     clock minus ours, `budget_left` what may still be sent in each window, and until `paused_until`
-    nothing is sent. `in_doubt` lists the longest doubts, `in_doubt_count` counts them all. `missed_by_stream` counts what polls found while the stream seemed well;
+    nothing is sent. `open_orders` and `open_notional` are what counts in the `limits`, doubts in full;
+    null where there are none. `in_doubt` lists the longest doubts, `in_doubt_count` counts them all. `missed_by_stream` counts what polls found while the stream seemed well;
     `external_reports` counts reports of orders of other origin that are not followed, and
     `external_fills` the executions of late among them.
     """
@@ -109,6 +111,9 @@ class ShownExecutor(Struct, frozen=True):
     missed_by_stream: int
     external_reports: int
     external_fills: int
+    limits: Limits | None
+    open_orders: int | None
+    open_notional: Digits | None
     weaknesses: list[str]
     clock_offset_s: float | None
     clock_error_s: float | None

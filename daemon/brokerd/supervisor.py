@@ -21,7 +21,7 @@ import structlog
 
 from brokerd import __version__, systemd
 from brokerd.clock import SteadyClock
-from brokerd.config.load import Config
+from brokerd.config.load import Config, ExecutorConfig
 from brokerd.desk import Desk
 from brokerd.events import DaemonStopped
 from brokerd.executor import Clock, Executor
@@ -83,7 +83,7 @@ async def run(config: Config, adapters: Adapters, clock: Clock, drain: LogDrain)
         steady.follow(known_until_ns)
         daemon = Daemon(config, steady, journal, history, drain)
         for name, executor in executors.items():
-            daemon.add(config.executors[name].adapter, executor, known_until_ns)
+            daemon.add(config.executors[name], executor, known_until_ns)
         await daemon.run()
 
 
@@ -127,9 +127,9 @@ class Daemon:
         self._server: Server | None = None
         self._methods: Methods | None = None
 
-    def add(self, adapter: str, executor: Executor, known_until_ns: int) -> None:
+    def add(self, configured: ExecutorConfig, executor: Executor, known_until_ns: int) -> None:
         """Take in an executor and what works for it; the journal knows it up to `known_until_ns`."""
-        self._desk.add(adapter, executor, known_until_ns)
+        self._desk.add(configured.adapter, executor, known_until_ns, configured.limits)
 
     async def run(self) -> None:
         """Come up, serve until asked to stop, go down in order."""

@@ -19,6 +19,7 @@ from brokerd.config.overrides import apply_overrides
 from brokerd.config.settings import Key, Problem, config_error, decode, read_toml
 from brokerd.config.wording import reference_table
 from brokerd.errors import ConfigError
+from brokerd.limits import Limits
 from brokerd.secrets import has_secret, is_secret_key
 from brokerd.words import suggest
 
@@ -125,6 +126,9 @@ class ExecutorConfig(Struct, frozen=True, kw_only=True):
     adapter: Annotated[
         str, Meta(min_length=1, max_length=32, description="the code that speaks to the venue")
     ]
+    limits: Annotated[
+        Limits | None, Meta(description="a table of limits, see below; none without it")
+    ] = None
     settings: dict[str, Any] = {}
 
 
@@ -205,7 +209,8 @@ def config_reference(adapters: Mapping[str, type[Struct]] | None = None) -> str:
     """Return markdown tables of all keys, those of the given adapters included."""
     parts = [
         f"### `[daemon]`\n\n{reference_table(DaemonConfig)}",
-        f"### `[executors.NAME]`\n\n{reference_table(ExecutorConfig, without={'settings'})}",
+        f"### `[executors.NAME]`\n\n{reference_table(ExecutorConfig, without={'settings', 'limits'})}",
+        f"### `[executors.NAME.limits]`\n\n{reference_table(Limits)}",
     ]
     for adapter, kind in (adapters or {}).items():
         parts.append(
@@ -259,7 +264,9 @@ def _decode_executors(tables: Any) -> tuple[dict[str, ExecutorConfig], list[Prob
             problems.append(Problem(key, f"must be a table: [executors.{name}]"))
         else:
             settings = dict(cast("dict[str, Any]", table))
-            own = {k: settings.pop(k) for k in ("adapter",) if k in settings}
+            own: dict[str, Any] = {
+                k: settings.pop(k) for k in ("adapter", "limits") if k in settings
+            }
             executor, found = decode(ExecutorConfig, {**own, "settings": settings}, key)
             problems += found
             if executor is not None:
