@@ -31,6 +31,7 @@ from brokerd.events import AnyEvent, Event, OrderEvent
 from brokerd.orders import COARSE, FINAL, TRANSITIONS, ExecType, OrdStatus
 from brokerd_adapters.alpaca import AlpacaConfig
 from brokerd_adapters.binance import BinanceConfig
+from brokerd_adapters.ccxt import CcxtConfig
 from brokerd_adapters.paper import PaperConfig
 
 DOCS = Path(__file__).parent
@@ -182,7 +183,12 @@ def venue_faults() -> str:
 @part
 def config_keys() -> str:
     """List every key, its type, default and meaning."""
-    adapters = {"paper": PaperConfig, "binance": BinanceConfig, "alpaca": AlpacaConfig}
+    adapters = {
+        "paper": PaperConfig,
+        "binance": BinanceConfig,
+        "alpaca": AlpacaConfig,
+        "ccxt": CcxtConfig,
+    }
     return config_reference(adapters).strip()
 
 

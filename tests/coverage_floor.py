@@ -52,6 +52,10 @@ WIRE = (
     "binance/signing",
     "binance/symbols",
     "binance/verdicts",
+    "ccxt/outcomes",
+    "ccxt/promises",
+    "ccxt/words",
+    "kit/limits",
 )
 """What adapters read and write, without a socket."""
 

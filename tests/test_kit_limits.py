@@ -295,3 +295,18 @@ def test_an_observation_never_gives_room(
         before = limits.left(now_ns)["w"]
         limits.observe("w", told, cost={"weight": amount}, charged_ns=now_ns, now_ns=now_ns)
         assert limits.left(now_ns)["w"] <= before
+
+
+def test_what_a_window_does_not_count_leaves_it_alone() -> None:
+    limits = Limits([window(10)])
+    limits.charge({"orders": 3}, T0)
+    assert limits.left(T0) == {"w": 10}
+
+
+def test_parts_of_a_rolling_window_that_are_old_do_not_lengthen_a_wait() -> None:
+    limits = Limits([window(10, rolling=True)])
+    limits.charge({"weight": 4}, T0)
+    limits.charge({"weight": 8}, T0 + 50 * S)
+    now_ns = T0 + 65 * S
+    assert limits.left(now_ns) == {"w": 2}
+    assert 45 * S < limits.wait_ns({"weight": 3}, P.CANCEL, now_ns) < 48 * S

@@ -185,7 +185,26 @@ def _binance(name: str, config: Config, clock: Clock) -> Executor:
     return BinanceExecutor(name, settings, credential, clock=clock, deadline_s=deadline_s)
 
 
-ADAPTERS: supervisor.Adapters = {"alpaca": _alpaca, "binance": _binance, "paper": _paper}
+def _ccxt(name: str, config: Config, clock: Clock) -> Executor:
+    """Make an executor of any exchange that ccxt has; raises ConfigError if ccxt is not there."""
+    from brokerd_adapters.ccxt import (  # noqa: PLC0415 - it costs a second
+        CcxtConfig,
+        CcxtCredential,
+        CcxtExecutor,
+    )
+    from brokerd_adapters.kit import load_credential  # noqa: PLC0415
+
+    settings = config.settings(name, CcxtConfig)
+    credential = load_credential(settings.credential, config, CcxtCredential)
+    return CcxtExecutor(name, settings, credential, clock=clock)
+
+
+ADAPTERS: supervisor.Adapters = {
+    "alpaca": _alpaca,
+    "binance": _binance,
+    "ccxt": _ccxt,
+    "paper": _paper,
+}
 
 
 if __name__ == "__main__":

@@ -13,7 +13,7 @@ from typing import Any, Literal
 
 from tests.scripted import until
 
-from brokerd.errors import VenueUnavailable
+from brokerd.errors import OutcomeUnknown, VenueUnavailable
 from brokerd.executor import (
     CancelOrder,
     Executor,
@@ -200,7 +200,7 @@ async def listening(trading: Desk) -> AsyncGenerator[None]:
             async for report in reports:
                 trading.reports.append(report)
             trading.gap = "it ended"
-        except VenueUnavailable as error:
+        except (VenueUnavailable, OutcomeUnknown) as error:
             trading.gap = str(error)
 
     trading.gap = ""

@@ -85,7 +85,7 @@ class Http:
                 sock_connect=deadlines.connect_s,
                 sock_read=deadlines.read_s,
             ),
-            middlewares=(_sent_once,),
+            middlewares=(sent_once,),
         )
         return self
 
@@ -139,10 +139,10 @@ class Http:
         return bytes(read)
 
 
-async def _sent_once(
+async def sent_once(
     request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType
 ) -> aiohttp.ClientResponse:
-    """Stand between aiohttp's retry and the wire: a reply that is lost is ours to judge."""
+    """Stand between aiohttp's retry and the wire (a middleware): a lost reply is ours to judge."""
     try:
         return await handler(request)
     except aiohttp.ClientConnectorError:

@@ -1,0 +1,95 @@
+"""
+What each of ccxt's exceptions proves about an order (ccxt/base/errors.py, and its manual, "Error
+Handling"): `OperationFailed` and what derives from it is no proof of anything, with a few exceptions;
+`ExchangeError` is the exchange's own no.
+
+The code of a row is an exception's name; the status is of the last reply that was seen. What failed on the wire is judged by its fault before, as
+ccxt wraps that too: a reply that is cut off in its body comes as a plain ExchangeError.
+"""
+
+from brokerd.events import RequestKind
+from brokerd.outcomes import OutcomeTable, Row, Verdict, WireFault
+
+_MANUAL = "ccxt manual, Error Handling"
+_SOURCE = "ccxt/base/errors.py"
+_CHANGES = (RequestKind.CANCEL, RequestKind.REPLACE)
+
+NOT_EXECUTED = ("InvalidNonce", "DDoSProtection", "RateLimitExceeded", "OnMaintenance")
+"""Those below OperationFailed that the exchange gives before it looks at the order."""
+
+REFUSALS = (
+    "ExchangeError",
+    "AuthenticationError",
+    "PermissionDenied",
+    "AccountNotEnabled",
+    "AccountSuspended",
+    "ArgumentsRequired",
+    "BadRequest",
+    "BadSymbol",
+    "OperationRejected",
+    "NoChange",
+    "MarginModeAlreadySet",
+    "MarketClosed",
+    "ManualInteractionNeeded",
+    "RestrictedLocation",
+    "InsufficientFunds",
+    "InvalidAddress",
+    "AddressPending",
+    "InvalidOrder",
+    "OrderNotFound",
+    "OrderNotCached",
+    "OrderImmediatelyFillable",
+    "OrderNotFillable",
+    "DuplicateOrderId",
+    "ContractUnavailable",
+    "NotSupported",
+)
+"""ExchangeError and everything below it that an exchange may say."""
+
+TABLE = OutcomeTable(
+    [
+        Row(
+            verdict=Verdict.NOT_SENT,
+            reason="not_connected",
+            source="no connection, so no request",
+            fault=WireFault.CONNECT,
+        ),
+        # ccxt has a word of refusal for some of these, too: binance's -1008 with 503.
+        Row(
+            verdict=Verdict.IN_DOUBT,
+            reason="server_error",
+            source="RFC 9110, 15.6: a server that failed does not say how far it came",
+            status=range(500, 600),
+        ),
+        Row(
+            verdict=Verdict.NOT_SENT,
+            reason="not_executed",
+            source=f"{_MANUAL}: refused before it is looked at",
+            code=NOT_EXECUTED,
+        ),
+        Row(
+            verdict=Verdict.ABOUT_ORDER,
+            reason="duplicate_client_id",
+            source=_SOURCE,
+            on=RequestKind.NEW,
+            code="DuplicateOrderId",
+        ),
+        Row(
+            verdict=Verdict.ABOUT_ORDER,
+            reason="duplicate_client_id",
+            source="binance -2010 and others come as InvalidOrder",
+            on=RequestKind.NEW,
+            code=("InvalidOrder", "BadRequest", "ExchangeError"),
+            message="duplicate",
+        ),
+        # "Unknown", "already filled", "already canceled": which one only the order tells.
+        Row(
+            verdict=Verdict.ABOUT_ORDER,
+            reason="order_not_open",
+            source=_SOURCE,
+            on=_CHANGES,
+            code=("OrderNotFound", "OrderNotCached", "InvalidOrder", "ExchangeError", "BadRequest"),
+        ),
+        Row(verdict=Verdict.REFUSED, reason="venue_refused", source=_MANUAL, code=REFUSALS),
+    ]
+)
