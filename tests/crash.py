@@ -2,6 +2,7 @@
 kill -9 under load, again and again, and what must be true after each.
 
     python -m tests.crash --cycles 200 --seed 1
+    python -m tests.crash --cycles 300 --venue binance     over a bad network, see `fault_proxy`
 
 Bots submit, cancel and replace; a watcher follows the events; the daemon is killed at a random
 moment, sometimes while it starts, sometimes twice. `Crash.cycle` then checks the promises:
@@ -13,15 +14,21 @@ import argparse
 import io
 import json
 import random
+import signal
 import sys
+import tempfile
 import threading
 import time
+from collections.abc import Callable
 from contextlib import suppress
 from decimal import Decimal
+from pathlib import Path
 from typing import Any
 
 from tests.daemon_process import PATIENCE_S, Bot, DaemonProcess, HungUp, Message, Told, request
+from tests.fault_proxy import Network
 from tests.oracles import Oracle, PaperOracle
+from tests.venue_process import wired
 
 from brokerd.journal.audit import export, verify
 
@@ -33,6 +40,32 @@ RESEND_EVERY = 10
 TERMS = ("symbol", "side", "ord_type", "group")
 AFTER = ("ord_status", "cum_qty", "leaves_qty")
 FINAL = {"filled", "canceled", "rejected", "expired"}
+
+Tell = Callable[[str], None]
+
+NETWORK = Network(
+    refuse=0.02,
+    cut_before=0.005,
+    cut_inside=0.005,
+    cut_after=0.005,
+    cut_reply=0.005,
+    delay=0.02,
+    hole=0.002,
+    repeat=0.02,
+)
+WIRE_FAULTS = {
+    "late": 0.01,
+    "hold": 0.01,
+    "fail": 0.01,
+    "garble": 0.01,
+    "repeat_report": 0.05,
+    "reorder_report": 0.05,
+    "drop_report": 0.02,
+    "terms": {"fault": "none", "delay_s": 0.5},
+}
+WIRE: dict[str, Message] = {"binance": {"recv_window_ms": 1_000}, "alpaca": {}}
+FREEZES = 0.05
+FROZEN_S = 1.5
 
 FAULTS = {"lose_reply": 0.02, "lose_request": 0.005, "repeat_report": 0.05, "reorder_report": 0.05}
 
@@ -151,7 +184,11 @@ class Watcher(threading.Thread):
 class Crash:
     """One journal through many deaths."""
 
-    def __init__(self, daemon: DaemonProcess, oracle: Oracle, seed: int) -> None:
+    def __init__(
+        self, daemon: DaemonProcess, oracle: Oracle, seed: int, *, freezes: float = 0.0
+    ) -> None:
+        self.freezes = freezes
+        self.frozen = 0
         self.daemon = daemon
         self.oracle = oracle
         self.chance = random.Random(seed)
@@ -180,6 +217,8 @@ class Crash:
             thread.start()
         self._send_again()
         time.sleep(self.chance.uniform(0.01, LOAD_S_MAX))
+        if self.chance.random() < self.freezes:
+            self._freeze()
         self.daemon.kill()
         for thread in (watcher, *bots):
             thread.join(PATIENCE_S)
@@ -214,6 +253,7 @@ class Crash:
             "orders_unanswered_and_sent_again": self.resent,
             "told_busy": self.busy,
             "starts_killed": self.starts_killed,
+            "frozen": self.frozen,
             "orders_in_doubt": self._count("request_doubted"),
             "fills": self._count("order_traded"),
             **self._check_venue(),
@@ -225,6 +265,14 @@ class Crash:
             time.sleep(self.chance.uniform(0, STARTING_S_MAX))
             self.daemon.kill()
             self.starts_killed += 1
+
+    def _freeze(self) -> None:
+        """Stop the process for longer than its requests are valid, and let it go on for a moment."""
+        self.daemon.signal(signal.SIGSTOP)
+        time.sleep(FROZEN_S)
+        self.daemon.signal(signal.SIGCONT)
+        time.sleep(self.chance.uniform(0, LOAD_S_MAX))
+        self.frozen += 1
 
     def _check_answered(self) -> None:
         """Every acknowledged order is there, with its terms, and no younger than it was told."""
@@ -349,21 +397,63 @@ def _is_final(order: Message) -> bool:
     return order["ord_status"] in FINAL
 
 
-def crash(cycles: int, seed: int, *, told: Any = None) -> Message:
-    """Run so many cycles; return the numbers. AssertionError says which promise was broken."""
+def crash(cycles: int, seed: int, *, told: Tell | None = None) -> Message:
+    """Run so many cycles on the paper venue; AssertionError says which promise was broken."""
     settings: Message = {
         "daemon": {"poll_floor_s": 1, "log_level": "warning"},
         "executor": {"latency_ms": 2.0, "faults": {"seed": seed, **FAULTS}},
     }
     with DaemonProcess(**settings) as daemon:
-        run = Crash(daemon, PaperOracle(daemon.state / "paper-paper.log"), seed)
-        for number in range(cycles):
-            run.cycle(number)
-            if told is not None:
-                told(
-                    f"cycle {number + 1} of {cycles}: {len(run.rows)} rows, {len(run.answered)} orders"
-                )
-        return run.finish()
+        return _through(
+            Crash(daemon, PaperOracle(daemon.state / "paper-paper.log"), seed), cycles, told
+        )
+
+
+def crash_on_the_wire(dialect: str, cycles: int, seed: int, *, told: Tell | None = None) -> Message:
+    """
+    Run so many cycles against a venue in a process of its own, over a bad network.
+
+    The daemon is sometimes frozen for longer than its requests are valid. The network heals at the
+    end; what the venue says it did is what counts.
+    """
+    with (
+        tempfile.TemporaryDirectory(prefix="bkd") as credentials,
+        wired(dialect, NETWORK, seed, Path(credentials)) as venue,
+    ):
+        settings: Message = {
+            "daemon": {
+                "poll_floor_s": 1,
+                "log_level": "warning",
+                "request_deadline_s": 1,
+                "credentials_dir": credentials,
+            },
+            "executor": {**venue.executor, **WIRE[dialect]},
+        }
+        with DaemonProcess(**settings) as daemon:
+            venue.oracle.tell("faults", {"seed": seed, **WIRE_FAULTS})
+            run = Crash(daemon, venue.oracle, seed, freezes=FREEZES)
+
+            def heal() -> None:
+                venue.oracle.tell("faults", None)
+                venue.proxy.heal()
+
+            numbers = _through(run, cycles, told, heal)
+            struck = {f"network_{name}": count for name, count in venue.proxy.struck.items()}
+            return numbers | struck
+
+
+def _through(
+    run: "Crash", cycles: int, told: Tell | None, heal: Callable[[], None] | None = None
+) -> Message:
+    for number in range(cycles):
+        run.cycle(number)
+        if told is not None:
+            told(
+                f"cycle {number + 1} of {cycles}: {len(run.rows)} rows, {len(run.answered)} orders"
+            )
+    if heal is not None:
+        heal()
+    return run.finish()
 
 
 def say(line: str) -> None:
@@ -375,9 +465,13 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="kill -9 under load, and check the promises")
     parser.add_argument("--cycles", type=int, default=200)
     parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--venue", choices=("paper", *WIRE), default="paper")
     options = parser.parse_args()
     began_s = time.monotonic()
-    numbers = crash(options.cycles, options.seed, told=say)
+    if options.venue == "paper":
+        numbers = crash(options.cycles, options.seed, told=say)
+    else:
+        numbers = crash_on_the_wire(options.venue, options.cycles, options.seed, told=say)
     numbers |= {"cycles": options.cycles, "s": round(time.monotonic() - began_s, 1)}
     say(json.dumps(numbers))
 
