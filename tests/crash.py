@@ -63,7 +63,19 @@ WIRE_FAULTS = {
     "drop_report": 0.02,
     "terms": {"fault": "none", "delay_s": 0.5},
 }
-WIRE: dict[str, Message] = {"binance": {"recv_window_ms": 1_000}, "alpaca": {}}
+WIRE: dict[str, Message] = {
+    "binance": {"recv_window_ms": 1_000},
+    "alpaca": {"dead_after_s": 2, "requests_per_minute": 10_000},
+}
+MARKETS = {"BTCUSDT": ("1000", "90000"), "ETHUSDT": ("1000", "9000")}
+"""What is traded, each with a price far below and one far above its market."""
+
+MARKETS_OF = {"alpaca": {"BTC/USD": ("1000", "90000"), "ETH/USD": ("1000", "9000")}}
+TOO_LATE = 102
+NOT_NOW = {201, 300, 303}
+"""The venue is down, or not yet up; the inbox is full. Nothing happened."""
+
+NOT_NOW_S = 0.005
 FREEZES = 0.05
 FROZEN_S = 1.5
 
@@ -73,8 +85,11 @@ FAULTS = {"lose_reply": 0.02, "lose_request": 0.005, "repeat_report": 0.05, "reo
 class LoadBot(threading.Thread):
     """Trades until the daemon is gone, and remembers what it asked and what it was answered."""
 
-    def __init__(self, daemon: DaemonProcess, name: str, seed: str) -> None:
+    def __init__(
+        self, daemon: DaemonProcess, name: str, seed: str, markets: dict[str, tuple[str, str]]
+    ) -> None:
         super().__init__(name=name)
+        self._markets = markets
         self.asked: dict[str, Message] = {}
         self.answered: dict[str, Message] = {}
         self.surprises: list[str] = []
@@ -104,14 +119,14 @@ class LoadBot(threading.Thread):
         cl_ord_id = f"{self.name}-{len(self.asked)}"
         terms: Message = {
             "cl_ord_id": cl_ord_id,
-            "symbol": self._chance.choice(("BTCUSDT", "ETHUSDT")),
+            "symbol": self._chance.choice(tuple(self._markets)),
             "side": self._chance.choice(("buy", "sell")),
             "ord_type": "market",
             "qty": f"0.0{self._chance.randint(1, 9)}",
             "group": {"bot": self.name},
         }
         if self._chance.random() < 0.7:
-            cheap, dear = ("1000", "90000") if terms["symbol"] == "BTCUSDT" else ("1000", "9000")
+            cheap, dear = self._markets[terms["symbol"]]
             terms |= {"ord_type": "limit", "px": cheap if terms["side"] == "buy" else dear}
         self.asked[cl_ord_id] = terms
         return terms
@@ -135,10 +150,11 @@ class LoadBot(threading.Thread):
             self._refused(told)
 
     def _refused(self, told: Told) -> None:
-        """Count what may be refused: a change that comes too late, and what finds the inbox full."""
-        if told.code == 303:
+        """Count what may be refused: a change that comes too late, and what cannot be taken now."""
+        if told.code in NOT_NOW:
             self.busy += 1
-        elif told.code != 102:
+            time.sleep(NOT_NOW_S)
+        elif told.code != TOO_LATE:
             self.surprises.append(str(told))
 
     def _remember(self, order: Message) -> None:
@@ -185,9 +201,16 @@ class Crash:
     """One journal through many deaths."""
 
     def __init__(
-        self, daemon: DaemonProcess, oracle: Oracle, seed: int, *, freezes: float = 0.0
+        self,
+        daemon: DaemonProcess,
+        oracle: Oracle,
+        seed: int,
+        *,
+        freezes: float = 0.0,
+        markets: dict[str, tuple[str, str]] = MARKETS,
     ) -> None:
         self.freezes = freezes
+        self.markets = markets
         self.frozen = 0
         self.daemon = daemon
         self.oracle = oracle
@@ -210,7 +233,7 @@ class Crash:
         after_seq = 0 if number % VERIFY_EVERY == 0 else max(0, len(self.told) - 500)
         watcher = Watcher(self.daemon, after_seq)
         bots = [
-            LoadBot(self.daemon, f"c{number}b{no}", f"{self.seed}/{number}/{no}")
+            LoadBot(self.daemon, f"c{number}b{no}", f"{self.seed}/{number}/{no}", self.markets)
             for no in range(BOTS)
         ]
         for thread in (watcher, *bots):
@@ -295,7 +318,7 @@ class Crash:
                     self.answered[cl_ord_id] = bot.call("order.submit", **self.asked[cl_ord_id])
                     self.resent += 1
                 except Told as told:
-                    if told.code != 303:
+                    if told.code not in NOT_NOW:
                         raise
                     self.busy += 1
 
@@ -321,7 +344,8 @@ class Crash:
         assert self.answered.keys() <= self.submitted.keys(), "an acknowledged order is gone"
         ours = {event["venue_cl_ord_id"] for event in self.submitted.values()}
         if whole or self.oracle.is_cheap:
-            assert self.oracle.filled().keys() <= ours, "sent before it was journalled"
+            early = self.oracle.filled().keys() - ours
+            assert not early, f"sent before it was journalled: {sorted(early)[:3]}"
         if whole:
             verdict = verify(self.daemon.journal)
             assert verdict.is_good, verdict
@@ -431,7 +455,8 @@ def crash_on_the_wire(dialect: str, cycles: int, seed: int, *, told: Tell | None
         }
         with DaemonProcess(**settings) as daemon:
             venue.oracle.tell("faults", {"seed": seed, **WIRE_FAULTS})
-            run = Crash(daemon, venue.oracle, seed, freezes=FREEZES)
+            markets = MARKETS_OF.get(dialect, MARKETS)
+            run = Crash(daemon, venue.oracle, seed, freezes=FREEZES, markets=markets)
 
             def heal() -> None:
                 venue.oracle.tell("faults", None)

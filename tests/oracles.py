@@ -1,6 +1,7 @@
 """What a venue itself says it did: the oracles that a journal is held against."""
 
 import json
+import re
 import urllib.request
 from decimal import Decimal
 from pathlib import Path
@@ -8,6 +9,9 @@ from typing import Any, Protocol
 
 from brokerd_adapters.paper.log import PaperLog
 from brokerd_adapters.paper.records import Kept, Placed, Traded
+
+
+REPLACED = re.compile(r"-r[0-9]+$")
 
 
 class Oracle(Protocol):
@@ -58,7 +62,7 @@ class VenueOracle:
             assert first_id not in seen, f"{first_id} was placed twice"
             seen.add(first_id)
             # Where a replaced order is a new one, it carries the first one's name and a number.
-            ours = first_id.partition("-r")[0]
+            ours = REPLACED.sub("", first_id)
             filled[ours] = filled.get(ours, Decimal(0)) + Decimal(order["cum_qty"])
         return filled
 

@@ -18,7 +18,7 @@ from tests.oracles import VenueOracle
 KEY, SECRET = "test-key", "test-secret"
 TABLES = {
     "binance": {"rest": "rest_url", "ws_api": "ws_api_url", "streams": "stream_url"},
-    "alpaca": {"rest": "rest_url", "streams": "stream_url"},
+    "alpaca": {"rest": "base_url"},
 }
 """Which key of an executor's table takes which of the venue's addresses."""
 
