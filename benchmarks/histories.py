@@ -2,8 +2,9 @@
 Histories of any length: orders that lived and died as orders do, written by the daemon's own code.
 
 Each order is one of four lives, told in events that follow from each other: filled in two parts,
-canceled by its bot, dropped unfilled, refused. A history is kept for the next run, under a name
-that changes with the shape of what is on disk.
+canceled by its bot, dropped unfilled, refused. They belong to 10,000 groups, and have the quotes
+that statistics need. A history is kept for the next run, under a name that changes with the shape
+of what is on disk.
 """
 
 import asyncio
@@ -18,6 +19,7 @@ from brokerd.clock import SystemClock
 from brokerd.events import (
     CancelRequested,
     DaemonStarted,
+    Event,
     OrderAcknowledged,
     OrderCanceled,
     OrderEvent,
@@ -25,6 +27,7 @@ from brokerd.events import (
     OrderRejected,
     OrderSubmitted,
     OrderTraded,
+    QuoteSampled,
     Road,
 )
 from brokerd.history.model import open_history
@@ -41,11 +44,14 @@ FLUSH_EVERY = 20_000
 ORDER_EVERY_NS = 2_000_000_000
 MS_NS = 1_000_000
 MARK = "made"
+GROUPS = 10_000
+LIFE = 2
+"""Raised when lives change: a history of other lives is made anew."""
 
 
 def home(directory: Path, orders: int) -> Path:
     """Return where a history of that many orders lies."""
-    return directory / f"history-{orders}-{SCHEMA_VERSION}-{SHAPE[:8]}"
+    return directory / f"history-{orders}-{SCHEMA_VERSION}.{LIFE}-{SHAPE[:8]}"
 
 
 def is_made(path: Path, count: int) -> bool:
@@ -85,7 +91,7 @@ async def _make(path: Path, orders: int) -> None:
         stage = Stage(Blotter(), journal.last_seq + 1)
         stage.record(started)
         for number in range(orders):
-            for event in _life(number, began_ns + number * ORDER_EVERY_NS):
+            for event in life(number, began_ns + number * ORDER_EVERY_NS):
                 stage.record(event)
             if len(stage.changes) < BATCH and number + 1 < orders:
                 continue
@@ -98,11 +104,12 @@ async def _make(path: Path, orders: int) -> None:
             stage = Stage(Blotter(), journal.last_seq + 1)
 
 
-def _life(number: int, at_ns: int) -> Iterator[OrderEvent]:
+def life(number: int, at_ns: int) -> Iterator[Event]:
     """Yield all events of one order: of ten, five fill, three are canceled, one expires, one is refused."""
     cl_ord_id, venue_order_id = f"past-{number}", f"v{number}"
     fate = number * 7 % 10
     px = Decimal(40_000 + number * 31 % 1_000)
+    symbol, pair = ("BTCUSDT", "ETHUSDT")[number % 2], number % GROUPS
     yield OrderSubmitted(
         at_ns=at_ns,
         cl_ord_id=cl_ord_id,
@@ -110,15 +117,18 @@ def _life(number: int, at_ns: int) -> Iterator[OrderEvent]:
         venue_cl_ord_id=f"bench{number:x}",
         terms=Terms(
             executor="paper",
-            symbol=("BTCUSDT", "ETHUSDT")[number % 2],
+            symbol=symbol,
             side=(Side.BUY, Side.SELL)[number % 3 % 2],
             ord_type=OrdType.LIMIT,
             qty=Decimal("0.02"),
             px=px,
             time_in_force=TimeInForce.IOC if fate == 8 else TimeInForce.GTC,
-            group={"strategy": f"s{number % 20}", "user": f"u{number % 7}"},
+            group={"pair": f"p{pair}", "strategy": f"s{pair % 20}", "user": f"u{pair % 7}"},
+            decision_px=px - number % 5,
         ),
         arrival=Quote(px - 1, px + 1, at_ns),
+        quote_asset="USDT",
+        is_paper=True,
     )
     at_ns += 5 * MS_NS
     if fate == 9:
@@ -132,11 +142,18 @@ def _life(number: int, at_ns: int) -> Iterator[OrderEvent]:
         road=Road.REPLY,
         venue_order_id=venue_order_id,
         sent_at_ns=at_ns - 4 * MS_NS,
+        sent_quote=Quote(px - 1, px + 1 + number % 3, at_ns - 4 * MS_NS),
     )
-    yield from _end(cl_ord_id, fate, px, at_ns + 200 * MS_NS)
+    at_ns += (200 + number * 37 % 300) * MS_NS
+    quote = Quote(px - 2, px + number % 7, at_ns)
+    yield from _end(cl_ord_id, fate, px, quote)
+    if fate < 5:
+        at_ns += 1_050 * MS_NS
+        yield QuoteSampled(at_ns=at_ns, executor="paper", symbol=symbol, quote=quote)
 
 
-def _end(cl_ord_id: str, fate: int, px: Decimal, at_ns: int) -> Iterator[OrderEvent]:
+def _end(cl_ord_id: str, fate: int, px: Decimal, quote: Quote) -> Iterator[OrderEvent]:
+    at_ns = quote.at_ns
     if fate < 5:
         for part in (1, 2):
             yield OrderTraded(
@@ -152,6 +169,9 @@ def _end(cl_ord_id: str, fate: int, px: Decimal, at_ns: int) -> Iterator[OrderEv
             )
     elif fate < 8:
         yield CancelRequested(at_ns=at_ns, cl_ord_id=cl_ord_id, road=Road.BOT)
-        yield OrderCanceled(at_ns=at_ns + 5 * MS_NS, cl_ord_id=cl_ord_id, road=Road.REPLY)
+        at_ns += 5 * MS_NS
+        yield OrderCanceled(at_ns=at_ns, cl_ord_id=cl_ord_id, road=Road.REPLY, quote=quote)
     else:
-        yield OrderExpired(at_ns=at_ns, cl_ord_id=cl_ord_id, road=Road.STREAM, reason="ioc")
+        yield OrderExpired(
+            at_ns=at_ns, cl_ord_id=cl_ord_id, road=Road.STREAM, reason="ioc", quote=quote
+        )

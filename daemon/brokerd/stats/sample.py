@@ -11,9 +11,10 @@ from collections.abc import Sequence
 import msgspec
 from msgspec import Struct
 
+from brokerd.events import OrderTraded
 from brokerd.money import divide_units, units
 from brokerd.orders import Order, OrdStatus
-from brokerd.stats.marks import HORIZONS, is_fresh
+from brokerd.stats.marks import HORIZONS, Mids, is_fresh, marks
 from brokerd.terms import Quote
 
 QTY_PLACES = 18
@@ -33,6 +34,12 @@ class Fill(Struct, frozen=True, gc=False):
     qty: int
     px: int
     marks: tuple[int | None, ...] = (None,) * len(HORIZONS)
+
+
+def fill_of(event: OrderTraded, seen: Mids) -> Fill:
+    """Return an execution with the marks that are on record after it."""
+    qty, px = units(event.last_qty, QTY_PLACES), units(event.last_px, PX_PLACES)
+    return Fill(event.at_ns, qty, px, marks(event.at_ns, seen))
 
 
 class Key(Struct, frozen=True, gc=False, array_like=True):
@@ -127,6 +134,7 @@ class _Measuring:
         self.cum_qty = units(order.cum_qty, QTY_PLACES)
         self.paid = units(order.cum_quote, AMOUNT_PLACES)
         self.arrival = _fresh(order.arrival, order.created_at_ns)
+        self.arrival_mid = mid(self.arrival) if self.arrival is not None else 0
         self.sums: dict[str, int] = {}
         self.values: list[tuple[str, int]] = []
 
@@ -170,15 +178,15 @@ class _Measuring:
         if self.cum_qty:
             if arrival is not None:
                 touch = arrival.ask_px if self.sign > 0 else arrival.bid_px
-                self._against("slippage", mid(arrival))
+                self._against("slippage", self.arrival_mid)
                 self._against("touch", units(touch, PX_PLACES))
             if order.terms.decision_px is not None:
                 self._against("decision", units(order.terms.decision_px, PX_PLACES))
             if order.px is not None:
                 self._against("limit", units(order.px, PX_PLACES))
         if arrival is not None and sent is not None:
-            waited = self.sign * self.qty * (mid(sent) - mid(arrival))
-            self._cost("delay", waited, self.qty * mid(arrival))
+            waited = self.sign * self.qty * (mid(sent) - self.arrival_mid)
+            self._cost("delay", waited, self.qty * self.arrival_mid)
 
     def _against(self, kind: str, benchmark: int) -> None:
         """Measure what was paid against the same quantity at a benchmark price."""
@@ -193,20 +201,20 @@ class _Measuring:
 
     def _shortfall(self) -> None:
         """Split what the order cost against its decision; only of orders that are done."""
-        order, arrival, decision_px = self.order, self.arrival, self.order.terms.decision_px
+        order, decision_px = self.order, self.order.terms.decision_px
         unfilled = max(self.qty - self.cum_qty, 0)
         fee_assets = {asset for asset, fee in order.fees.items() if fee}
         is_known = fee_assets <= {order.quote_asset} and (not unfilled or order.end_quote)
-        if not order.is_final or arrival is None or decision_px is None or not is_known:
+        if not order.is_final or self.arrival is None or decision_px is None or not is_known:
             return
-        decision = units(decision_px, PX_PLACES)
-        end = mid(order.end_quote) if order.end_quote is not None else mid(arrival)
+        arrival_mid, decision = self.arrival_mid, units(decision_px, PX_PLACES)
+        end = mid(order.end_quote) if order.end_quote is not None else arrival_mid
         fees = order.fees.get(order.quote_asset)
         self.sums |= {
             "shortfalls": 1,
-            "shortfall_delay": self.sign * self.qty * (mid(arrival) - decision),
-            "shortfall_trading": self.sign * (self.paid - self.cum_qty * mid(arrival)),
-            "shortfall_opportunity": self.sign * unfilled * (end - mid(arrival)),
+            "shortfall_delay": self.sign * self.qty * (arrival_mid - decision),
+            "shortfall_trading": self.sign * (self.paid - self.cum_qty * arrival_mid),
+            "shortfall_opportunity": self.sign * unfilled * (end - arrival_mid),
             "shortfall_fees": units(fees, AMOUNT_PLACES) if fees else 0,
             "shortfall_base": self.qty * decision,
         }

@@ -11,6 +11,7 @@ Rule 3: FANOUT blocks of a level make one of the next, so that a question over a
 
 # ruff: noqa: S608 - only words of our own are pasted into SQL, every value is a parameter
 
+import os
 import sqlite3
 from collections.abc import Generator, Iterator, Sequence
 from contextlib import closing, contextmanager
@@ -23,18 +24,17 @@ import msgspec
 from brokerd.history.schema import SHAPE as HISTORY_SHAPE
 from brokerd.history.schema import decode_fill, decode_order
 from brokerd.journal.sqlite import address, placeholders
-from brokerd.money import parse_decimal, units
+from brokerd.money import parse_decimal
 from brokerd.orders import Order, OrdStatus
 from brokerd.params import Window
-from brokerd.stats.marks import HORIZONS, NO_MIDS, SETTLED_AFTER_NS, Mids, marks
+from brokerd.stats.marks import HORIZONS, SETTLED_AFTER_NS, Mids
 from brokerd.stats.sample import (
-    PX_PLACES,
-    QTY_PLACES,
     SPREADS,
     SUMS,
     Fill,
     Key,
     Sample,
+    fill_of,
     mid,
     sample,
     unfilled_for,
@@ -58,8 +58,11 @@ LONG_NS = 3_600_000_000_000
 LATE_NS = 2_000_000_000
 """How far the read model may trail behind the clock that says what is due."""
 
-GROUP_KEYS_PROJECTED_MAX = 4
-"""Group keys of a block that each get tallies of their own, beside those of all keys together."""
+VALUES_MAX = 256
+"""Group keys with no more values in a block get tallies that leave out the other keys."""
+
+KEYS_ALONE_MAX = 4
+"""How many such keys may also get tallies of their own."""
 
 SCHEMA = """
 CREATE TABLE meta (shape TEXT, journal_id TEXT, followed_seq INTEGER);
@@ -77,7 +80,7 @@ CREATE TABLE blocks (id INTEGER PRIMARY KEY, level INTEGER NOT NULL, series INTE
     parent INTEGER, created_from INTEGER, created_to INTEGER, closed_from INTEGER,
     closed_to INTEGER, filled_from INTEGER, filled_to INTEGER);
 CREATE INDEX blocks_parent ON blocks (parent, series, level);
-CREATE TABLE cells (block INTEGER, projection TEXT, body BLOB NOT NULL,
+CREATE TABLE cells (block INTEGER, projection TEXT, size INTEGER NOT NULL, body BLOB NOT NULL,
     PRIMARY KEY (block, projection)) WITHOUT ROWID;
 """
 
@@ -88,7 +91,9 @@ PRAGMAS = (
     "cache_size = -32000",
     "temp_store = MEMORY",
 )
-ALL, NO_GROUP, _BY = "*", "", "by:"
+ALL = "*"
+"""The name of cells that leave out no group key; others are named by the keys they keep."""
+
 KEYS_CACHED = 20_000
 
 Cells = dict[tuple[int, str, bool], Tally]
@@ -98,6 +103,7 @@ Body = tuple[list[int], list[tuple[str, int]], list[str], dict[str, int]]
 encode = msgspec.json.Encoder().encode
 decode_body = msgspec.json.Decoder(Body).decode
 decode_cells = msgspec.json.Decoder(list[tuple[int, str, bool, Tally]]).decode
+decode_name = msgspec.json.Decoder(list[str]).decode
 decode_key = msgspec.json.Decoder(Key).decode
 
 
@@ -109,6 +115,7 @@ class Store:
         self._history = history
         ((self.followed_seq,),) = own.execute("SELECT followed_seq FROM meta").fetchall()
         self._keys: dict[int, Key] = {}
+        self._ids: dict[str, int] = {}
 
     def step(self, now_ns: int) -> bool:
         """Take in the next changed orders and whatever is due by now; False if there was nothing."""
@@ -204,11 +211,10 @@ class Store:
             spans[where] = min(first, at_ns), max(last, at_ns)
         seen = {where: self._mids(*where, *span) for where, span in spans.items()}
         found: dict[int, list[Fill]] = {}
-        for no, at_ns, body in rows:
-            terms, event = orders[no].terms, decode_fill(body)
-            mids = seen.get((terms.executor, terms.symbol), NO_MIDS)
-            qty, px = units(event.last_qty, QTY_PLACES), units(event.last_px, PX_PLACES)
-            found.setdefault(no, []).append(Fill(at_ns, qty, px, marks(at_ns, mids)))
+        for no, _, body in rows:
+            terms = orders[no].terms
+            mids = seen[terms.executor, terms.symbol]
+            found.setdefault(no, []).append(fill_of(decode_fill(body), mids))
         return found
 
     def _mids(self, executor: str, symbol: str, from_ns: int, to_ns: int) -> Mids:
@@ -224,8 +230,13 @@ class Store:
 
     def _key_id(self, key: Key) -> int:
         text = encode(key).decode()
+        if text in self._ids:
+            return self._ids[text]
         self._own.execute("INSERT OR IGNORE INTO keys (key) VALUES (?)", (text,))
         ((found,),) = self._own.execute("SELECT id FROM keys WHERE key = ?", (text,)).fetchall()
+        if len(self._ids) >= KEYS_CACHED:
+            self._ids.clear()
+        self._ids[text] = found
         return int(found)
 
     def _key(self, key_id: int) -> Key:
@@ -275,7 +286,7 @@ class Store:
                 return
             cells: Cells = {}
             for row in rows:
-                for key, ord_status, is_filled, tally in self._cells(row[0], ALL):
+                for key, ord_status, is_filled, tally in self._cells_as(row[0], ALL):
                     merge(cells.setdefault((key, ord_status, is_filled), empty()), tally)
             spans = [_span([*(r[place] for r in rows), *(r[place + 1] for r in rows)])
                      for place in (4, 6, 8)]  # fmt: skip
@@ -297,31 +308,51 @@ class Store:
         block = int(cursor.lastrowid or 0)
         for projection, projected in self._projections(cells):
             body = encode([(*place, tally) for place, tally in projected.items()])
-            self._own.execute("INSERT INTO cells VALUES (?,?,?)", (block, projection, body))
+            row = (block, projection, len(projected), body)
+            self._own.execute("INSERT INTO cells VALUES (?,?,?,?)", row)
         return block
 
     def _projections(self, cells: Cells) -> Iterator[tuple[str, Cells]]:
-        """Yield the cells as they are, without groups, and by each group key alone."""
+        """Yield the cells as they are, by the group keys with few values, each alone, and by none."""
         yield ALL, cells
-        names = {name for key, _, _ in cells for name in self._key(key).group}
-        kept = sorted(names) if len(names) <= GROUP_KEYS_PROJECTED_MAX else []
-        for projection in (NO_GROUP, *(f"{_BY}{name}" for name in kept)):
-            name = projection.removeprefix(_BY)
-            ids: dict[int, int] = {}
-            projected: Cells = {}
-            for (key_id, ord_status, is_filled), tally in cells.items():
-                if key_id not in ids:
-                    key = self._key(key_id)
-                    group = {name: key.group[name]} if name in key.group else {}
-                    ids[key_id] = self._key_id(msgspec.structs.replace(key, group=group))
-                place = ids[key_id], ord_status, is_filled
-                merge(projected.setdefault(place, empty()), tally)
-            yield projection, projected
+        values: dict[str, set[str]] = {}
+        for key_id, _, _ in cells:
+            for name, value in self._key(key_id).group.items():
+                values.setdefault(name, set()).add(value)
+        few = sorted(name for name, found in values.items() if len(found) <= VALUES_MAX)
+        smallest = cells
+        if few:
+            common = self._project(cells, frozenset(few))
+            yield _name(few), common
+            for name in few if 1 < len(few) <= KEYS_ALONE_MAX else ():
+                smallest = self._project(common, frozenset({name}))
+                yield _name([name]), smallest
+        yield _name([]), self._project(smallest, frozenset())
 
-    def _cells(self, block: int, projection: str) -> list[tuple[int, str, bool, Tally]]:
+    def _project(self, cells: Cells, names: frozenset[str]) -> Cells:
+        """Add up the cells of orders that differ only in other group keys than these."""
+        ids: dict[int, int] = {}
+        projected: Cells = {}
+        for (key_id, ord_status, is_filled), tally in cells.items():
+            if key_id not in ids:
+                key = self._key(key_id)
+                group = {name: value for name, value in key.group.items() if name in names}
+                ids[key_id] = self._key_id(msgspec.structs.replace(key, group=group))
+            merge(projected.setdefault((ids[key_id], ord_status, is_filled), empty()), tally)
+        return projected
+
+    def _cells(self, block: int, names: frozenset[str]) -> list[tuple[int, str, bool, Tally]]:
+        """Return the fewest cells of a block that tell these group keys apart."""
+        sql = "SELECT projection FROM cells WHERE block = ? ORDER BY size"
+        for (projection,) in self._own.execute(sql, (block,)).fetchall():
+            if projection == ALL or names <= set(decode_name(projection)):
+                return self._cells_as(block, projection)
+        return []
+
+    def _cells_as(self, block: int, projection: str) -> list[tuple[int, str, bool, Tally]]:
         sql = "SELECT body FROM cells WHERE block = ? AND projection = ?"
-        rows = self._own.execute(sql, (block, projection)).fetchall()
-        return decode_cells(rows[0][0]) if rows else self._cells(block, ALL)
+        ((body,),) = self._own.execute(sql, (block, projection)).fetchall()
+        return decode_cells(body)
 
     def _dissolve(self, block: int) -> None:
         """Take a block apart, and those that it is a part of; its samples wait for another."""
@@ -389,14 +420,16 @@ class Store:
 
     def _merge(self, table: Table, question: Question, block: int) -> None:
         """Add a whole block to a table."""
-        names = question.group_keys
-        projection = ALL if len(names) > 1 else next((f"{_BY}{name}" for name in names), NO_GROUP)
-        for key_id, ord_status, is_filled, tally in self._cells(block, projection):
+        for key_id, ord_status, is_filled, tally in self._cells(block, question.group_keys):
             key = self._key(key_id)
             if question.means(key) and question.means_final(
                 OrdStatus(ord_status), is_filled=is_filled
             ):
                 table.merge(key, tally)
+
+
+def _name(names: Sequence[str]) -> str:
+    return encode(names).decode()
 
 
 @contextmanager
@@ -407,6 +440,7 @@ def open_store(path: Path, history: Path) -> Generator[Store]:
         if not _is_usable(path, journal_id, applied_seq):
             for suffix in ("", "-wal", "-shm"):
                 path.with_name(path.name + suffix).unlink(missing_ok=True)
+        os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o640))
         with closing(sqlite3.connect(path, isolation_level=None)) as own:
             for pragma in PRAGMAS:
                 own.execute(f"PRAGMA {pragma}")
