@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check -q
 CONFIG ?= config.toml
 
-.PHONY: demo test check run bench crash power-cut fuzz lock clean docs
+.PHONY: demo test check run bench crash power-cut fuzz simulate mutants lock clean docs
 
 # The package itself is installed editable and without its dependencies: those come from the lock, by hash.
 $(VENV)/.run: requirements.lock pyproject.toml
@@ -52,6 +52,16 @@ crash: $(VENV)/.dev
 SEED ?= 1
 power-cut: $(VENV)/.dev
 	$(BIN)/python -m tests.power_cut --seed $(SEED)
+
+# SEEDS lives of the daemon on virtual time, with everything going wrong; the first is FROM.
+SEEDS ?= 200
+FROM ?= 0
+simulate: $(VENV)/.dev
+	@PYTHONPATH=. $(BIN)/python -m tests.simulation --seeds $(SEEDS) --from $(FROM)
+
+# Weakened builds, each of which the simulator or a named test must catch.
+mutants: $(VENV)/.dev
+	@PYTHONPATH=. $(BIN)/python -m tests.simulation.hunt
 
 LINES ?= 100000
 fuzz: $(VENV)/.dev

@@ -346,3 +346,26 @@ def test_a_cancel_ends_the_doubt_of_the_replace_it_overtakes_by_its_own_evidence
 def test_answers_and_views_of_orders_that_are_not_in_memory_are_for_history_to_place() -> None:
     assert Play().tell(answered(LOST, at_ns=1)) == ["STRANGER"]
     assert Play().tell(viewed(view(), asked_at_ns=1)) == ["STRANGER"]
+
+
+def test_a_cancel_in_doubt_is_over_when_its_order_is_filled_and_the_venue_shows_it_no_more() -> (
+    None
+):
+    """A venue that forgets closed orders never answers such a cancel: it would be asked for ever."""
+    play = Play().acknowledged()
+    play.cancel(at_ns=10)
+    play.tell(answered(LOST, at_ns=20, request=K.CANCEL, final_at_ns=None))
+    play.tell(reported(traded("t", 10), at_ns=30))
+    assert (play.order.ord_status, play.order.in_doubt) == (S.FILLED, True)
+    assert play.tell(viewed(None, asked_at_ns=40, absence_after_ns=None)) == ["request_refused"]
+    assert play.order.is_settled
+
+
+def test_a_last_word_brings_the_quantity_it_was_spoken_of_however_old_the_view_is() -> None:
+    """A replace whose report was lost: the order is canceled with 13 of 26, not filled with 13 of 10."""
+    play = Play().acknowledged()
+    play.replace(at_ns=10, qty=26)
+    play.tell(answered(Accepted(), at_ns=20, request=K.REPLACE))
+    play.tell(reported(traded("t", 13), at_ns=50))
+    play.tell(viewed(view(S.CANCELED, qty=D(26), executions=(execution("t", 13),)), asked_at_ns=40))
+    assert (play.order.ord_status, play.order.qty, play.order.cum_qty) == (S.CANCELED, D(26), D(13))

@@ -111,6 +111,19 @@ async def test_questions_come_at_intervals_that_double_up_to_a_bound(tmp_path: P
         assert len(at.venue.asked) == 7
 
 
+async def test_an_answer_that_tells_nothing_new_brings_the_next_question_no_nearer(
+    tmp_path: Path,
+) -> None:
+    """The rules call for a question after every such answer: a doubt that lasts would never rest."""
+    async with desk(tmp_path, query_closed=False) as at:
+        at.venue.views += [None] * 5
+        at.venue.views.append(view())
+        await at.doubted()
+        await until(lambda: not at.home.order().in_doubt)
+        assert at.waits == [0.001, 0.002, 0.004, 0.008, 0.008, 0.008]
+        assert len(at.venue.asked) == 6
+
+
 async def test_an_order_that_is_asked_about_already_is_not_asked_twice(tmp_path: Path) -> None:
     async with desk(tmp_path) as at:
         at.venue.views.append(view())

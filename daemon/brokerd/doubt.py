@@ -87,8 +87,9 @@ def _as_reports(order: Order, view: OrderView, *, is_current: bool) -> list[Repo
     """
     Read a view as the reports that would have led to it.
 
-    Executions and last words hold however old the view is; quantity and price may have been
-    replaced since, so they count only if nothing was heard after the question left (`is_current`).
+    Executions and last words hold however old the view is, and so do the quantity and price that
+    a last word goes with. Those of an open order may have been replaced since: they count only if
+    nothing was heard after the question left (`is_current`).
     """
 
     def report(exec_type: ExecType, execution: Execution | None = None) -> Report:
@@ -109,7 +110,7 @@ def _as_reports(order: Order, view: OrderView, *, is_current: bool) -> list[Repo
     if view.ord_status is not OrdStatus.REJECTED:
         reports.append(report(ExecType.NEW))
     has_other_terms = view.qty != order.qty or (view.px is not None and view.px != order.px)
-    if is_current and has_other_terms:
+    if (is_current or view.ord_status in FINAL) and has_other_terms:
         reports.append(report(ExecType.REPLACED))
     if view.ord_status in _VIEWED_LAST_WORD:
         reports.append(report(_VIEWED_LAST_WORD[view.ord_status]))
@@ -172,8 +173,13 @@ def _absent(stage: Stage, order: Order, message: Viewed) -> None:
     Weigh a complete "no such order".
 
     It counts only if the request can no longer arrive and the order could have been seen, and it
-    takes two such answers, a processing bound and a query lag apart.
+    takes two such answers, a processing bound and a query lag apart. A cancel of an order that is
+    filled needs no such proof: at a venue that does not show closed orders no more will be heard.
     """
+    request = order.request
+    if order.is_final and request and request.in_doubt and request.kind is RequestKind.CANCEL:
+        end_request(stage, order, message.at_ns, message.road, "too_late")
+        return
     counts_from_ns = _absence_counts_from_ns(order, message)
     if counts_from_ns is None or message.asked_at_ns < counts_from_ns:
         return

@@ -80,6 +80,7 @@ class Poller:
         self._floor_s = floor_s
         self._due: list[tuple[float, str]] = []
         self._scheduled: dict[str, tuple[float, float]] = {}
+        self._answered: dict[str, int] = {}
         self._news = asyncio.Event()
         self._places = asyncio.Semaphore(QUESTIONS_AT_ONCE)
         promised = executor.capabilities
@@ -118,7 +119,13 @@ class Poller:
         self._sync = None
 
     def ask(self, order: Order) -> None:
-        """See that the order is asked about soon, and again until the matter is settled."""
+        """
+        See that the order is asked about soon, and again until the matter is settled.
+
+        That the last answer about it told nothing new is no reason to ask any sooner.
+        """
+        if self._answered.get(order.cl_ord_id) == order.seq:
+            return
         soon_s = asyncio.get_running_loop().time() + FIRST_ASK_S
         due_s, interval_s = self._scheduled.get(order.cl_ord_id, (math.inf, FIRST_ASK_S))
         if due_s > soon_s:
@@ -248,6 +255,8 @@ class Poller:
                 self._asked[cl_ord_id] = self._asked.get(cl_ord_id, 0) + 1
                 order = await self._question(order)
             is_open = order is not None and order.must_be_asked
+            if order is not None:
+                self._answered[cl_ord_id] = order.seq
         except NO_ANSWER as error:
             log.warning("question_unanswered", cl_ord_id=cl_ord_id, why=str(error))
             is_open = True
@@ -259,6 +268,7 @@ class Poller:
         else:
             self._scheduled.pop(cl_ord_id, None)
             self._asked.pop(cl_ord_id, None)
+            self._answered.pop(cl_ord_id, None)
 
     async def _question(self, order: Order) -> Order | None:
         self.questions += 1

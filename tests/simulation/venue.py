@@ -1,0 +1,344 @@
+"""
+The venue: its orders, its executions, and its own log of what it did. It is the oracle.
+
+It keeps its promises to the letter and uses every freedom they leave: a request may arrive at the
+last moment of its window, sit for the whole processing bound, and hide from queries for the whole
+lag. It shares no code with the paper engine nor with the rules.
+"""
+
+import random
+from collections.abc import Callable, Iterable
+from decimal import Decimal
+
+from msgspec.structs import replace
+from tests.simulation.loop import Time
+from tests.simulation.promises import Manners
+from tests.simulation.story import Story
+from tests.simulation.venue_log import BY_US, FINAL, AnyRequest, VenueOrder, Wire, ours_of, true_ns
+
+from brokerd.executor import (
+    Accepted,
+    CancelOrder,
+    Capabilities,
+    Execution,
+    OrderView,
+    Outcome,
+    PlaceOrder,
+    Refused,
+    ReplaceOrder,
+    Report,
+    Snapshot,
+)
+from brokerd.orders import ExecType, OrdStatus
+from brokerd.terms import OrdType, Terms, TimeInForce
+
+
+class Venue:
+    """One venue. `on_report` is told of everything that happens to an order, in order."""
+
+    def __init__(
+        self,
+        name: str,
+        *,
+        time: Time,
+        rng: random.Random,
+        capabilities: Capabilities,
+        manners: Manners,
+        story: Story,
+    ) -> None:
+        self.name = name
+        self.capabilities = capabilities
+        self.manners = manners
+        self.orders: dict[str, list[VenueOrder]] = {}
+        self.executions: list[tuple[float, VenueOrder, Execution]] = []
+        self.wires: list[Wire] = []
+        self.on_report: Callable[[Report], None] = lambda report: None
+        self.refuses = 0.0
+        self.is_down = False
+        self.on_create: Callable[[VenueOrder], None] = lambda order: None
+        self.on_cancel: Callable[[VenueOrder], None] = lambda order: None
+        self._runs = 0
+        self._refused: set[str] = set()
+        self._by_id: dict[str, VenueOrder] = {}
+        self._time = time
+        self._rng = rng
+        self._story = story
+
+    # What the log says, for the oracle.
+
+    def orders_of(self, ours: str) -> list[VenueOrder]:
+        """Return every order that came to be under an id of ours."""
+        return self.orders.get(ours, [])
+
+    def may_arrive(self, ours: str) -> bool:
+        """Whether a request for a new order is under way that may still come to be one."""
+        window_s = self.capabilities.validity_window_s
+        margin_s = self.capabilities.clock_error_s + self.capabilities.processing_bound_s
+        return any(
+            window_s is None or wire.signed_s + window_s + margin_s > self._time.now_s
+            for wire in self.wires
+            if wire.kind == "new" and wire.ours == ours
+        )
+
+    # What arrives over the wire.
+
+    def receive(
+        self, request: AnyRequest, signed_s: float, reply: Callable[[Outcome], None]
+    ) -> None:
+        """
+        Take a request that says it was signed at `signed_s`; reply once it is worked on.
+
+        A venue that is down, or goes down meanwhile, never replies.
+        """
+        window_s = self.capabilities.validity_window_s
+        if self.is_down:
+            return
+        if window_s is not None and self._time.now_s > signed_s + window_s:
+            self._tell(ours_of(request), "refuses a request for its age")
+            reply(Refused(reason="request_too_old", code="-1021", evidence="outside the window"))
+            return
+        is_taken_at_once = (
+            self.manners.cancel == "silent"
+            if isinstance(request, CancelOrder)
+            else self.manners.replace == "silent" and isinstance(request, ReplaceOrder)
+        )
+        delay_s = 0.0 if is_taken_at_once else self._processing_s()
+        self._time.after(delay_s, self._work, request, reply, self._runs)
+
+    def _work(self, request: AnyRequest, reply: Callable[[Outcome], None], run: int) -> None:
+        if run != self._runs:
+            return
+        match request:
+            case PlaceOrder():
+                reply(self._place(request))
+            case CancelOrder():
+                reply(self._cancel(request))
+            case ReplaceOrder():
+                reply(self._replace_on_request(request))
+
+    def _place(self, request: PlaceOrder) -> Outcome:
+        ours, kind = request.venue_cl_ord_id, self.capabilities.repeat_id
+        known = [order for order in self.orders_of(ours) if not order.is_forgotten]
+        is_repeat = known and (
+            kind in {"returns_original", "refused_forever"}
+            or (kind == "refused_while_open" and known[-1].is_open)
+        )
+        if is_repeat and kind == "returns_original":
+            return self._accepted(known[-1])
+        if is_repeat:
+            return Refused(reason="duplicate_order", evidence="duplicate", is_about_order=True)
+        is_refused = self._rng.random() < self.refuses and not self.manners.rejects_late
+        if is_refused or ours in self._refused:
+            self._refused.add(ours)
+            self._tell(ours, "refuses the order: insufficient funds")
+            return Refused(reason="insufficient_funds", code="-2010", evidence="no funds")
+        return self._accepted(self._create(ours, request.terms))
+
+    def _cancel(self, request: CancelOrder) -> Outcome:
+        order = self._find(request.ref.venue_cl_ord_id, request.ref.venue_order_id)
+        if order is None or not order.is_open:
+            return Refused(reason="unknown_order", evidence="unknown order", is_about_order=True)
+        if self.manners.cancel == "silent":
+            # Taken now, done in a moment, unless a fill comes first.
+            self._time.after(self._processing_s(), self._end_by_cancel, order)
+            return Accepted(evidence="cancel taken")
+        self._end(order, OrdStatus.CANCELED, BY_US)
+        return Accepted(reports=(self._report(order, ExecType.CANCELED),))
+
+    def _replace_on_request(self, request: ReplaceOrder) -> Outcome:
+        order = self._find(request.ref.venue_cl_ord_id, request.ref.venue_order_id)
+        if order is None or not order.is_open:
+            return Refused(reason="unknown_order", evidence="unknown order", is_about_order=True)
+        if request.qty <= order.cum_qty:
+            return Refused(reason="qty_too_small", evidence="qty below filled")
+        if self.manners.replace == "silent":
+            self._time.after(self._processing_s(), self._replace_later, order, request)
+            return Accepted(evidence="replace taken")
+        self._replace(order, request)
+        return Accepted(reports=(self._report(order, ExecType.REPLACED, request.replace_no),))
+
+    def query(self, ours: str, venue_order_id: str | None) -> OrderView | None:
+        """Answer about one order, as it was a lag ago."""
+        order = self._find(ours, venue_order_id)
+        view = order.seen_at(self._seen_s()) if order is not None else None
+        if view is None or (view.ord_status in FINAL and not self.capabilities.query_closed):
+            return None
+        return view
+
+    def snapshot(self, began_ns: int, since_ns: int, since_true_ns: int) -> Snapshot:
+        """Show all that was open a lag ago, and the executions up to then, from `since_true_ns`."""
+        seen_s = self._seen_s()
+        views: list[OrderView] = []
+        for order in self._all():
+            view = None if order.is_forgotten else order.seen_at(seen_s)
+            if view is not None and view.ord_status not in FINAL:
+                views.append(
+                    view if self.manners.shows_executions else replace(view, executions=())
+                )
+        back_s = self.capabilities.executions_back_s
+        earliest_s = 0.0 if back_s is None else self._time.now_s - back_s
+        executions = tuple(
+            self._report(order, ExecType.TRADE, execution=execution)
+            for at_s, order, execution in self.executions
+            if since_true_ns <= true_ns(at_s)
+            and earliest_s <= at_s <= seen_s
+            and not order.is_forgotten
+        )
+        return Snapshot(
+            began_ns=began_ns, since_ns=since_ns, orders=tuple(views), executions=executions
+        )
+
+    def go_down(self) -> None:
+        """Stop: what is being worked on is never finished."""
+        self.is_down = True
+        self._runs += 1
+
+    def forget_everything(self) -> None:
+        """Come back with an empty book and no memory."""
+        for order in self._all():
+            if not order.is_forgotten:
+                order.is_forgotten = True
+                self._tell(order.ours, "forgets the order, which was {}", order.status)
+
+    # What happens at the venue.
+
+    def _processing_s(self) -> float:
+        """Draw how long a request sits inside, up to the whole bound."""
+        return self._rng.choice((0.01, 0.1, 1.0)) * self.capabilities.processing_bound_s
+
+    def _seen_s(self) -> float:
+        lag_s = self.capabilities.query_lag_s
+        return self._time.now_s - self._rng.choice((0.0, 0.5, 1.0)) * lag_s
+
+    def _all(self) -> Iterable[VenueOrder]:
+        return (order for orders in self.orders.values() for order in orders)
+
+    def _find(self, ours: str, venue_order_id: str | None) -> VenueOrder | None:
+        known = [order for order in self.orders_of(ours) if not order.is_forgotten]
+        if known:
+            return known[-1]
+        order = self._by_id.get(venue_order_id or "")
+        return None if order is None or order.is_forgotten else order
+
+    def _create(self, ours: str, terms: Terms) -> VenueOrder:
+        number = len(self._by_id) + 1
+        order = VenueOrder(number, ours, f"{self.name}-{number}", terms)
+        self.orders.setdefault(ours, []).append(order)
+        self._by_id[order.ids[0]] = order
+        self._tell(ours, "has the order as {}: {} {}", order.ids[0], terms.side, terms.qty)
+        self._changed(order)
+        self.on_create(order)
+        self.on_report(self._report(order, ExecType.NEW))
+        self._fate(order)
+        return order
+
+    def _fate(self, order: VenueOrder) -> None:
+        """Decide what the market will do with the order."""
+        rng, terms = self._rng, order.terms
+        if self.manners.rejects_late and rng.random() < self.refuses:
+            self._end(order, OrdStatus.REJECTED, "insufficient funds")
+            return
+        is_taker = terms.ord_type is OrdType.MARKET or terms.time_in_force is TimeInForce.IOC
+        if is_taker or rng.random() < 0.2:
+            for _ in range(rng.randint(0 if is_taker else 1, 3)):
+                self._fill(order)
+            if is_taker and order.is_open:
+                self._end(order, OrdStatus.EXPIRED, "nothing left to trade with")
+            return
+        for _ in range(rng.choice((0, 0, 1, 2, 4))):
+            self._time.after(rng.expovariate(0.5), self._fill, order)
+        if rng.random() < 0.1:
+            status = rng.choice((OrdStatus.CANCELED, OrdStatus.EXPIRED))
+            self._time.after(rng.expovariate(0.2), self._end, order, status, "by the venue")
+
+    def _fill(self, order: VenueOrder) -> None:
+        if not order.is_open or order.is_forgotten:
+            return
+        leaves = order.qty - order.cum_qty
+        qty = leaves if self._rng.random() < 0.4 else Decimal(self._rng.randint(1, int(leaves)))
+        execution = Execution(
+            exec_id=f"{self.name}-e{len(self.executions) + 1}",
+            last_qty=qty,
+            last_px=order.px or Decimal(100),
+        )
+        order.executions.append(execution)
+        self.executions.append((self._time.now_s, order, execution))
+        is_filled = order.cum_qty >= order.qty
+        order.status = OrdStatus.FILLED if is_filled else OrdStatus.PARTIALLY_FILLED
+        self._tell(order.ours, "fills {} of {} ({})", order.cum_qty, order.qty, execution.exec_id)
+        self._changed(order)
+        self.on_report(self._report(order, ExecType.TRADE, execution=execution))
+
+    def _end_by_cancel(self, order: VenueOrder) -> None:
+        self._end(order, OrdStatus.CANCELED, BY_US)
+
+    def _end(self, order: VenueOrder, status: OrdStatus, reason: str) -> None:
+        if not order.is_open or order.is_forgotten:
+            return
+        order.status, order.reason = status, reason
+        self._tell(order.ours, "ends the order: {}, {}", status, reason)
+        if reason == BY_US:
+            self.on_cancel(order)
+        self._changed(order)
+        self.on_report(self._report(order, _LAST_WORD[status]))
+
+    def _replace_later(self, order: VenueOrder, request: ReplaceOrder) -> None:
+        if order.is_open and not order.is_forgotten and request.qty > order.cum_qty:
+            self._replace(order, request)
+
+    def _replace(self, order: VenueOrder, request: ReplaceOrder) -> None:
+        order.qty, order.px = request.qty, request.px
+        order.replaced_nos.add(request.replace_no)
+        order.all_terms.append((order.qty, order.px))
+        if self.capabilities.amend == "new_id":
+            order.ids.append(f"{self.name}-{len(self._by_id) + 1}")
+            self._by_id[order.ids[-1]] = order
+        self._tell(order.ours, "replaces ({}): {} at {}", request.replace_no, order.qty, order.px)
+        self._changed(order)
+        self.on_report(self._report(order, ExecType.REPLACED, request.replace_no))
+
+    def _changed(self, order: VenueOrder) -> None:
+        order.views.append((self._time.now_s, order.view()))
+
+    def _accepted(self, order: VenueOrder) -> Outcome:
+        if self.manners.place == "silent":
+            return Accepted(evidence="taken")
+        reports = [self._report(order, ExecType.NEW)]
+        if self.manners.place == "full":
+            reports += [
+                self._report(order, ExecType.TRADE, execution=each) for each in order.executions
+            ]
+            if order.status in _LAST_WORD:
+                reports.append(self._report(order, _LAST_WORD[order.status]))
+        return Accepted(reports=tuple(reports), evidence="taken")
+
+    def _report(
+        self,
+        order: VenueOrder,
+        exec_type: ExecType,
+        replace_no: int | None = None,
+        execution: Execution | None = None,
+    ) -> Report:
+        is_replaced = exec_type is ExecType.REPLACED
+        return Report(
+            exec_type=exec_type,
+            symbol=order.terms.symbol,
+            venue_cl_ord_id=order.ours,
+            venue_order_id=order.ids[-1],
+            execution=execution,
+            qty=order.qty if is_replaced else None,
+            px=order.px if is_replaced else None,
+            replace_no=replace_no if self.manners.says_replace_no else None,
+            cum_qty=order.cum_qty if self.manners.says_cum_qty else None,
+            reason=order.reason,
+        )
+
+    def _tell(self, ours: str, what: str, *args: object) -> None:
+        self._story.tell(self._time.now_s, self.name, what, *args, about=ours)
+
+
+_LAST_WORD = {
+    OrdStatus.CANCELED: ExecType.CANCELED,
+    OrdStatus.EXPIRED: ExecType.EXPIRED,
+    OrdStatus.REJECTED: ExecType.REJECTED,
+}

@@ -1,0 +1,223 @@
+"""What stands in a weakened build where the real thing stood: see `mutants`."""
+
+import asyncio
+from typing import Any
+
+from msgspec.structs import replace
+from tests.simulation.disk import MemoryJournal
+
+from brokerd import doubt, evidence, merge, orders
+from brokerd.blotter import Blotter, Stage
+from brokerd.clock import SteadyClock
+from brokerd.desk import Desk
+from brokerd.dispatch import Dispatch
+from brokerd.engine import Engine
+from brokerd.events import OrderCanceled, OrderRejected, RequestKind, Road
+from brokerd.executor import Capabilities, InDoubt, NotSent, Outcome, Refused
+from brokerd.feed import Feed, Told
+from brokerd.listener import Listener
+from brokerd.messages import NOTHING, Ask, Decision, Send
+from brokerd.poller import Poller
+
+_decide_all = Engine._decide_all
+_commit = Engine._commit
+_call = Dispatch._call
+_refused = evidence._refused
+_merge_execution = merge._merge_execution
+
+
+def act_before_commit(self: Engine) -> Any:
+    batch = _decide_all(self)
+    for action in batch.actions:
+        self._act(action)
+    batch.actions = []
+    return batch
+
+
+def reply_before_commit(self: Engine) -> Any:
+    batch = _decide_all(self)
+    for reply, result in batch.replies:
+        reply(result)()
+    batch.replies = []
+    return batch
+
+
+async def publish_before_commit(self: Engine, batch: Any) -> Any:
+    if batch.stage.changes:
+        self._feed.publish(batch.stage.changes)
+    return await _commit(self, batch)
+
+
+_publish = Feed.publish
+
+
+def publish_once(self: Feed, changes: Any) -> None:
+    if changes[-1].seq > self.last_seq:
+        _publish(self, changes)
+
+
+async def snapshot_first(self: Listener) -> None:
+    await self._executor.connect()
+    await self._sync()
+    async with self._subscribed() as reports:
+        await self._listen(reports)
+
+
+async def insert_without_sync(self: MemoryJournal, bodies: list[bytes]) -> None:
+    self.disk.write(bodies)
+    await asyncio.sleep(0.001)
+    asyncio.get_running_loop().call_later(0.5, self.disk.sync)
+
+
+async def timeout_is_not_sent(self: Dispatch, order: Any, request: Any) -> Outcome:
+    outcome = await _call(self, order, request)
+    if isinstance(outcome, InDoubt):
+        return NotSent(reason="timeout", evidence=outcome.evidence)
+    return outcome
+
+
+async def timeout_is_refused(self: Dispatch, order: Any, request: Any) -> Outcome:
+    outcome = await _call(self, order, request)
+    if isinstance(outcome, InDoubt):
+        return Refused(reason="timeout", evidence=outcome.evidence)
+    return outcome
+
+
+async def twice_if_lost(self: Dispatch, order: Any, request: Any) -> Outcome:
+    outcome = await _call(self, order, request)
+    return await _call(self, order, request) if isinstance(outcome, InDoubt) else outcome
+
+
+def absent_at_once(stage: Stage, order: Any, message: Any) -> None:
+    if order.acked_at_ns is None and not order.is_final:
+        reject(stage, order, message)
+
+
+def absent_after_one_answer(stage: Stage, order: Any, message: Any) -> None:
+    from_ns = doubt._absence_counts_from_ns(order, message)
+    if order.acked_at_ns is None and from_ns is not None and message.asked_at_ns >= from_ns:
+        reject(stage, order, message)
+
+
+def absent_after_a_while(stage: Stage, order: Any, message: Any) -> None:
+    if order.request is None or order.is_final or order.acked_at_ns is not None:
+        return
+    if message.at_ns - order.request.asked_at_ns > 3 * 10**9:
+        reject(stage, order, message)
+
+
+def reject(stage: Stage, order: Any, message: Any) -> None:
+    stage.record(
+        OrderRejected(
+            at_ns=message.at_ns,
+            cl_ord_id=order.cl_ord_id,
+            road=Road.QUERY,
+            reason="not_found_at_venue",
+        )
+    )
+
+
+def viewed_resubmits(stage: Stage, message: Any) -> Decision:
+    order = stage.get(message.cl_ord_id)
+    request = order.request if order is not None else None
+    if message.view is None and request is not None and request.kind is RequestKind.NEW:
+        assert order is not None
+        if order.in_doubt and request.attempt < 3:
+            return Decision((Send(doubt.send_again(stage, order, message.at_ns, "again")),))
+    return _viewed(stage, message)
+
+
+_viewed = doubt.viewed
+
+
+def never_executed(self: Any, cl_ord_id: str, exec_id: str) -> bool:
+    return False
+
+
+async def read_recent_only(self: Feed, after_seq: int, limit: int) -> list[Told]:
+    return [told for told in self._recent if told[0] > after_seq][:limit]
+
+
+async def doubt_nothing(*_: Any) -> None:
+    """A restart takes no notice of what was under way."""
+
+
+async def recall_without_executions(self: Desk) -> None:
+    for order in await self._history.unsettled():
+        self.engine.blotter.remember(order, ())
+
+
+def unknown_is_canceled(stage: Stage, message: Any, refused: Refused) -> Decision:
+    if message.request is RequestKind.CANCEL and refused.is_about_order:
+        stage.record(
+            OrderCanceled(at_ns=message.at_ns, cl_ord_id=message.cl_ord_id, road=Road.REPLY)
+        )
+        return NOTHING
+    return _refused(stage, message, refused)
+
+
+def unknown_is_not_asked(stage: Stage, message: Any, refused: Refused) -> Decision:
+    told = _refused(stage, message, refused)
+    return Decision(tuple(each for each in told.actions if not isinstance(each, Ask)), told.reply)
+
+
+def no_late_fills(stage: Stage, order: Any, message: Any) -> None:
+    if not order.is_final:
+        _merge_execution(stage, order, message)
+
+
+def stage_with_gap(self: Stage, blotter: Blotter, first_seq: int) -> None:
+    _stage_init(self, blotter, first_seq + (first_seq > 20))
+
+
+_stage_init = Stage.__init__
+
+
+async def never(self: Any) -> None:
+    await asyncio.Event().wait()
+
+
+def wall_time(self: SteadyClock) -> int:
+    return self._clock.now_ns()
+
+
+def no_follow(self: SteadyClock, known_until_ns: int) -> None:
+    """A run that begins before the last one ended takes its own clock for good."""
+
+
+def no_next_steps(stage: Stage, cl_ord_id: str, at_ns: int) -> tuple[Any, ...]:
+    order = stage.get(cl_ord_id)
+    return (Ask(order),) if order is not None and order.must_be_asked else ()
+
+
+def done_without_last_word(order: Any, event: Any) -> dict[str, Any]:
+    return orders._done(order, event) | {"stopped_by": None}
+
+
+def pursue_without_pause(self: Poller, cl_ord_id: str, delay_s: float, interval_s: float) -> None:
+    _schedule(self, cl_ord_id, min(delay_s, 0.05), 0.05)
+
+
+_schedule = Poller._schedule
+
+
+async def identify_nobody(self: Engine, stranger: Any) -> None:
+    self.strangers += 1
+
+
+def no_lag(promised: Capabilities) -> float | None:
+    if promised.validity_window_s is None:
+        return None
+    return promised.validity_window_s + promised.clock_error_s
+
+
+def window_for_all(promised: Capabilities) -> float:
+    return (promised.validity_window_s or 1.0) + promised.processing_bound_s + promised.query_lag_s
+
+
+def forget_former_doubts(order: Any, event: Any) -> dict[str, Any]:
+    changes = _retried(order, event)
+    return changes | {"request": replace(changes["request"], was_doubted=False)}
+
+
+_retried = orders._request_retried

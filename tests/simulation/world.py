@@ -1,0 +1,307 @@
+"""One seed: everything it needs, what goes wrong in it, and the healing after which all must settle."""
+
+import random
+import traceback
+from collections.abc import Callable, Generator
+from contextlib import contextmanager
+
+import structlog
+from msgspec import Struct
+from tests.simulation import faults
+from tests.simulation.bots import Answer, Ask, Bot
+from tests.simulation.disk import BALLAST_ROWS, Disk
+from tests.simulation.life import Life
+from tests.simulation.loop import BusyLoop, Time
+from tests.simulation.network import Network
+from tests.simulation.oracle import Oracle, Violation
+from tests.simulation.promises import draw_capabilities, draw_manners
+from tests.simulation.story import STARTS_S, Story
+from tests.simulation.venue import Venue
+from tests.simulation.venue_log import true_ns
+
+from brokerd import dispatch
+from brokerd.config.load import DaemonConfig
+from brokerd.errors import JournalError
+
+TROUBLE_S = (2.0, 8.0)
+SETTLED_AFTER_S = 240.0
+"""The bound: the longest delay, window and lag, two questions at the slowest rate, a reconnect."""
+
+STEPS_S = (-3600.0, -30.0, -1.0, 1.0, 30.0, 3600.0)
+LAST_ANSWERS_S = 15.0
+LANES, CANCEL_LANES = 5, 3
+KILL_WITHIN_STEPS = 150
+
+
+class WorldClock:
+    """The host's clocks: no two looks alike, and the wall clock can be set."""
+
+    def __init__(self, time: Time) -> None:
+        self.set_by_s = 0.0
+        self._time = time
+        self._last_ns = 0
+
+    def monotonic_ns(self) -> int:
+        self._last_ns = max(self._last_ns + 1, int(self._time.now_s * 1e9))
+        return self._last_ns
+
+    def now_ns(self) -> int:
+        return self.monotonic_ns() + true_ns(self.set_by_s)
+
+
+class Failure(Struct, frozen=True):
+    """A seed that failed: what was broken, and the story of how it came to that."""
+
+    seed: int
+    invariant: str
+    what: str
+    story: str
+
+
+class World:
+    """One seed. `run` returns None, or what is wrong."""
+
+    def __init__(self, seed: int) -> None:
+        self.seed = seed
+        self.rng = rng = random.Random(seed)
+        self.time = Time()
+        self.clock = WorldClock(self.time)
+        self.story = Story()
+        self.faults = faults.draw(rng)
+        self.config = DaemonConfig(
+            request_deadline_s=rng.choice((0.5, 1.5)),
+            retry_window_s=rng.choice((0.0, 1.0, 5.0)),
+            poll_floor_s=rng.choice((2.0, 5.0, 15.0)),
+            inbox_max=rng.choice((16, 64, 4096)),
+            orders_in_memory_max=rng.choice((0, 2, 1000)),
+        )
+        names = ["north", "south"][: rng.choice((1, 1, 2))]
+        venues = {name: self._venue(name) for name in names}
+        self.oracle = Oracle(venues, self.story, self.time, self.fail)
+        self.disk = self.oracle.disk = Disk(rng, self.oracle.on_rows)
+        self.networks = {
+            name: Network(self.time, rng, lambda: self.faults, self.story, venue)
+            for name, venue in venues.items()
+        }
+        self.bots = [
+            Bot(
+                f"bot{n}",
+                time=self.time,
+                rng=rng,
+                daemon=self,
+                executors=names,
+                oracle=self.oracle,
+                story=self.story,
+            )
+            for n in range(rng.randint(1, 3))
+        ]
+        self.watched_seq = 0
+        self.runs = 0
+        self._life: Life | None = None
+        self._failure: BaseException | None = None
+        self._trouble_s = rng.uniform(*TROUBLE_S)
+        self._is_healed = False
+
+    def _venue(self, name: str) -> Venue:
+        promised = draw_capabilities(self.rng)
+        manners = draw_manners(self.rng, promised)
+        return Venue(
+            name,
+            time=self.time,
+            rng=self.rng,
+            capabilities=promised,
+            manners=manners,
+            story=self.story,
+        )
+
+    def run(self) -> Failure | None:
+        """Live through the seed."""
+        try:
+            self._plan()
+            self._start()
+            self._pass(self._trouble_s)
+            self._heal()
+            self._pass(SETTLED_AFTER_S)
+            for bot in self.bots:
+                bot.ask_for_all()
+            self._pass(LAST_ANSWERS_S)
+            self.oracle.at_end(self.time.now_s - STARTS_S, self.runs, self.config.poll_floor_s)
+        except (Violation, Exception) as error:  # noqa: BLE001 - whatever kills the daemon fails the seed
+            return self._failed(error)
+        finally:
+            if self._life is not None:
+                self._life.end()
+        return None
+
+    # The socket, as bots see it.
+
+    def call(self, ask: Ask, answer: Callable[[Answer], None]) -> bool:
+        """Put a bot's question to the daemon, if there is one."""
+        if self._life is None or not self._life.is_serving:
+            return False
+        self._life.call(ask, answer)
+        return True
+
+    # What happens to the daemon.
+
+    def kill(self) -> None:
+        """End the run as kill -9 and a power cut do, between two calls of its loop."""
+        if self._life is not None:
+            self._tell("KILLED")
+            self._bury()
+            self.time.after(self.rng.uniform(0.01, 1.0), self._start)
+
+    def fail(self, error: BaseException | None) -> None:
+        """Remember the first thing that is wrong; nothing more happens after it."""
+        self._failure = self._failure or error
+        self.time.is_over = True
+        if self._life is not None:
+            self._life.loop.is_over = True
+
+    def _start(self) -> None:
+        if self._life is None:
+            self.runs += 1
+            self._tell("run {} starts", self.runs)
+            self._life = Life(self, self.runs, self._ended)
+
+    def _bury(self) -> None:
+        assert self._life is not None
+        self._life.end()
+        self._life = None
+        for network in self.networks.values():
+            network.stream = None
+        self.oracle.on_crash(self.disk.crash())
+
+    def _ended(self, error: BaseException | None) -> None:
+        """Start the daemon again, as systemd does; see that it had a reason to end."""
+        causes = _leaves(error)
+        if not all(isinstance(each, JournalError) for each in causes):
+            self.fail(next(each for each in causes if not isinstance(each, JournalError)))
+            return
+        self._tell("run ends: {}", [str(each) for each in causes] or "asked to")
+        self.time.after(0.0, self._end_of_run)
+
+    def _end_of_run(self) -> None:
+        if self._life is not None:
+            self._bury()
+            self.time.after(1.0, self._start)
+
+    # What goes wrong.
+
+    def _plan(self) -> None:
+        for bot in self.bots:
+            bot.begin()
+        plan, end_s = self.faults, self._trouble_s
+        self.disk.slow_sync = plan.slow_sync
+        for venue in self.oracle.venues.values():
+            venue.refuses = plan.venue_refuses
+        for count, happen in (
+            (plan.kills, self._arm_kill),
+            (plan.stops, self._stop),
+            (plan.venue_restarts, self._restart_venue),
+            (plan.full_disks, self._fill_disk),
+            (plan.failed_syncs, self._fail_sync),
+            (plan.clock_steps, self._step_clock),
+        ):
+            for _ in range(count):
+                self.time.after(self.rng.uniform(0, end_s), happen)
+
+    def _heal(self) -> None:
+        self._tell("everything heals")
+        self.faults = faults.HEALED
+        self.disk.slow_sync = 0.0
+        self.disk.fail_next_sync = False
+        self._free_disk()
+        for venue in self.oracle.venues.values():
+            venue.is_down = False
+            venue.refuses = 0.0
+        if self._life is not None:
+            self._life.loop.kill_in = None
+        for bot in self.bots:
+            bot.stop()
+        self._is_healed = True
+
+    def _arm_kill(self) -> None:
+        if self._life is not None:
+            self._life.loop.kill_in = self.rng.randint(1, KILL_WITHIN_STEPS)
+
+    def _stop(self) -> None:
+        if self._life is not None:
+            self._tell("is asked to stop")
+            self._life.stop()
+
+    def _restart_venue(self) -> None:
+        name = self.rng.choice(list(self.networks))
+        network, venue = self.networks[name], self.oracle.venues[name]
+        self._tell("venue {} goes down", name)
+        venue.go_down()
+        network.break_stream()
+        if self.faults.venue_forgets:
+            venue.forget_everything()
+        self.time.after(self.rng.uniform(0.1, 3.0), self._venue_is_back, venue)
+
+    def _venue_is_back(self, venue: Venue) -> None:
+        venue.is_down = False
+
+    def _fill_disk(self) -> None:
+        self._tell("the disk is full")
+        self.disk.is_full = True
+        self.time.after(self.rng.uniform(0.2, 3.0), self._free_disk)
+
+    def _free_disk(self) -> None:
+        self.disk.is_full = False
+        self.disk.ballast_rows = BALLAST_ROWS
+
+    def _fail_sync(self) -> None:
+        self.disk.fail_next_sync = not self._is_healed
+
+    def _step_clock(self) -> None:
+        step_s = self.rng.choice(STEPS_S)
+        self._tell("the clock is set by {} s", step_s)
+        self.clock.set_by_s += step_s
+
+    # Words.
+
+    def _tell(self, what: str, *args: object) -> None:
+        self.story.tell(self.time.now_s, "world", what, *args)
+
+    def _pass(self, seconds: float) -> None:
+        self.time.run(self.time.now_s + seconds)
+        if self._failure is not None:
+            raise self._failure
+
+    def _failed(self, error: BaseException) -> Failure:
+        if isinstance(error, Violation):
+            return Failure(self.seed, error.invariant, error.what, self.story.about(error.ours))
+        invariant = "no busy loop" if isinstance(error, BusyLoop) else "the daemon lives"
+        what = "".join(traceback.format_exception(error)[-8:])
+        return Failure(self.seed, invariant, what, self.story.about(""))
+
+
+def _leaves(error: BaseException | None) -> list[BaseException]:
+    if error is None:
+        return []
+    if isinstance(error, BaseExceptionGroup):
+        return [leaf for each in error.exceptions for leaf in _leaves(each)]
+    return [error]
+
+
+@contextmanager
+def stage() -> Generator[None]:
+    """Set what seeds need around them: a daemon that is silent, and few lanes, so that they fill."""
+    logs, lanes = structlog.get_config(), (dispatch.LANES, dispatch.CANCEL_LANES)
+    dice = random.getstate()
+    silent = structlog.make_filtering_bound_logger("critical")
+    structlog.configure(wrapper_class=silent, cache_logger_on_first_use=False)
+    dispatch.LANES, dispatch.CANCEL_LANES = LANES, CANCEL_LANES
+    try:
+        yield
+    finally:
+        dispatch.LANES, dispatch.CANCEL_LANES = lanes
+        structlog.configure(**logs)
+        random.setstate(dice)
+
+
+def live(seed: int) -> Failure | None:
+    """Live through one seed; return what is wrong with it, if anything."""
+    return World(seed).run()
