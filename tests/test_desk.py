@@ -5,12 +5,15 @@ from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
+import pytest
 from tests.journal_rows import both
 from tests.scripted import CLOCK, ScriptedExecutor, submit, until
 
 from brokerd.config.load import DaemonConfig
 from brokerd.desk import Desk
+from brokerd.errors import Busy
 from brokerd.executor import InDoubt, LinkState, Snapshot, Standing
+from brokerd.history.model import SqliteHistory
 
 HOUR_NS = 3_600 * 10**9
 
@@ -58,6 +61,23 @@ async def test_a_ban_survives_a_restart(tmp_path: Path) -> None:
     async with run_of(tmp_path, second):
         assert second.resumed == [(until_ns, "418: banned")]
         assert first.resumed == []
+
+
+async def test_a_run_starts_on_a_disk_so_full_that_history_cannot_be_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def full(_: SqliteHistory) -> None:
+        raise Busy("history cannot be written: its disk is full")
+
+    async with run_of(tmp_path, ScriptedExecutor()):
+        pass
+    async with both(tmp_path) as (journal, history), asyncio.TaskGroup() as group:
+        monkeypatch.setattr(SqliteHistory, "flush", full)
+        desk = Desk(DaemonConfig(), CLOCK, journal, history, on_changes=lambda *_: None)
+        desk.add("scripted", ScriptedExecutor(), 0)
+        for task in await desk.start(group, "k5"):
+            task.cancel()
+        monkeypatch.undo()
 
 
 async def test_what_an_executor_left_that_is_configured_no_more_harms_nobody(

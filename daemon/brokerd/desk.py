@@ -97,7 +97,9 @@ class Desk:
 
         Returns the tasks, all in `group`, that work until they are cancelled.
         """
+        # History is asked before this run writes: on a full disk it could not follow.
         await self._recall()
+        await self._resume()
         tasks = [
             group.create_task(self.engine.run(), name="engine"),
             group.create_task(self._history.run(), name="history"),
@@ -107,7 +109,6 @@ class Desk:
         started = DaemonStarted(at_ns=now_ns, version=__version__, epoch=epoch)
         await self.engine.note(started)
         await self._doubt_outstanding(now_ns)
-        await self._resume()
         return tasks + [
             group.create_task(link.run(), name=f"{link.name}-link") for link in self.links
         ]

@@ -12,7 +12,15 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from msgspec import Struct
 
 from brokerd.errors import Busy, JournalError
-from brokerd.events import Entry, OrderSubmitted, OrderTraded, decode_entry, encode_entry
+from brokerd.events import (
+    Entry,
+    ExecutorPaused,
+    ExecutorSynced,
+    OrderSubmitted,
+    OrderTraded,
+    decode_entry,
+    encode_entry,
+)
 from brokerd.journal.fold import Fold
 from brokerd.journal.schema import genesis, link
 from brokerd.orders import Order
@@ -171,6 +179,7 @@ class MemoryHistory:
         self._arrived = asyncio.Event()
         self._orders: dict[str, Order] = {}
         self._exec_ids: dict[str, set[str]] = {}
+        self._marks: dict[tuple[str, str], ExecutorSynced | ExecutorPaused] = {}
         self._by_ours: dict[tuple[str, str], str] = {}
         self._by_venues: dict[tuple[str, str], str] = {}
         fold = Fold()
@@ -219,6 +228,9 @@ class MemoryHistory:
 
     def _apply(self, seq: int, entry: Entry, order: Order | None) -> None:
         self.applied_seq = seq
+        event = entry.event
+        if isinstance(event, ExecutorSynced | ExecutorPaused):
+            self._marks[type(event).__name__, event.executor] = event
         if order is None:
             return
         cl_ord_id, executor = order.cl_ord_id, order.terms.executor
@@ -226,8 +238,8 @@ class MemoryHistory:
         self._by_ours[executor, order.venue_cl_ord_id] = cl_ord_id
         if order.venue_order_id is not None:
             self._by_venues[executor, order.venue_order_id] = cl_ord_id
-        if type(entry.event) is OrderTraded:
-            self._exec_ids.setdefault(cl_ord_id, set()).add(entry.event.exec_id)
+        if type(event) is OrderTraded:
+            self._exec_ids.setdefault(cl_ord_id, set()).add(event.exec_id)
 
     async def _synced_now(self) -> None:
         await self.synced(self._journal.last_seq)
@@ -259,6 +271,10 @@ class MemoryHistory:
             if cl_ord_id is None and venue_order_id is not None:
                 cl_ord_id = self._by_venues.get((key, venue_order_id))
         return self._orders.get(cl_ord_id or "")
+
+    async def marks(self) -> list[ExecutorSynced | ExecutorPaused]:
+        await self._synced_now()
+        return list(self._marks.values())
 
     async def exec_ids(self, cl_ord_id: str) -> set[str]:
         await self._synced_now()

@@ -19,7 +19,7 @@ from tests.simulation.story import STARTS_S, Story
 from tests.simulation.venue import Venue
 from tests.simulation.venue_log import true_ns
 
-from brokerd import dispatch
+from brokerd import dispatch, listener
 from brokerd.config.load import DaemonConfig
 from brokerd.errors import JournalError
 
@@ -30,6 +30,9 @@ SETTLED_AFTER_S = 240.0
 STEPS_S = (-3600.0, -30.0, -1.0, 1.0, 30.0, 3600.0)
 LAST_ANSWERS_S = 15.0
 LANES, CANCEL_LANES = 5, 3
+PAUSE_LOOK_S = 5.0
+"""A seed has no pauses, and a look at nothing, four times a second, costs more than all its orders."""
+
 KILL_WITHIN_STEPS = 150
 
 
@@ -290,14 +293,16 @@ def _leaves(error: BaseException | None) -> list[BaseException]:
 def stage() -> Generator[None]:
     """Set what seeds need around them: a daemon that is silent, and few lanes, so that they fill."""
     logs, lanes = structlog.get_config(), (dispatch.LANES, dispatch.CANCEL_LANES)
-    dice = random.getstate()
+    dice, pause_look_s = random.getstate(), listener.PAUSE_LOOK_S
     silent = structlog.make_filtering_bound_logger("critical")
     structlog.configure(wrapper_class=silent, cache_logger_on_first_use=False)
     dispatch.LANES, dispatch.CANCEL_LANES = LANES, CANCEL_LANES
+    listener.PAUSE_LOOK_S = PAUSE_LOOK_S
     try:
         yield
     finally:
         dispatch.LANES, dispatch.CANCEL_LANES = lanes
+        listener.PAUSE_LOOK_S = pause_look_s
         structlog.configure(**logs)
         random.setstate(dice)
 
