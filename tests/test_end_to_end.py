@@ -73,6 +73,19 @@ def test_an_order_is_submitted_replaced_canceled_and_explained(bot: Bot) -> None
     assert explained["order"] == done[0]
 
 
+def test_a_refusal_is_explained_by_the_venues_words_and_the_rule_that_judged_them(
+    bot: Bot,
+) -> None:
+    poor = submitted(bot, **limit(qty="9000", px="39999"))
+    assert poor["ord_status"] == "rejected"
+    rejected = bot.call("order.explain", cl_ord_id=poor["cl_ord_id"])["transitions"][-1]
+    assert rejected["reason"] == "the free balance does not cover it"
+    said, rule = rejected["evidence"].split(" | rule: ")
+    assert said == 'code insufficient_balance, "the free balance does not cover it"'
+    assert "refused" in rule
+    assert "by the paper venue's rules" in rule
+
+
 def test_a_market_order_is_filled_and_its_fills_add_up(bot: Bot) -> None:
     order = submitted(bot, **market(cl_ord_id="adds-up"))
     assert (order["status"], order["ord_status"], order["leaves_qty"]) == ("CLOSED", "filled", "0")

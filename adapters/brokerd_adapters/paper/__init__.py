@@ -11,6 +11,7 @@ The paper venue: an exchange in memory, and the executor that trades on it.
     markets         sources of quotes and trades: synthetic, and the pacing of any
       replay        a recording, from two CSV files
     misbehaviour    faults on command, by seed or by script
+    outcomes        what its answers prove about a request
     executor        PaperExecutor: all of it behind the executor port
       config        the keys of [executors.NAME]
       host          the venue's home: nothing is told before it is written

@@ -16,14 +16,13 @@ from typing import TypeVar
 from msgspec.structs import replace
 
 from brokerd.errors import BrokerdError, OutcomeUnknown, VenueUnavailable
+from brokerd.events import RequestKind
 from brokerd.executor import (
     Accepted,
     Balance,
     CancelOrder,
     Capabilities,
     Clock,
-    InDoubt,
-    NotSent,
     OrderRef,
     OrderView,
     Outcome,
@@ -35,12 +34,14 @@ from brokerd.executor import (
     Standing,
 )
 from brokerd.guard import guarded
+from brokerd.outcomes import WireFault
 from brokerd.terms import Instrument, Quote
 from brokerd_adapters.paper.config import PaperConfig, open_market
 from brokerd_adapters.paper.host import VenueHost
 from brokerd_adapters.paper.markets import Market
 from brokerd_adapters.paper.matching import Answer, PaperVenue
 from brokerd_adapters.paper.misbehaviour import Fault, Faults, Misbehaviour
+from brokerd_adapters.paper.outcomes import OUTCOMES
 
 _VALIDITY_WINDOW_S = 1.0
 _FIRST_QUOTE_S = 10.0
@@ -195,16 +196,17 @@ class PaperExecutor:
         sent_at_ns = self._clock.now_ns()
         misbehaviour = self._host.misbehaviour
         fault = misbehaviour.next_fault() if misbehaviour else Fault.NONE
+        operation = _OPERATIONS[type(request)]
         if fault is Fault.UNAVAILABLE:
-            return NotSent(reason="venue_unavailable", evidence="paper fault: unavailable")
+            return OUTCOMES.outcome(operation, fault=WireFault.CONNECT, message=f"fault: {fault}")
         if self._latency_s:
             await asyncio.sleep(self._latency_s)
         venue = self._host.venue
         if venue is None:
-            return NotSent(reason="not_connected", evidence="the paper venue is not connected")
-        doubt = InDoubt(evidence="no reply", signed_at_ns=sent_at_ns)
+            why = "the paper venue is not connected"
+            return OUTCOMES.outcome(operation, fault=WireFault.CONNECT, message=why)
         if fault is Fault.LOSE_REQUEST:
-            return doubt
+            return _doubt(operation, sent_at_ns)
         if fault is Fault.FORGET:
             venue.forget()
         answer = carry_out(venue, request, self._clock.now_ns())
@@ -212,8 +214,8 @@ class PaperExecutor:
         if fault is Fault.LATE and misbehaviour:
             await asyncio.sleep(misbehaviour.faults.delay_s)
         if fault is Fault.LOSE_REPLY or not written:
-            return doubt
-        return _outcome(answer, venue_cl_ord_id, sent_at_ns)
+            return _doubt(operation, sent_at_ns)
+        return _outcome(operation, answer, venue_cl_ord_id, sent_at_ns)
 
     async def _asked(self) -> PaperVenue:
         """Return the venue, brought to the present, for a question that will be answered."""
@@ -260,9 +262,24 @@ class PaperExecutor:
                 self._host.cut(str(error))
 
 
-def _outcome(answer: Answer, venue_cl_ord_id: str, sent_at_ns: int) -> Outcome:
+_OPERATIONS: dict[type[PlaceOrder | CancelOrder | ReplaceOrder], RequestKind] = {
+    PlaceOrder: RequestKind.NEW,
+    CancelOrder: RequestKind.CANCEL,
+    ReplaceOrder: RequestKind.REPLACE,
+}
+
+
+def _doubt(operation: RequestKind, sent_at_ns: int) -> Outcome:
+    return OUTCOMES.outcome(operation, fault=WireFault.LOST, signed_at_ns=sent_at_ns)
+
+
+def _outcome(
+    operation: RequestKind, answer: Answer, venue_cl_ord_id: str, sent_at_ns: int
+) -> Outcome:
     """Say the venue's answer in the port's words; of the reports only those of the order itself."""
     if isinstance(answer, Refused):
-        return answer
+        judged = OUTCOMES.outcome(operation, code=answer.code, message=answer.reason)
+        # The table tells what it proves, the venue why, in a sentence.
+        return replace(judged, reason=answer.reason) if isinstance(judged, Refused) else judged
     own = tuple(report for report in answer if report.venue_cl_ord_id == venue_cl_ord_id)
     return Accepted(reports=own, sent_at_ns=sent_at_ns)
