@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from decimal import Decimal
-from typing import Any
+from typing import Any, Literal
 
 import msgspec
 import pytest
@@ -94,8 +94,11 @@ class Trading:
 
 
 @asynccontextmanager
-async def trading(**keys: Any) -> AsyncIterator[Trading]:
-    async with VenueServer(VenueConfig(dialect="alpaca", market="none")) as venue:
+async def trading(
+    limits: Literal["open", "documented"] = "open", **keys: Any
+) -> AsyncIterator[Trading]:
+    config = VenueConfig(dialect="alpaca", market="none", limits=limits)
+    async with VenueServer(config) as venue:
         executor = executor_at(venue, **keys)
         at = Trading(venue, executor)
         at.quote("149.90", "150.10")
@@ -329,7 +332,7 @@ class TestBudget:
             assert executor.standing().budget_left["requests_1m"] <= 17
 
     async def test_cancels_pass_when_orders_must_wait(self) -> None:
-        async with trading() as at:
+        async with trading(limits="documented") as at:
             await at.place()
             order_id = (await at.view()).venue_order_id
             outcome: Outcome | None = None

@@ -50,7 +50,7 @@ class AlpacaDialect:
             repeat_id="refused_forever",
         )
         self._config = config
-        self._meter = Meter(enforced=config.limits == "documented")
+        self.meter = Meter(enforced=config.limits == "documented")
         self._clients: list[Client] = []
         self._frames: list[bytes] = []
 
@@ -236,7 +236,7 @@ class AlpacaDialect:
     ) -> web.StreamResponse:
         """Let a request through the gate: who asks, how often, then what."""
         is_known = self._knows(request)
-        may_pass = self._meter.count(self._floor.exchange.clock.now_ns())
+        may_pass = self.meter.count(self._floor.exchange.clock.now_ns())
 
         def carry_out() -> Reply:
             if not is_known:
@@ -252,12 +252,12 @@ class AlpacaDialect:
             return done
 
         def metered() -> Reply:
-            return with_changes(carry_out(), headers=self._meter.headers())
+            return with_changes(carry_out(), headers=self.meter.headers())
 
         return await answer(self._floor.gate, request, call, metered, self._excuse)
 
     def _excuse(self, step: Step) -> Reply:
-        return with_changes(answers.excuse(step.status), headers=self._meter.headers())
+        return with_changes(answers.excuse(step.status), headers=self.meter.headers())
 
     def _knows(self, request: web.Request) -> bool:
         secret = Secret(request.headers.get("APCA-API-SECRET-KEY", ""))
