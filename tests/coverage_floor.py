@@ -56,6 +56,16 @@ WIRE = (
     "ccxt/promises",
     "ccxt/words",
     "kit/limits",
+    "venue/faults",
+    "venue/orders",
+    "venue/wirelog",
+    "venue/binance/errors",
+    "venue/binance/filters",
+    "venue/binance/keys",
+    "venue/binance/limits",
+    "venue/binance/params",
+    "venue/binance/shapes",
+    "venue/binance/words",
 )
 """What adapters read and write, without a socket."""
 

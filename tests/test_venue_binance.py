@@ -8,6 +8,8 @@ import pytest
 from tests.fixtures.venue.signed import LIMIT, Client, client_of, hmac_sha256, now_ms
 
 from brokerd_adapters.venue import Step, WireFault, WireFaults
+from brokerd_adapters.venue.binance import BinanceDialect
+from brokerd_adapters.venue.binance.filters import Caps
 
 
 @pytest.fixture
@@ -58,6 +60,7 @@ class TestParameters:
             ({"recvWindow": "60001"}, (-1131, "recvWindow must be less than 60000")),
             ({"trailingDelta": "10"}, (-2010, "Trailing stop orders are not supported")),
             ({"icebergQty": "0.02"}, (-2010, "IcebergQty exceeds QTY.")),
+            ({"icebergQty": "0.01", "timeInForce": "IOC"}, (-1014, "Unsupported order combin")),
             ({"type": "LIMIT_MAKER"}, (-1106, "Parameter 'timeInForce' sent when not required.")),
             (
                 {"type": "MARKET", "timeInForce": None, "price": None, "quantity": None},
@@ -235,6 +238,13 @@ class TestOrders:
     async def test_too_little_money_is_said_in_the_venues_words(self, client: Client) -> None:
         poor = await client.place(side="SELL", quantity="2000", price="4000")
         assert poor.error == (400, -2010, "Account has insufficient balance for requested action.")
+
+    async def test_an_iceberg_shows_its_visible_part(self, client: Client) -> None:
+        placed = await client.place(quantity="0.1", icebergQty="0.01")
+        assert placed.body["icebergQty"] == "0.01000000"
+        assert (await client.query(orderId=placed.body["orderId"])).body[
+            "icebergQty"
+        ] == "0.01000000"
 
     async def test_a_test_order_is_checked_and_never_placed(self, client: Client) -> None:
         assert (await client.rest("POST", "order/test", LIMIT)).body == {}
@@ -436,6 +446,8 @@ class TestQuestions:
         assert await symbols(symbols='["ETHUSDT"]') == ["ETHUSDT"]
         bad = await client.rest("GET", "exchangeInfo", {"symbols": '["NO"]'}, sign=None)
         assert bad.error[1] == -1121
+        torn = await client.rest("GET", "exchangeInfo", {"symbols": '["NO"'}, sign=None)
+        assert torn.error == (400, -1135, "JSON sent for parameter 'symbols' is not valid")
 
     async def test_the_market_is_shown_as_it_is(self, client: Client) -> None:
         client.print_trade("40000", "0.2")
@@ -489,6 +501,31 @@ class TestLimits:
         assert refused.headers["Retry-After"] == "9"
         assert len(client.venue.exchange.ever) == 50
 
+    async def test_a_replace_beyond_the_order_limit_leaves_the_old_order_or_only_cancels(
+        self, client: Client
+    ) -> None:
+        for n in range(50):
+            await client.place(newClientOrderId=f"a{n}")
+        params = {**LIMIT, "cancelReplaceMode": "ALLOW_FAILURE", "cancelOrigClientOrderId": "a0"}
+        refused = await client.rest("POST", "order/cancelReplace", params)
+        assert refused.error[:2] == (429, -1015)
+        assert (await client.query(origClientOrderId="a0")).body["status"] == "NEW"
+        params["orderRateLimitExceededMode"] = "CANCEL_ONLY"
+        half = await client.rest("POST", "order/cancelReplace", params)
+        assert half.error[:2] == (409, -2021)
+        assert half.body["data"]["newOrderResponse"]["code"] == -1015
+
+    async def test_a_new_order_that_is_not_attempted_counts_as_one(self, client: Client) -> None:
+        params = {**LIMIT, "cancelReplaceMode": "STOP_ON_FAILURE", "cancelOrderId": 1}
+        assert (await client.rest("POST", "order/cancelReplace", params)).error[1] == -2022
+        assert (await client.place()).headers["X-MBX-ORDER-COUNT-10S"] == "2"
+
+    async def test_an_amendment_costs_its_weight(self, client: Client) -> None:
+        await client.place(newClientOrderId="a")
+        params = {"symbol": "BTCUSDT", "origClientOrderId": "a", "newQty": "0.009"}
+        amended = await client.rest("PUT", "order/amend/keepPriority", params)
+        assert amended.headers["X-MBX-USED-WEIGHT-1M"] == "4"
+
     async def test_a_fill_gives_orders_back(self, client: Client) -> None:
         await client.place()
         taken = await client.place(price="40001")
@@ -497,9 +534,21 @@ class TestLimits:
     async def test_too_much_weight_is_429_and_going_on_is_a_ban(self, client: Client) -> None:
         statuses = [(await client.rest("GET", "openOrders")).status for _ in range(75 + 20)]
         assert statuses == [200] * 75 + [429] * 20
-        banned = await client.rest("GET", "time", sign=None)
-        assert banned.error[:2] == (418, -1003)
-        assert banned.headers["Retry-After"] == "120"
+        for path in ("time", "ping"):
+            banned = await client.rest("GET", path, sign=None)
+            assert banned.error[:2] == (418, -1003)
+            assert banned.headers["Retry-After"] == "120"
+
+    async def test_so_many_orders_may_be_open_and_so_many_asleep(self, client: Client) -> None:
+        stop = {"type": "STOP_LOSS_LIMIT", "stopPrice": "41000", "price": "41000"}
+        for _ in range(5):
+            assert (await client.place(**stop)).status == 200
+        assert (await client.place(**stop)).error[2] == "Filter failure: MAX_NUM_ALGO_ORDERS"
+        assert isinstance(client.venue.dialect, BinanceDialect)
+        client.venue.dialect._desk.caps = Caps(orders=5, algo_orders=5)
+        assert (await client.place()).error[2] == "Filter failure: MAX_NUM_ORDERS"
+        await client.rest("DELETE", "openOrders", {"symbol": "BTCUSDT"})
+        assert (await client.place(**stop)).status == 200
 
 
 class TestExcuses:
@@ -525,6 +574,18 @@ class TestExcuses:
         step = Step(fault=WireFault.UNAVAILABLE, status=502)
         client.venue.gate.misbehave(WireFaults(script=(step,)))
         assert (await client.place()).body.startswith(b"<html>")
+
+
+async def test_a_venue_that_forgot_knows_no_order_and_never_repeats_a_number(
+    client: Client,
+) -> None:
+    before = (await client.place(newClientOrderId="a")).body["orderId"]
+    client.venue.forget()
+    assert (await client.query(origClientOrderId="a")).error[1] == -2013
+    assert (await client.rest("GET", "openOrders")).body == []
+    again = (await client.place(newClientOrderId="a")).body["orderId"]
+    assert again > before
+    assert [order.order_id for order in client.venue.exchange.ever] == [str(before), str(again)]
 
 
 async def test_the_oracle_counts_who_was_named(client: Client) -> None:

@@ -2,17 +2,28 @@
 
 from brokerd.executor import Clock
 
+_S_NS = 1_000_000_000
+
 
 class SkewedClock:
     """A wall clock that is `skew_s` ahead of another (behind, below 0)."""
 
     def __init__(self, clock: Clock) -> None:
-        self.skew_s = 0.0
         self._clock = clock
+        self._skew_ns = 0
+
+    @property
+    def skew_s(self) -> float:
+        """How far it is ahead."""
+        return self._skew_ns / _S_NS
+
+    @skew_s.setter
+    def skew_s(self, skew_s: float) -> None:
+        self._skew_ns = round(skew_s * _S_NS)
 
     def now_ns(self) -> int:
         """Return nanoseconds since 1970, as this clock has them."""
-        return self._clock.now_ns() + round(self.skew_s * 1_000_000_000)
+        return self._clock.now_ns() + self._skew_ns
 
     def monotonic_ns(self) -> int:
         """Return nanoseconds that never step back."""

@@ -5,13 +5,13 @@ from decimal import Decimal
 from msgspec import Struct
 
 from brokerd.executor import Execution
-from brokerd.money import ZERO, add, multiply, plain, subtract
+from brokerd.money import ZERO, add, multiply, plain
 from brokerd.orders import FINAL, OrdStatus
 from brokerd.terms import OrdType, Side, TimeInForce
 from brokerd_adapters.paper.matching import ORDINARY, Special
 
 
-class NewOrder(Struct, frozen=True, kw_only=True):
+class NewOrder(Struct, frozen=True, kw_only=True, gc=False):
     """A new order, checked by its dialect as far as the dialect's own rules go."""
 
     client_order_id: str
@@ -27,7 +27,7 @@ class NewOrder(Struct, frozen=True, kw_only=True):
     special: Special = ORDINARY
 
 
-class Order(Struct, kw_only=True):
+class Order(Struct, kw_only=True, gc=False):
     """
     One order of record; only the exchange changes one.
 
@@ -88,11 +88,6 @@ class Order(Struct, kw_only=True):
     def is_asleep(self) -> bool:
         """Whether it is a stop that waits for its trigger price."""
         return self.stop_px is not None and self.triggered_at_ns is None
-
-    @property
-    def leaves_qty(self) -> Decimal:
-        """What may still trade."""
-        return plain(subtract(self.qty, self.cum_qty)) if self.is_open else ZERO
 
     def add_execution(self, execution: Execution) -> None:
         """Count one execution."""

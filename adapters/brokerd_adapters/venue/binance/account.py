@@ -131,8 +131,7 @@ class AccountDesk:
 
 
 def _limit(params: Params) -> int:
-    limit = params.integer("limit")
-    return LIST_DEFAULT if limit is None else min(limit, LIST_MAX)
+    return min(params.integer("limit") or LIST_DEFAULT, LIST_MAX)
 
 
 def _within(params: Params, timed: Iterable[tuple[int, Any]]) -> list[Any]:

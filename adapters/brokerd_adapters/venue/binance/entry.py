@@ -73,6 +73,8 @@ def read_entry(desk: Desk, params: Params) -> Entry:
     iceberg = params.decimal("icebergQty")
     if iceberg is not None and iceberg > qty:
         raise order_refused("IcebergQty exceeds QTY.")
+    if iceberg is not None and tif_word != "GTC":
+        raise bad_request(-1014, "Unsupported order combination.")
     filters.check_iceberg(instrument, qty, iceberg)
     self_trade = params.word("selfTradePreventionMode", SELF_TRADES, SELF_TRADE_DEFAULT)
     new = NewOrder(

@@ -7,7 +7,6 @@ web-socket-api.md, "SIGNED".
 
 import base64
 import binascii
-import hashlib
 import hmac
 
 from cryptography.exceptions import InvalidSignature
@@ -55,7 +54,7 @@ class Key:
         """Refuse a payload that the key did not sign."""
         if not signature:
             raise missing("signature")
-        digest = hmac.new(self._secret, payload, hashlib.sha256).hexdigest()
+        digest = hmac.digest(self._secret, payload, "sha256").hex()
         if hmac.compare_digest(digest.encode(), signature.lower().encode()):
             return
         if not self._signed(payload, signature):

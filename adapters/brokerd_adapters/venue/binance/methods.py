@@ -4,7 +4,8 @@ The table of methods: each with its name on both roads, its weight, and who may 
     name        the WebSocket API's method
     verb, path  the REST endpoint; "" where there is none
     operation   the word in the wire log
-    weight      what a request costs; a command that succeeds costs nothing (since 2026-04-02)
+    weight      what a request costs
+    is_free     costs nothing if it succeeds: commands but for amendments, since 2026-04-02
     is_signed   needs key, timestamp and signature
 
 A name of None is on REST only.
@@ -36,6 +37,7 @@ class Method(Struct, frozen=True, kw_only=True):
     weight: Weight
     is_signed: bool = False
     is_command: bool = False
+    is_free: bool = False
 
     def cost(self, params: Params) -> int:
         """Return the weight of one request."""
@@ -94,6 +96,7 @@ def _commands(trading: Trading) -> list[Method]:
             weight=weight,
             is_signed=True,
             is_command=operation != "test",
+            is_free=operation not in {"test", "amend"},
         )
 
     place, cancel, replace = trading.place, trading.cancel, trading.cancel_replace
@@ -137,7 +140,6 @@ def _questions(account: AccountDesk) -> list[Method]:
         row("order.amendments", "order/amendments", "amendments", account.amendments, 4),
         row("openOrderLists.status", "openOrderList", "lists", account.no_lists, 6),
         row("allOrderLists", "allOrderList", "lists", account.no_lists, 20),
-        row("myPreventedMatches", "myPreventedMatches", "lists", account.no_lists, 20),
     ]
 
 

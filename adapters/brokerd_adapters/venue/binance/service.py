@@ -60,8 +60,7 @@ class Service:
         except Rejected as rejected:
             self.limits.spend(cost)
             return Result(rejected.status, rejected.body)
-        # Since 2026-04-02 a command that succeeds costs no weight.
-        if not method.is_command:
+        if not method.is_free:
             self.limits.spend(cost)
         return Result(200, result)
 

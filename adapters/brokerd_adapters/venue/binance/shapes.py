@@ -16,7 +16,7 @@ from brokerd_adapters.venue.binance.words import expiry_reason, number, side, st
 from brokerd_adapters.venue.orders import Order
 
 
-class Facts(Struct, kw_only=True):
+class Facts(Struct, kw_only=True, gc=False):
     """What this dialect knows of an order beyond the order of record."""
 
     type_word: str

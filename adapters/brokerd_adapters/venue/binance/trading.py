@@ -66,13 +66,14 @@ class Trading:
         if params.need("cancelReplaceMode") not in _MODES:
             raise bad_request(-1130, "Data sent for parameter 'cancelReplaceMode' is not valid.")
         goes_on = params.need("cancelReplaceMode") == "ALLOW_FAILURE"
-        params.word("orderRateLimitExceededMode", _OVER_LIMIT_MODES, "DO_NOTHING")
+        mode = params.word("orderRateLimitExceededMode", _OVER_LIMIT_MODES, "DO_NOTHING")
         entry = read_entry(self._desk, params)
+        if mode == "DO_NOTHING":
+            self._desk.limits.check_orders(1, self._desk.exchange.clock.now_ns())
         old = self._desk.find(params, "cancelOrderId", "cancelOrigClientOrderId")
         canceled: Any
         placed: Any = None
         try:
-            self._check_order_limit(params)
             canceled = self._cancel(old, params, params.client_id("cancelNewClientOrderId"))
         except Rejected as rejected:
             canceled = rejected
@@ -82,6 +83,9 @@ class Trading:
                 placed = shapes.placed(order, entry.facts, params, entry.response)
             except Rejected as rejected:
                 placed = rejected
+        else:
+            # A new order that is not attempted counts as an unfilled one all the same.
+            self._desk.limits.add_orders(1)
         return _both(canceled, placed)
 
     def amend(self, params: Params) -> Any:
@@ -155,12 +159,6 @@ class Trading:
         desk.before = before = order.client_order_id
         desk.exchange.cancel(order, name or desk.new_name())
         return shapes.canceled(order, desk.facts[order.order_id], params, before)
-
-    def _check_order_limit(self, params: Params) -> None:
-        """Without room for the new order, keep the old one unless the request says otherwise."""
-        desk = self._desk
-        if params.text("orderRateLimitExceededMode") != "CANCEL_ONLY":
-            desk.limits.check_orders(1, desk.exchange.clock.now_ns())
 
 
 def _both(canceled: Any, placed: Any) -> Any:

@@ -53,7 +53,7 @@ _STATUSES = {
 
 def number(value: Decimal | None) -> str:
     """Write a number with eight digits after the point, as every answer does; None is zero."""
-    return "0.00000000" if value is None else format(value, ".8f")
+    return format(value, ".8f") if value else "0.00000000"
 
 
 def status(order: Order) -> str:

@@ -103,8 +103,8 @@ class Session:
         name = request.method.removeprefix("v3/")
         method = self._own.get(name) or self._service.by_name.get(name)
         tells = self._tells_limits
-        if "returnRateLimits" in request.params:
-            tells = bool(request.params["returnRateLimits"])
+        if params.text("returnRateLimits") is not None:
+            tells = params.text("returnRateLimits") == "true"
         call = Call("unknown") if method is None else method.call(params)
 
         def carry_out() -> Reply:
