@@ -21,8 +21,9 @@ $(VENV)/.dev: $(VENV)/.run requirements-dev.lock
 
 # MARKET=replay TRADES=trades.csv QUOTES=quotes.csv plays a recording instead of the synthetic market.
 MARKET ?= synthetic
+DEMO_S ?= 15
 demo: $(VENV)/.run
-	@$(BIN)/python examples/demo.py --market $(MARKET) $(if $(TRADES),--trades $(TRADES)) $(if $(QUOTES),--quotes $(QUOTES))
+	@$(BIN)/python examples/demo.py --seconds $(DEMO_S) --market $(MARKET) $(if $(TRADES),--trades $(TRADES)) $(if $(QUOTES),--quotes $(QUOTES))
 
 run: $(VENV)/.run
 	$(BIN)/brokerd run --config $(CONFIG)
@@ -67,8 +68,10 @@ LINES ?= 100000
 fuzz: $(VENV)/.dev
 	$(BIN)/python -m tests.fuzz --lines $(LINES)
 
+# Pages in site/, with warnings as errors; what repeats the code is written anew first.
 docs: $(VENV)/.dev
 	$(BIN)/python docs/generate.py
+	$(BIN)/mkdocs build --strict --quiet
 
 # Locks hold hashes and no index addresses; uv is needed only here.
 lock:
@@ -76,4 +79,4 @@ lock:
 	uv pip compile pyproject.toml --group dev --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate --no-header -q -o requirements-dev.lock
 
 clean:
-	rm -rf $(VENV) var build dist
+	rm -rf $(VENV) var build dist site
