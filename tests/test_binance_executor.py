@@ -502,7 +502,15 @@ async def test_a_venue_that_wants_to_be_left_alone_is_left_alone(
 
 async def test_too_many_orders_hold_up_orders_and_let_cancels_pass(live: Desk) -> None:
     number = number_of(await live.place())
-    live.befall(Step(fault=WireFault.UNAVAILABLE, status=429, code=-1015, message="Too many new"))
+    live.befall(
+        Step(
+            fault=WireFault.UNAVAILABLE,
+            status=429,
+            code=-1015,
+            message="Too many new orders.",
+            retry_after_s=30,
+        )
+    )
     assert isinstance(await live.place("bkd-e-2"), NotSent)
     assert isinstance(await live.place("bkd-e-3"), NotSent)
     assert live.operations("bkd-e-3") == {}

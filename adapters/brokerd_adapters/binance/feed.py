@@ -8,7 +8,7 @@ Source: web-socket-streams.md of binance-spot-api-docs.
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from itertools import count
 from typing import NoReturn
 
@@ -38,9 +38,9 @@ Ask = Callable[[tuple[str, ...]], Awaitable[list[BookTicker]]]
 log = structlog.get_logger(__name__)
 
 
-class MarketFeed:
+class QuoteFeed:
     """
-    Tells `on_told` what the streams say of each symbol in use, and `on_gap` when they end.
+    Tells `on_quote` the best bid and ask of each symbol in use, and `on_gap` when they end.
 
     A stream speaks when something changes. So that a quiet symbol has a quote as well, `ask` is
     asked once it is subscribed to.
@@ -51,16 +51,14 @@ class MarketFeed:
         name: str,
         url: str,
         *,
-        with_trades: bool,
         ask: Ask,
-        on_told: Callable[[Told], None],
+        on_quote: Callable[[BookTicker], None],
         on_gap: Callable[[str], None],
     ) -> None:
         self._name = name
-        self._url = f"{url.rstrip('/')}/stream"
-        self._kinds = ("bookTicker", "trade") if with_trades else ("bookTicker",)
+        self._url = url
         self._ask = ask
-        self._on_told = on_told
+        self._on_quote = on_quote
         self._on_gap = on_gap
         self._symbols: dict[str, None] = {}
         self._subscribed: set[str] = set()
@@ -94,9 +92,7 @@ class MarketFeed:
 
     async def _connection(self) -> str:
         """Live through one connection; return why it ended."""
-        socket: JsonSocket[StreamFrame] = JsonSocket(
-            self._name, self._url, decode=_decode, reply_to=_reply_to
-        )
+        socket = open_socket(self._name, self._url)
         try:
             async with socket:
                 self._socket = socket
@@ -127,17 +123,11 @@ class MarketFeed:
         socket = self._socket
         if socket is None:
             return
-        streams = [f"{symbol.lower()}@{kind}" for symbol in symbols for kind in self._kinds]
-        number = str(next(self._numbers))
-        frame = {"method": "SUBSCRIBE", "params": streams, "id": int(number)}
         self._subscribed.update(symbols)
         try:
-            reply = await socket.request(number, msgspec.json.encode(frame), deadline_s=REPLY_S)
+            await subscribe(socket, next(self._numbers), symbols, ("bookTicker",))
         except (VenueUnavailable, OutcomeUnknown) as error:
-            socket.events.cut(f"no answer to a subscription: {error}")
-            return
-        if reply.error is not None:
-            socket.events.cut(f"a subscription was refused: {reply.error.code}")
+            socket.events.cut(f"a subscription failed: {error}")
             return
         await self._look(tuple(symbols))
 
@@ -147,22 +137,49 @@ class MarketFeed:
             tickers = await self._ask(symbols)
             for ticker in tickers:
                 if ticker.symbol in symbols and ticker.symbol not in self._quoted:
-                    self._on_told(ticker)
+                    self._on_quote(ticker)
         except (VenueUnavailable, OutcomeUnknown, ValueError) as error:
             # The streams will tell, with the next change.
             log.info("quotes_not_asked", executor=self._name, why=str(error)[:200])
 
     def _tell(self, frame: StreamFrame) -> None:
-        _, _, kind = frame.stream.partition("@")
-        if kind == "bookTicker":
-            ticker = read(BookTicker, frame.data)
-            self._quoted.add(ticker.symbol)
-            self._on_told(ticker)
-        elif kind == "trade":
-            self._on_told(read(MarketTrade, frame.data))
-        elif frame.is_about_connection:
-            # The connection itself speaks: it is about to be cut.
-            raise VenueUnavailable("the venue is about to shut this server down")
+        news = told(frame)
+        if isinstance(news, BookTicker):
+            self._quoted.add(news.symbol)
+            self._on_quote(news)
+
+
+def open_socket(name: str, url: str) -> JsonSocket[StreamFrame]:
+    """Return a connection to the combined streams, not yet open."""
+    address = f"{url.rstrip('/')}/stream"
+    return JsonSocket(name, address, decode=_decode, reply_to=_reply_to)
+
+
+async def subscribe(
+    socket: JsonSocket[StreamFrame], number: int, symbols: Sequence[str], kinds: Sequence[str]
+) -> None:
+    """Subscribe to streams of these kinds; raises VenueUnavailable or OutcomeUnknown."""
+    streams = [f"{symbol.lower()}@{kind}" for symbol in symbols for kind in kinds]
+    frame = msgspec.json.encode({"method": "SUBSCRIBE", "params": streams, "id": number})
+    reply = await socket.request(str(number), frame, deadline_s=REPLY_S)
+    if reply.error is not None:
+        raise VenueUnavailable(f"the subscription was refused: {reply.error.code}")
+
+
+def told(frame: StreamFrame) -> Told | None:
+    """
+    Read what a stream tells; None for what is of no interest.
+
+    Raises ValueError, and VenueUnavailable where the connection itself says that it will end.
+    """
+    _, _, kind = frame.stream.partition("@")
+    if kind == "bookTicker":
+        return read(BookTicker, frame.data)
+    if kind == "trade":
+        return read(MarketTrade, frame.data)
+    if frame.is_about_connection:
+        raise VenueUnavailable("the venue is about to shut this server down")
+    return None
 
 
 def _decode(frame: bytes) -> StreamFrame:

@@ -4,7 +4,7 @@ import asyncio
 
 from brokerd.executor import Clock
 from brokerd.terms import Quote
-from brokerd_adapters.binance.feed import Ask, MarketFeed, Told
+from brokerd_adapters.binance.feed import Ask, QuoteFeed
 from brokerd_adapters.binance.shapes import BookTicker, exact
 
 
@@ -15,12 +15,11 @@ class Quotes:
         self._clock = clock
         self._quotes: dict[str, Quote] = {}
         self._came = asyncio.Event()
-        self._feed = MarketFeed(
+        self._feed = QuoteFeed(
             f"{name}-market",
             url,
-            with_trades=False,
             ask=ask,
-            on_told=self._on_told,
+            on_quote=self._on_quote,
             on_gap=self._on_gap,
         )
 
@@ -45,11 +44,10 @@ class Quotes:
         except TimeoutError:
             return
 
-    def _on_told(self, told: Told) -> None:
-        if isinstance(told, BookTicker):
-            quote = Quote(exact(told.bid_px), exact(told.ask_px), self._clock.now_ns())
-            self._quotes[told.symbol] = quote
-            self._came.set()
+    def _on_quote(self, told: BookTicker) -> None:
+        quote = Quote(exact(told.bid_px), exact(told.ask_px), self._clock.now_ns())
+        self._quotes[told.symbol] = quote
+        self._came.set()
 
     def _on_gap(self, _why: str) -> None:
         self._quotes.clear()

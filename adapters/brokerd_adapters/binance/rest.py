@@ -11,6 +11,7 @@ from brokerd_adapters.binance.limits import Meters
 from brokerd_adapters.binance.replies import Answer, from_http
 from brokerd_adapters.binance.requests import Call
 from brokerd_adapters.binance.signing import rest_payload
+from brokerd_adapters.kit.faults import Unsent
 from brokerd_adapters.kit.http import Http
 
 
@@ -34,20 +35,26 @@ class Road(Protocol):
 
 
 class RestRoad:
-    """REST. Parameters go in the query whatever the verb, as the documents allow."""
+    """
+    REST. Parameters go in the query whatever the verb, as the documents allow.
 
-    def __init__(self, http: Http, key: Key, meters: Meters) -> None:
+    Without a key there are only the public questions.
+    """
+
+    def __init__(self, http: Http, key: Key | None, meters: Meters) -> None:
         self._http = http
         self._key = key
         self._meters = meters
 
     def prepare(self, call: Call) -> Send:
         """Sign a request."""
-        query = self._key.query(call.params) if call.is_signed else rest_payload(call.params)
-        return partial(self._send, call, query)
+        if not call.is_signed:
+            return partial(self._send, call, rest_payload(call.params), {})
+        if self._key is None:
+            raise Unsent(f"{call.method} needs a key")
+        return partial(self._send, call, self._key.query(call.params), self._key.headers)
 
-    async def _send(self, call: Call, query: str) -> Heard:
-        headers = self._key.headers if call.is_signed else None
+    async def _send(self, call: Call, query: str, headers: dict[str, str]) -> Heard:
         reply = await self._http.request(call.verb, call.path, query=query, headers=headers)
         answer = from_http(reply.status, reply.body, retry_after=reply.headers.get("Retry-After"))
         return Heard(answer, self._meters.used_by_headers(reply.headers))

@@ -10,6 +10,7 @@ The paper venue: an exchange in memory, and the executor that trades on it.
       account       free and locked balances
     markets         sources of quotes and trades: synthetic, and the pacing of any
       replay        a recording, from two CSV files
+      live          Binance Spot as it is now, from its public streams
     misbehaviour    faults on command, by seed or by script
     outcomes        what its answers prove about a request
     executor        PaperExecutor: all of it behind the executor port

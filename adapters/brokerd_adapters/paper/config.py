@@ -14,6 +14,9 @@ from brokerd_adapters.paper.misbehaviour import Faults
 from brokerd_adapters.paper.replay import ReplayMarket
 
 _BALANCES = {"USDT": Decimal(10_000_000), "BTC": Decimal(1_000), "ETH": Decimal(10_000)}
+REST_URL = "https://api.binance.com"
+STREAM_URL = "wss://stream.binance.com:9443"
+
 _FEE_BPS_MAX = 1_000
 _BPS_DIGITS_MAX = 4
 
@@ -27,8 +30,10 @@ class PaperConfig(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True)
 
     adapter: Annotated[Literal["paper"], Meta(description="this adapter")] = "paper"
     market: Annotated[
-        Literal["synthetic", "replay"],
-        Meta(description="a random walk made by `seed`, or the recording in `trades` and `quotes`"),
+        Literal["synthetic", "replay", "live"],
+        Meta(
+            description="a random walk made by `seed`, the recording in `trades` and `quotes`, or what happens at Binance Spot now"
+        ),
     ] = "synthetic"
     seed: Annotated[int, Meta(description="the same seed makes the same synthetic market")] = 1
     trades: Annotated[
@@ -43,8 +48,16 @@ class PaperConfig(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True)
     loop: Annotated[bool, Meta(description="play the recording again when it ends")] = False
     symbols: Annotated[
         tuple[str, ...],
-        Meta(description="what is traded: all that the market knows, or BTCUSDT in a replay"),
+        Meta(
+            description="what is traded: all that the market knows, BTCUSDT in a replay, or BTCUSDT and ETHUSDT live"
+        ),
     ] = ()
+    rest_url: Annotated[
+        str, Meta(min_length=1, description="where a live market's rules are asked for")
+    ] = REST_URL
+    stream_url: Annotated[
+        str, Meta(min_length=1, description="where a live market's streams are")
+    ] = STREAM_URL
     balances: Annotated[
         dict[str, Decimal], Meta(description="what the account begins with, by asset")
     ] = field(default_factory=lambda: dict(_BALANCES))
@@ -77,7 +90,7 @@ class PaperConfig(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True)
         if self.market == "replay" and len(self.symbols) > 1:
             raise ValueError("a replay has one symbol")
         for symbol in self.symbols:
-            if symbol not in LISTINGS:
+            if symbol not in LISTINGS and self.market != "live":
                 raise ValueError(f"symbols: {symbol} is not one of {', '.join(LISTINGS)}")
 
     @property
@@ -92,7 +105,11 @@ class PaperConfig(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True)
 
 
 def open_market(config: PaperConfig, base_dir: Path) -> Market:
-    """Return the market the configuration asks for; raises ConfigError for a file that is missing."""
+    """
+    Return the market the configuration asks for, if it is not a live one (see `live`).
+
+    Raises ConfigError for a file that is missing.
+    """
     if config.market == "synthetic":
         symbols = config.symbols or tuple(LISTINGS)
         listings = {symbol: LISTINGS[symbol] for symbol in symbols}

@@ -9,9 +9,9 @@ carried out, logged and published without a single wait, unless latency or fault
 
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Coroutine, Mapping
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, aclosing, asynccontextmanager
 from pathlib import Path
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from msgspec.structs import replace
 
@@ -42,6 +42,9 @@ from brokerd_adapters.paper.markets import Market
 from brokerd_adapters.paper.matching import Answer, PaperVenue
 from brokerd_adapters.paper.misbehaviour import Fault, Faults, Misbehaviour
 from brokerd_adapters.paper.outcomes import OUTCOMES
+
+if TYPE_CHECKING:
+    from brokerd_adapters.paper.live import LiveMarket
 
 _VALIDITY_WINDOW_S = 1.0
 _FIRST_QUOTE_S = 10.0
@@ -88,6 +91,7 @@ class PaperExecutor:
         self._tasks: asyncio.TaskGroup | None = None
         self._running: list[asyncio.Task[None]] = []
         self._quoted: asyncio.Future[None] | None = None
+        self._live: LiveMarket | None = None
         self._standing = Standing(clock_offset_s=0.0, clock_error_s=0.0)
 
     def standing(self) -> Standing:
@@ -106,7 +110,7 @@ class PaperExecutor:
 
         Raises ConfigError for a log or a recording that cannot be read, and VenueUnavailable.
         """
-        market = open_market(self._config, self._base_dir)
+        market = await self._open_market()
         if self._host.venue is None:
             await asyncio.to_thread(self._host.revive, market.instruments, self._clock.now_ns())
         if self._tasks is None:
@@ -136,9 +140,10 @@ class PaperExecutor:
         return venue.instruments if venue else {}
 
     def quote(self, symbol: str) -> Quote | None:
-        """Return the latest best bid and ask."""
+        """Return the latest best bid and ask; while the market is out of sight there is none."""
         venue = self._host.venue
-        return venue.quote(symbol) if venue else None
+        is_in_sight = self._quoted is not None and self._quoted.done()
+        return venue.quote(symbol) if venue and is_in_sight else None
 
     async def place(self, request: PlaceOrder) -> Outcome:
         """Place a new order."""
@@ -233,12 +238,24 @@ class PaperExecutor:
             self._running.append(task)
             task.add_done_callback(self._running.remove)
 
+    async def _open_market(self) -> Market:
+        """Return the market; a live one is asked for its rules again, over one connection."""
+        if self._config.market != "live":
+            return open_market(self._config, self._base_dir)
+        if self._live is None:
+            from brokerd_adapters.paper.live import LiveMarket  # noqa: PLC0415 - it loads aiohttp
+
+            live = LiveMarket(self.name, self._config, self._clock)
+            self._live = await self._stack.enter_async_context(live)
+        await self._live.load()
+        return self._live
+
     async def _play(self, market: Market, quoted: asyncio.Future[None]) -> None:
         """Feed the market to the venue. A recording that breaks off breaks the link."""
         unquoted = set(market.instruments)
         try:
-            async with guarded(self.name, None):
-                async for tick in market.ticks():
+            async with guarded(self.name, None), aclosing(market.ticks()) as ticks:
+                async for tick in ticks:
                     self._host.on_tick(tick, self._clock.now_ns())
                     unquoted.discard(tick.symbol)
                     if not unquoted and not quoted.done():

@@ -3,12 +3,12 @@ Where the paper venue's market comes from: sources of quotes and trades.
 
 A `Market` yields each tick when it is due. Sources in virtual time (`SyntheticMarket` here,
 `ReplayMarket` in `replay`) are plain lazy iterators that know no clock; `Paced` plays one of them
-to the event loop's time. A live feed is a `Market` of its own and needs no pacing.
+to the event loop's time. `live` is a `Market` of its own and needs no pacing.
 """
 
 import asyncio
 import random
-from collections.abc import AsyncIterator, Generator, Iterator, Mapping
+from collections.abc import AsyncGenerator, Generator, Iterator, Mapping
 from contextlib import closing
 from decimal import Decimal
 from heapq import merge
@@ -57,7 +57,7 @@ class Market(Protocol):
         """The rules of every symbol it shows."""
         ...
 
-    def ticks(self) -> AsyncIterator[Tick]:
+    def ticks(self) -> AsyncGenerator[Tick, None]:
         """Yield each tick when it is due; the first of every symbol's quotes as soon as it can."""
         ...
 
@@ -83,7 +83,7 @@ class Paced:
         self._market = market
         self._speed = speed
 
-    async def ticks(self) -> AsyncIterator[Tick]:
+    async def ticks(self) -> AsyncGenerator[Tick, None]:
         """Yield each tick when it is due; when late, catch up without starving the loop."""
         loop = asyncio.get_running_loop()
         began_s = loop.time()
