@@ -5,6 +5,7 @@ A run's epoch is drawn anew at every start and journalled before it is used, so 
 no restored backup and no second host ever sends an id a second time.
 """
 
+import re
 import secrets
 from hashlib import sha256
 from itertools import count
@@ -14,6 +15,7 @@ EXTERNAL = "external"
 EXTERNAL_CHARS_MAX = 64
 EPOCH_CHARS = 10
 _ALPHABET = "0123456789abcdefghijklmnopqrstuvwxyz"
+_OF_ORDER = re.compile(rf"{PREFIX}-[{_ALPHABET}]+-[{_ALPHABET}]+")
 
 
 def new_epoch() -> str:
@@ -48,10 +50,13 @@ class Ids:
 
 
 def order_id(venue_cl_ord_id: str | None) -> str | None:
-    """Return the id of the order that a client id belongs to: a replace's is `<order's>-r<n>`."""
-    if venue_cl_ord_id is None or not Ids.are_like(venue_cl_ord_id):
-        return venue_cl_ord_id
-    return "-".join(venue_cl_ord_id.split("-")[:3])
+    """
+    Return the id of the order that a client id belongs to.
+
+    A replace's id is the order's and more, after a dash or what else its venue takes.
+    """
+    found = _OF_ORDER.match(venue_cl_ord_id or "")
+    return found[0] if found is not None else venue_cl_ord_id
 
 
 def external_id(executor: str, venue_order_id: str) -> str:
