@@ -12,6 +12,7 @@ from typing import Any
 import aiohttp
 import msgspec
 import pytest
+import uvloop
 from tests.fixtures.venue.plain import PlainDialect, place, plain_venue
 
 from brokerd_adapters.venue import Step, VenueServer, WireFault, WireFaults
@@ -52,6 +53,17 @@ async def heard(venue: VenueServer) -> None:
     """Wait until an order was taken."""
     assert isinstance(venue.dialect, PlainDialect)
     await venue.dialect.placed.wait()
+
+
+async def retried(session: aiohttp.ClientSession, venue: VenueServer, name: str) -> None:
+    """Place an order as soon as the venue takes connections."""
+    while True:
+        try:
+            await place(session, venue, name)
+        except aiohttp.ClientConnectorError:
+            await asyncio.sleep(0.02)
+        else:
+            return
 
 
 def scripted(*steps: Step | WireFault, **more: Any) -> WireFaults:
@@ -130,12 +142,7 @@ class TestHttpFaults:
             await place(session, venue, "a")
         with pytest.raises(aiohttp.ClientConnectorError):
             await place(session, venue, "b")
-        while True:
-            try:
-                await place(session, venue, "c")
-                break
-            except aiohttp.ClientConnectorError:
-                await asyncio.sleep(0.02)
+        await retried(session, venue, "c")
         assert list(await oracle(session, venue)) == ["c"]
 
     async def test_forget_loses_every_order_but_not_the_oracles_memory(
@@ -148,6 +155,31 @@ class TestHttpFaults:
         assert await oracle(session, venue) == {"a": 1, "b": 1}
         assert isinstance(venue.dialect, PlainDialect)
         assert venue.dialect.heard == ["placed a", "settled", "forgot", "placed b", "settled"]
+
+
+class TestOnUvloop:
+    def test_connections_break_on_the_loop_that_the_program_runs_on(self) -> None:
+        """Transports differ from loop to loop; a break that only some can do is none."""
+
+        async def scenario() -> None:
+            async with plain_venue() as venue, aiohttp.ClientSession() as session:
+                for fault in (WireFault.LOSE_REQUEST, WireFault.LOSE_REPLY, WireFault.DOWN):
+                    venue.gate.misbehave(scripted(Step(fault=fault, down_s=0)))
+                    with pytest.raises(BREAKS):
+                        await place(session, venue, fault)
+                await heard(venue)
+                venue.switchboard.cut_all()
+                venue.gate.misbehave(scripted(WireFault.TRUNCATE))
+                with pytest.raises(aiohttp.ClientPayloadError):
+                    await retried(session, venue, "torn")
+                venue.gate.misbehave(scripted(WireFault.LOSE_REPLY))
+                async with session.ws_connect(venue.urls["ws_api"]) as frames:
+                    await frames.send_str("framed")
+                    message = await frames.receive(timeout=10)
+                    assert message.type in {aiohttp.WSMsgType.CLOSED, aiohttp.WSMsgType.ERROR}
+
+        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+            runner.run(scenario())
 
 
 class TestPlan:

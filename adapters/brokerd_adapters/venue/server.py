@@ -99,7 +99,7 @@ class VenueServer:
         self.switchboard.cut_all()
         if self._runner.server is not None:
             for connection in self._runner.server.connections:
-                if isinstance(connection.transport, asyncio.Transport):
+                if connection.transport is not None:
                     connection.transport.abort()
         self.switchboard.spawn(self._come_back(down_s), "come-back")
 

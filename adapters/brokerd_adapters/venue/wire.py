@@ -182,5 +182,5 @@ async def _torn(request: web.Request, reply: Reply) -> web.StreamResponse:
 
 
 def _abort(request: web.Request) -> None:
-    if isinstance(request.transport, asyncio.Transport):
+    if request.transport is not None:
         request.transport.abort()
