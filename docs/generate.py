@@ -31,6 +31,7 @@ from brokerd.events import AnyEvent, Event, OrderEvent
 from brokerd.orders import COARSE, FINAL, TRANSITIONS, ExecType, OrdStatus
 from brokerd_adapters.alpaca import AlpacaConfig
 from brokerd_adapters.binance import BinanceConfig
+from brokerd_adapters.binance.verdicts import OUTCOMES
 from brokerd_adapters.ccxt import CcxtConfig
 from brokerd_adapters.paper import PaperConfig
 
@@ -200,6 +201,14 @@ def methods() -> str:
         for each in METHODS
     ]
     return table(["method", "does", "params", "result"], rows)
+
+
+@part
+def binance_outcomes() -> str:
+    """List what each of Binance's answers proves, in the order in which the rows are tried."""
+    head = ["request", "status or fault", "code", "message", "verdict", "reason", "by"]
+    rows = [[each.replace("|", "\\|") for each in row.cells] for row in OUTCOMES.rows]
+    return table(head, rows)
 
 
 def _params_of(method: Method) -> str:

@@ -153,10 +153,10 @@ def test_a_queried_order_that_cannot_be_understood_is_no_answer(changes: dict[st
         orders.view(order("order", **changes), ())
 
 
-def test_an_open_order_of_a_status_nobody_knows_is_open() -> None:
-    assert orders.view(order("order", status="MELTED"), (), is_open=True).ord_status is (
-        OrdStatus.NEW
-    )
+def test_an_open_order_of_a_kind_nobody_knows_is_open() -> None:
+    """Anybody's: one strange order must not keep the account from being seen."""
+    view = orders.view(order("order", status="MELTED", type="SIDEWAYS"), (), is_open=True)
+    assert (view.ord_status, view.ord_type) == (OrdStatus.NEW, OrdType.LIMIT)
 
 
 def test_a_trade_of_the_list_names_its_order_by_the_venues_number() -> None:

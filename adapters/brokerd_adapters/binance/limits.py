@@ -14,8 +14,8 @@ from brokerd_adapters.kit.limits import Cost, Window
 
 WEIGHT, RAW = "weight", "raw"
 
-CONNECT_COST: Cost = {WEIGHT: 2, RAW: 1}
-"""What a WebSocket connection costs."""
+CONNECT_COST: Cost = {WEIGHT: 6, RAW: 3}
+"""What a WebSocket connection costs: itself, the logon and the subscription, 2 each."""
 
 _SECONDS = {"SECOND": 1, "MINUTE": 60, "HOUR": 3_600, "DAY": 86_400}
 _KINDS = {"REQUEST_WEIGHT": WEIGHT, "RAW_REQUESTS": RAW, "ORDERS": "orders"}

@@ -121,14 +121,15 @@ def is_about(symbol: str, cl_ord_id: str, order: OrderShape | AmendReply) -> boo
 
 def view(order: OrderShape, trades: tuple[Execution, ...], *, is_open: bool = False) -> OrderView:
     """
-    Read an order as the venue shows it when asked; of the open ones a strange status says nothing.
+    Read an order as the venue shows it when asked.
 
-    Raises ValueError for a status, side or type that is not known.
+    Raises ValueError for a status, side or type that is not known. Of the open ones, which may be
+    anybody's, a status or type of tomorrow says no more than that they are open.
     """
     ord_status = ORD_STATUSES.get(order.status, OrdStatus.NEW if is_open else None)
     if ord_status is None:
         raise ValueError(f"unknown order status {order.status[:32]!r}")
-    ord_type = _ORD_TYPES.get(order.type)
+    ord_type = _ORD_TYPES.get(order.type, OrdType.LIMIT if is_open else None)
     if ord_type is None:
         raise ValueError(f"unknown order type {order.type[:32]!r}")
     return OrderView(
