@@ -30,6 +30,7 @@ from brokerd.errors import BrokerdError, OutcomeUnknown, Refused, VenueRefused, 
 from brokerd.events import AnyEvent, Event, OrderEvent
 from brokerd.orders import COARSE, FINAL, TRANSITIONS, ExecType, OrdStatus
 from brokerd_adapters.alpaca import AlpacaConfig
+from brokerd_adapters.alpaca.outcomes import OUTCOMES as ALPACA_OUTCOMES
 from brokerd_adapters.binance import BinanceConfig
 from brokerd_adapters.binance.verdicts import OUTCOMES
 from brokerd_adapters.ccxt import CcxtConfig
@@ -191,6 +192,13 @@ def config_keys() -> str:
         "ccxt": CcxtConfig,
     }
     return config_reference(adapters).strip()
+
+
+@part
+def alpaca_outcomes() -> str:
+    """List what each of Alpaca's answers proves, the first row that fits first."""
+    heads = ["operation", "answer", "code", "message", "verdict", "reason", "source"]
+    return table(heads, [list(row.cells) for row in ALPACA_OUTCOMES.rows])
 
 
 @part

@@ -498,6 +498,19 @@ class TestBadAnswers:
             with pytest.raises(OutcomeUnknown):
                 await executor.snapshot(0)
 
+    async def test_an_asset_that_cannot_be_read_is_not_traded(self) -> None:
+        rows = body("assets").replace(b'"0.001"', b'"many"')
+        async with raw_server(
+            reply(200, body("account")), reply(200, rows), reply(200, b"[]")
+        ) as server:
+            config = AlpacaConfig(base_url=server.url)
+            executor = AlpacaExecutor("alpaca", config, KEY, clock=CLOCK)
+            try:
+                await executor.connect()
+                assert executor.instruments().keys() == {"AAPL", "BRK.A"}
+            finally:
+                await executor.aclose()
+
     async def test_a_wrong_symbol_is_refused_here(self) -> None:
         async with served() as executor:
             terms = msgspec.structs.replace(LIMIT, symbol="TSLA")

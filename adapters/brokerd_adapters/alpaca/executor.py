@@ -12,6 +12,8 @@ from contextlib import AbstractAsyncContextManager, AsyncExitStack
 from decimal import Decimal
 from urllib.parse import urlsplit
 
+import structlog
+
 from brokerd.errors import ConfigError, OutcomeUnknown, VenueUnavailable
 from brokerd.events import RequestKind
 from brokerd.executor import (
@@ -42,7 +44,14 @@ from brokerd_adapters.alpaca.quotes import Quotes
 from brokerd_adapters.alpaca.reports import accepted
 from brokerd_adapters.alpaca.rest import Rest, garbled
 from brokerd_adapters.alpaca.stream import trade_updates
-from brokerd_adapters.alpaca.wire import Account, Asset, OrderBody, Unreadable, decode
+from brokerd_adapters.alpaca.wire import (
+    Account,
+    Asset,
+    OrderBody,
+    Unreadable,
+    decode,
+    decode_rows,
+)
 from brokerd_adapters.kit import Credential, HttpAnswer
 
 PROCESSING_BOUND_S = 10.0
@@ -55,6 +64,8 @@ WEAKNESSES = (
     "fees are not told with fills: they count as 0 here, and appear in the account's activities",
     "an execution is named by its order and what that had filled after it: no common id is told",
 )
+
+log = structlog.get_logger(__name__)
 
 
 class AlpacaExecutor:
@@ -250,14 +261,24 @@ class AlpacaExecutor:
             loaded += [] if asset is None else [asset]
         if not self._config.symbols:
             for asset_class in ("us_equity", rules.CRYPTO):
-                asked = requests.assets(asset_class)
-                loaded += await self._rest.get(requests.ASSETS, list[Asset], asked)
+                loaded += await self._assets(asset_class)
         known = {each.symbol: (each, rules.instrument(each)) for each in loaded}
         tradable = {symbol: rule for symbol, (_, rule) in known.items() if rule is not None}
         check_symbols(self._config, set(tradable))
         self._classes = {symbol: known[symbol][0].asset_class for symbol in tradable}
         self._instruments = tradable
         self._assets_at_ns = self._clock.now_ns()
+
+    async def _assets(self, asset_class: str) -> list[Asset]:
+        """Ask for every asset of a class; one that cannot be read is not traded here."""
+        answer = await self._rest.ask(requests.ASSETS, requests.assets(asset_class))
+        try:
+            rows, unread = decode_rows(answer.body, Asset)
+        except Unreadable as error:
+            raise OutcomeUnknown(f"assets: {error}", reason="garbled") from None
+        if unread:
+            log.warning("assets_unreadable", executor=self.name, assets=unread)
+        return rows
 
     async def _last_link(self, ref: OrderRef) -> str | None:
         """Return the id of the link that holds the order now; asks only if nothing is known of it."""
