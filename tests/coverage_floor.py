@@ -61,6 +61,7 @@ WIRE = (
     "venue/wirelog",
     "venue/binance/errors",
     "venue/binance/filters",
+    "venue/binance/frames",
     "venue/binance/keys",
     "venue/binance/limits",
     "venue/binance/params",

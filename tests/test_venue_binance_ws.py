@@ -15,7 +15,7 @@ from tests.fixtures.venue.signed import LIMIT, Client, Ws, client_of, now_ms
 from brokerd.errors import ConfigError
 from brokerd.secrets import Secret
 from brokerd_adapters.venue import Step, WireFault, WireFaults
-from brokerd_adapters.venue.binance import rest, wsapi
+from brokerd_adapters.venue.binance import frames, rest
 from brokerd_adapters.venue.binance.errors import Rejected
 from brokerd_adapters.venue.binance.keys import Key
 
@@ -96,7 +96,9 @@ class TestSignatures:
             "signature": signature,
             **changes,
         }
-        Key(self.API_KEY, Secret(self.SECRET)).check_signature(wsapi.signed_part(params), signature)
+        Key(self.API_KEY, Secret(self.SECRET)).check_signature(
+            frames.signed_part(params), signature
+        )
 
     @pytest.mark.parametrize("kind", ["rsa", "ed25519"])
     async def test_keys_of_two_parts_sign_on_both_roads(self, kind: str) -> None:
@@ -151,6 +153,11 @@ class TestRequests:
 
     async def test_numbers_are_signed_as_they_were_written(self, ws: Ws) -> None:
         assert (await ws.place(quantity=0.01, price=30000.5))["result"]["price"] == "30000.50000000"
+
+    async def test_lists_are_lists_and_null_is_nothing(self, ws: Ws) -> None:
+        params = {"symbols": ["ETHUSDT"], "symbol": None}
+        told = (await ws.send("exchangeInfo", params, sign=None))["result"]["symbols"]
+        assert [row["symbol"] for row in told] == ["ETHUSDT"]
 
     async def test_limits_are_told_unless_unwanted(self, client: Client, ws: Ws) -> None:
         kinds = [row["rateLimitType"] for row in (await ws.place())["rateLimits"]]
