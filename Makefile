@@ -41,7 +41,7 @@ test: check
 	$(BIN)/python tests/coverage_floor.py
 	PYTHONASYNCIODEBUG=1 $(BIN)/python -m pytest tests/test_end_to_end.py
 
-bench: $(VENV)/.run
+bench: $(VENV)/.dev
 	$(BIN)/python -m benchmarks
 
 # Long versions of what the tests do briefly: kill -9 under load, and hostile lines at the socket.

@@ -9,6 +9,8 @@ The daemon's speed, measured beside the floor it stands on: `python -m benchmark
     throughput  (b) many in flight
     startup     (c) start time and memory by length of history
     crowd       (d) speed by number of open orders
+    venue       (e) orders at a venue, beside ccxt called directly
+    direct      that ccxt, as a process of its own
     report      what was measured against what was wanted
 
 Each pair that is compared takes turns within the run, so that a busy machine slows both.

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import msgspec
 
-from benchmarks import crowd, latency, startup, throughput
+from benchmarks import crowd, latency, startup, throughput, venue
 from benchmarks.report import Row, say, table
 from benchmarks.size import FULL, QUICK, Size
 from brokerd import __version__
@@ -25,6 +25,7 @@ PARTS: dict[str, Callable[[Path, Size], list[Row]]] = {
     "b": throughput.measure,
     "c": startup.measure,
     "d": crowd.measure,
+    "e": venue.measure,
 }
 PROFILE_LINES = 25
 
@@ -51,7 +52,7 @@ def main(argv: list[str] | None = None) -> int:
 
 def _options(argv: list[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="benchmarks", description=__doc__)
-    parser.add_argument("--only", type=_parts, default=list(PARTS), metavar="a,b,c,d")
+    parser.add_argument("--only", type=_parts, default=list(PARTS), metavar="a,b,c,d,e")
     parser.add_argument("--json", type=Path, default=Path("bench.json"), metavar="FILE")
     parser.add_argument("--dir", type=Path, default=Path("build/bench"), help="on a real disk")
     parser.add_argument("--quick", action="store_true", help="a few seconds: does all of it run?")

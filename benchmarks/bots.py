@@ -18,13 +18,16 @@ RECEIVE_BYTES = 256 * 1024
 SETTLE_S_MAX = 300.0
 
 
-def submits(tag: str, count: int, *, time_in_force: str = "gtc") -> list[bytes]:
+def submits(
+    tag: str, count: int, *, time_in_force: str = "gtc", wait: str = "journal"
+) -> list[bytes]:
     """Return `count` lines, each a limit order far below the market, with ids of their own."""
     return [
         (
             f'{{"jsonrpc":"2.0","id":{number},"method":"order.submit","params":{{'
             f'"cl_ord_id":"{tag}-{number}","symbol":"BTCUSDT","side":"buy","ord_type":"limit",'
-            f'"qty":"0.001","px":"{20_000 + number % 1_000}.5","time_in_force":"{time_in_force}"}}}}\n'
+            f'"qty":"0.001","px":"{20_000 + number % 1_000}.5","time_in_force":"{time_in_force}",'
+            f'"wait":"{wait}"}}}}\n'
         ).encode()
         for number in range(count)
     ]

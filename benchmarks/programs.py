@@ -1,4 +1,4 @@
-"""The daemon and the floor as processes: started, waited for, weighed and stopped."""
+"""The daemon and what is measured beside it as processes: started, waited for, weighed and stopped."""
 
 import os
 import signal
@@ -7,7 +7,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -20,12 +20,16 @@ CONFIG = """\
 [daemon]
 socket = "{socket}"
 journal = "{journal}"
+credentials_dir = "."
 log_format = "json"
 
+{executor}"""
+
+PAPER = """\
 [executors.paper]
 adapter = "paper"
 seed = 1
-balances = {{ USDT = "1e15", BTC = "1e12", ETH = "1e12" }}
+balances = { USDT = "1e15", BTC = "1e12", ETH = "1e12" }
 """
 
 
@@ -45,13 +49,16 @@ class Program(Struct, frozen=True):
 
 
 @contextmanager
-def daemon(state_dir: Path, *, profile: Path | None = None) -> Generator[Program]:
-    """Run the daemon on the paper executor with its state in `state_dir`; stop it in order."""
+def daemon(
+    state_dir: Path, *, executor: str = PAPER, profile: Path | None = None
+) -> Generator[Program]:
+    """Run the daemon on one executor with its state in `state_dir`; stop it in order."""
     state_dir.mkdir(parents=True, exist_ok=True)
     profiling = ["-m", "cProfile", "-o", str(profile)] if profile else []
     with tempfile.TemporaryDirectory(prefix="brokerd-bench-") as short:
         path, config = Path(short, "s"), state_dir / "config.toml"
-        config.write_text(CONFIG.format(socket=path, journal=state_dir / "journal.db"))
+        journal = state_dir / "journal.db"
+        config.write_text(CONFIG.format(socket=path, journal=journal, executor=executor))
         argv = [sys.executable, *profiling, "-m", "brokerd", "run", "--config", str(config)]
         with _running("daemon", argv, path, state_dir / "daemon.log") as program:
             yield program
@@ -66,6 +73,42 @@ def floor(state_dir: Path) -> Generator[Program]:
         argv = [sys.executable, "-m", "benchmarks.floor", str(path), str(state_dir / "floor.db")]
         with _running("floor", argv, path, state_dir / "floor.log") as program:
             yield program
+
+
+@contextmanager
+def speaking(argv: list[str], log: Path) -> Generator[Callable[[str], str]]:
+    """
+    Run a Python program that says a line when it is ready; give what it said, and a way to talk.
+
+    The function sends a line, none if it is empty, and returns the next line of the answer.
+    """
+    with log.open("ab") as errors:
+        process = subprocess.Popen(
+            [sys.executable, *argv],
+            env=_environ(),
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=errors,
+            text=True,
+        )
+        assert process.stdin is not None
+        assert process.stdout is not None
+
+        def say(line: str) -> str:
+            if line:
+                print(line, file=process.stdin, flush=True)
+            answer = process.stdout.readline()
+            if not answer:
+                raise RuntimeError(f"{argv[1]} has ended; see {log}")
+            return answer
+
+        try:
+            yield say
+        finally:
+            process.stdin.close()
+            process.terminate()
+            process.wait(STOP_S_MAX)
+            process.stdout.close()
 
 
 @contextmanager

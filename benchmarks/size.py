@@ -16,6 +16,8 @@ class Size(Struct, frozen=True, kw_only=True):
     crowd_rounds: int = 5
     crowd_orders: int = 4_000
     crowd_open: tuple[int, int] = (100, 100_000)
+    venue_rounds: int = 5
+    venue_orders: int = 800
 
 
 FULL = Size()
@@ -31,4 +33,6 @@ QUICK = Size(
     crowd_rounds=1,
     crowd_orders=100,
     crowd_open=(10, 200),
+    venue_rounds=1,
+    venue_orders=64,
 )

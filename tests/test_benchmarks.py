@@ -21,6 +21,9 @@ TARGETS = [
     ("c", "<= 1.3"),
     ("c", "<= 1.3"),
     ("d", ">= 0.9"),
+    ("e", "<= 0.5"),
+    ("e", "<= 0.5"),
+    ("e", ">= 3"),
 ]
 
 
@@ -62,9 +65,9 @@ def test_a_history_is_written_once_and_found_again(
 
 def test_an_unknown_part_is_a_usage_error(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as ended:
-        main(["--only", "a,e"])
+        main(["--only", "a,f"])
     assert ended.value.code == 2
-    assert "'e' is not one of a, b, c, d" in capsys.readouterr().err
+    assert "'f' is not one of a, b, c, d, e" in capsys.readouterr().err
 
 
 def test_an_answer_that_was_no_order_stops_the_benchmark() -> None:

@@ -114,6 +114,10 @@ class Budget:
         return self._limits.left(self.now_ns())
 
     async def _take(self, cost: Cost, priority: Priority, patience_s: float) -> Charge:
+        now_ns = self.now_ns()
+        if not self._waiting and not self._limits.wait_ns(cost, priority, now_ns):
+            self._limits.charge(cost, now_ns)
+            return Charge(cost, now_ns)
         if len(self._waiting) >= WAITING_MAX:
             raise Unsent(f"{WAITING_MAX} requests wait for budget", reason="rate_budget")
         self._taken += 1
@@ -142,6 +146,8 @@ class Budget:
 
     def _serve(self) -> None:
         """Let pass who can, in order; who cannot holds back those behind that want the same."""
+        if not self._waiting:
+            return
         now_ns = self.now_ns()
         held: set[str] = set()
         waits_ns: list[int] = []
