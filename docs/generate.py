@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any, get_args
 
 from msgspec import Struct
-from msgspec.structs import fields
+from msgspec.structs import fields, replace
 
 from brokerd import errors
 from brokerd.config.load import config_reference
@@ -28,13 +28,17 @@ from brokerd.contract import METHODS, Method
 from brokerd.discover import openrpc
 from brokerd.errors import BrokerdError, OutcomeUnknown, Refused, VenueRefused, VenueUnavailable
 from brokerd.events import AnyEvent, Event, OrderEvent
+from brokerd.executor import Capabilities
 from brokerd.orders import COARSE, FINAL, TRANSITIONS, ExecType, OrdStatus
+from brokerd.outcomes import OutcomeTable
 from brokerd_adapters.alpaca import AlpacaConfig
-from brokerd_adapters.alpaca.outcomes import OUTCOMES as ALPACA_OUTCOMES
+from brokerd_adapters.alpaca.outcomes import OUTCOMES as ALPACA
 from brokerd_adapters.binance import BinanceConfig
-from brokerd_adapters.binance.verdicts import OUTCOMES
+from brokerd_adapters.binance.verdicts import OUTCOMES as BINANCE
 from brokerd_adapters.ccxt import CcxtConfig
+from brokerd_adapters.ccxt.outcomes import TABLE as CCXT
 from brokerd_adapters.paper import PaperConfig
+from brokerd_adapters.paper.outcomes import OUTCOMES as PAPER
 
 DOCS = Path(__file__).parent
 ROOT = DOCS.parent
@@ -197,8 +201,7 @@ def config_keys() -> str:
 @part
 def alpaca_outcomes() -> str:
     """List what each of Alpaca's answers proves, the first row that fits first."""
-    heads = ["operation", "answer", "code", "message", "verdict", "reason", "source"]
-    return table(heads, [list(row.cells) for row in ALPACA_OUTCOMES.rows])
+    return _outcomes(ALPACA)
 
 
 @part
@@ -214,9 +217,7 @@ def methods() -> str:
 @part
 def binance_outcomes() -> str:
     """List what each of Binance's answers proves, in the order in which the rows are tried."""
-    head = ["request", "status or fault", "code", "message", "verdict", "reason", "by"]
-    rows = [[each.replace("|", "\\|") for each in row.cells] for row in OUTCOMES.rows]
-    return table(head, rows)
+    return _outcomes(BINANCE)
 
 
 def _params_of(method: Method) -> str:
@@ -281,6 +282,38 @@ _BOUNDS = {
     "minLength": "at least characters:",
     "maxLength": "at most characters:",
 }
+
+
+@part
+def outcome_tables() -> str:
+    """Show the table by which each adapter judges its venue's answers, but for those on their own page."""
+    tables = {"paper": PAPER, "ccxt": CCXT}
+    return "\n\n".join(f"## {name}\n\n{_outcomes(judged)}" for name, judged in tables.items())
+
+
+def _outcomes(judged: OutcomeTable) -> str:
+    """Show one table, its rows in the order in which they are tried."""
+    head = ["request", "status or fault", "code", "message", "verdict", "reason", "by"]
+    rows = [[each.replace("|", "\\|") for each in row.cells] for row in judged.rows]
+    return table(head, rows)
+
+
+@part
+def weaknesses() -> str:
+    """List what a venue may lack, as `executor.list` says it."""
+    least = Capabilities(
+        repeat_id="nothing",
+        validity_window_s=None,
+        processing_bound_s=0.0,
+        query_lag_s=0.0,
+        query_closed=False,
+        executions_back_s=0.0,
+        amend="cancel_replace",
+    )
+    lacks = dict.fromkeys(
+        (*least.weaknesses, *replace(least, repeat_id="refused_while_open").weaknesses)
+    )
+    return "\n".join(f"- {sentence}" for sentence in lacks)
 
 
 def first_line(documented: object) -> str:

@@ -1,11 +1,13 @@
 """The documentation says what the code says, or the check names the page and the command that mends it."""
 
+import re
 from pathlib import Path
 from typing import get_args
 
 import pytest
 from docs import generate
 from tests.fix.matrix import read_deviations
+from tests.simulation.mutants import MUTANTS
 
 from brokerd.errors import DuplicateClOrdId, OutcomeUnknown
 from brokerd.events import AnyEvent
@@ -113,3 +115,19 @@ def test_every_error_says_whether_it_happened() -> None:
     assert "| -32603 | `internal_error` | ask | A bug." in listed
     assert "bad_config" not in listed
     assert "`bad_config`" in generate.fatal_errors()
+
+
+def test_every_test_that_a_guarantee_rests_on_is_there() -> None:
+    """A promise whose proof was renamed away would go on being made."""
+    page = (generate.DOCS / "guarantees.md").read_text(encoding="utf-8")
+    files = set(re.findall(r"tests/test_\w+\.py", page))
+    claims = set(re.findall(r"\btest_\w+\b(?!\.py)", page))
+    mutants = set(re.findall(r'"([^"]+)"', "".join(re.findall(r"mutants? [^|]*", page))))
+    tests = "".join(
+        path.read_text(encoding="utf-8") for path in (generate.ROOT / "tests").glob("test_*.py")
+    )
+    assert {path for path in files if not (generate.ROOT / path).exists()} == set()
+    assert {name for name in claims if f"def {name}(" not in tests} == set()
+    assert mutants <= {mutant.name for mutant in MUTANTS}
+    assert len(files) >= 10
+    assert len(mutants) >= 8
