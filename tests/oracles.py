@@ -10,7 +10,7 @@ from typing import Any, Protocol
 from brokerd_adapters.paper.log import PaperLog
 from brokerd_adapters.paper.records import Kept, Placed, Traded
 
-REPLACED = re.compile(r"-r[0-9]+$")
+REPLACED = re.compile(r"[-_]r[0-9]+$")
 
 
 class Oracle(Protocol):
