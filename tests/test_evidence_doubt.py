@@ -369,3 +369,14 @@ def test_a_last_word_brings_the_quantity_it_was_spoken_of_however_old_the_view_i
     play.tell(reported(traded("t", 13), at_ns=50))
     play.tell(viewed(view(S.CANCELED, qty=D(26), executions=(execution("t", 13),)), asked_at_ns=40))
     assert (play.order.ord_status, play.order.qty, play.order.cum_qty) == (S.CANCELED, D(26), D(13))
+
+
+def test_a_bot_that_cancels_again_and_again_does_not_keep_the_venues_news_out() -> None:
+    """A replace whose answer was lost shows when the order is asked about, whatever we asked since."""
+    play = Play().acknowledged(at_ns=5)
+    play.replace(10, qty=20)
+    play.tell(answered(LOST, at_ns=11, request=K.REPLACE, final_at_ns=FINAL_NS))
+    play.cancel(30)
+    seen = viewed(view(qty=D(20), venue_order_id="2-x"), asked_at_ns=20)
+    assert "order_replaced" in play.tell(seen)
+    assert (play.order.qty, play.order.venue_order_id) == (D(20), "2-x")

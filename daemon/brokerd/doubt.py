@@ -41,7 +41,7 @@ def viewed(stage: Stage, message: Viewed) -> Decision:
     if message.view is None:
         _absent(stage, order, message)
         return Decision(next_steps(stage, order.cl_ord_id, message.at_ns))
-    is_current = message.asked_at_ns > order.updated_at_ns
+    is_current = message.asked_at_ns > order.heard_at_ns
     for report in _as_reports(order, message.view, is_current=is_current):
         latest = stage.get(order.cl_ord_id) or order
         reported = Reported(
@@ -202,5 +202,5 @@ def _absence_counts_from_ns(order: Order, message: Viewed) -> int | None:
     if order.not_found_at_ns is not None:
         return order.not_found_at_ns + message.absence_after_ns
     if order.acked_at_ns is not None:
-        return order.updated_at_ns + message.absence_after_ns
+        return order.heard_at_ns + message.absence_after_ns
     return order.request.final_at_ns if order.request and order.request.in_doubt else None

@@ -212,7 +212,8 @@ class Order(Struct, gc=False, frozen=True, kw_only=True):
     `cum_quote` is the sum of qty x px over the fills; `not_found_at_ns` is when the first of the
     two proofs that the venue has no such order came in; `is_external` says that it was not sent by
     us: it is followed and never touched; `seq` is the order's last journal row;
-    `doubted_ns` is how long its requests were in doubt; `sent_quote` and `end_quote` are the market
+    `heard_at_ns` is when the venue last told of it (at first, when it was submitted), whatever we
+    asked since; `doubted_ns` is how long its requests were in doubt; `sent_quote` and `end_quote` are the market
     when it was sent and at the venue's last word.
     """
 
@@ -239,6 +240,7 @@ class Order(Struct, gc=False, frozen=True, kw_only=True):
     replaced_no: int = 0
     retries: int = 0
     doubts: int = 0
+    heard_at_ns: int = 0
     doubted_ns: int = 0
     not_found_at_ns: int | None = None
     disputed: bool = False
@@ -350,6 +352,7 @@ def _pending(event: OrderSubmitted, seq: int) -> Order:
         seq=seq,
         created_at_ns=event.at_ns,
         updated_at_ns=event.at_ns,
+        heard_at_ns=event.at_ns,
         request=Request(RequestKind.NEW, event.at_ns, event.at_ns),
         quote_asset=event.quote_asset,
         is_paper=event.is_paper,
@@ -392,7 +395,11 @@ def _move(order: Order, exec_type: ExecType, event: OrderEvent) -> dict[str, Any
         )
     if order.stopped_by is not None and after not in FINAL:
         after = order.stopped_by
-    changes: dict[str, Any] = {"ord_status": after, "not_found_at_ns": None}
+    changes: dict[str, Any] = {
+        "ord_status": after,
+        "not_found_at_ns": None,
+        "heard_at_ns": event.at_ns,
+    }
     if order.request is not None and exec_type in ENDS_REQUEST[order.request.kind]:
         changes["request"] = None
     if after in FINAL:

@@ -98,7 +98,7 @@ def _tells_news(order: Order, view: OrderView) -> bool:
 
 def _should_be_open(order: Order, began_ns: int) -> bool:
     """Whether the snapshot would have shown the order if it were open at the venue."""
-    if order.updated_at_ns >= began_ns or order.is_settled:
+    if order.heard_at_ns >= began_ns or order.is_settled:
         return False
     is_on_its_way = order.request is not None and order.request.kind is RequestKind.NEW
     is_silent = order.updated_at_ns < began_ns - SILENCE_NS_MAX
