@@ -45,9 +45,11 @@ bench: $(VENV)/.dev
 	$(BIN)/python -m benchmarks
 
 # Long versions of what the tests do briefly: kill -9 under load, and hostile lines at the socket.
+# VENUE=binance or alpaca: against a brokerd-venue in a process of its own, over a bad network.
 CYCLES ?= 200
+VENUE ?= paper
 crash: $(VENV)/.dev
-	$(BIN)/python -m tests.crash --cycles $(CYCLES)
+	$(BIN)/python -m tests.crash --cycles $(CYCLES) --venue $(VENUE)
 
 # A power cut at every write and sync of a run of the journal.
 SEED ?= 1

@@ -71,6 +71,9 @@ MARKETS = {"BTCUSDT": ("1000", "90000"), "ETHUSDT": ("1000", "9000")}
 """What is traded, each with a price far below and one far above its market."""
 
 MARKETS_OF = {"alpaca": {"BTC/USD": ("1000", "90000"), "ETH/USD": ("1000", "9000")}}
+SETTLE_S_MAX = 180.0
+"""The longest doubt: until a request can no longer arrive, and two answers a query's lag apart."""
+
 TOO_LATE = 102
 NOT_NOW = {201, 300, 303}
 """The venue is down, or not yet up; the inbox is full. Nothing happened."""
@@ -358,7 +361,7 @@ class Crash:
 
     def _settle(self, bot: Bot) -> None:
         """Cancel what works, and wait until nothing is in doubt or under way."""
-        give_up_s = time.monotonic() + 2 * PATIENCE_S
+        give_up_s = time.monotonic() + SETTLE_S_MAX
         while True:
             bot.call("order.cancel_all")
             counts = bot.call("daemon.info")["orders"]
