@@ -1,0 +1,104 @@
+"""The daemon's figures against an independent calculation over the exported journal."""
+
+import random
+import time
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tests import independent
+from tests.daemon_process import PATIENCE_S, DaemonProcess, exported
+
+from brokerd.client import Broker, Trade
+from brokerd.times import parse_rfc3339
+
+DATA = Path(__file__).parents[2] / "shared" / "data"
+RECORDING = {
+    "market": "replay",
+    "trades": str(DATA / "btcusdt-trades.csv"),
+    "quotes": str(DATA / "btcusdt-quotes.csv"),
+    "loop": True,
+}
+ORDERS = 120
+
+
+def trade(broker: Broker, chance: random.Random) -> None:
+    """Submit a random order near the market; now and then cancel one, or price it out."""
+    side = chance.choice(("buy", "sell"))
+    probe = Trade(symbol="BTCUSDT", side=side, ord_type="market", qty="0.001")
+    broker.submit(probe, wait="venue")
+    assert probe.arrival is not None
+    px = (probe.arrival.bid_px + probe.arrival.ask_px) / 2
+    away = Decimal(chance.randint(-40, 20)) / 10
+    terms: dict[str, Any] = {"qty": Decimal(chance.randint(1, 50)) / 1000, "decision_px": px}
+    if chance.random() < 0.5:
+        rest = px + away if side == "buy" else px - away
+        terms |= {"ord_type": "limit", "px": rest.quantize(Decimal("0.01"))}
+        terms["time_in_force"] = chance.choice(("gtc", "gtc", "ioc"))
+    else:
+        terms["ord_type"] = "market"
+    terms["decision_px"] += Decimal(chance.randint(-20, 20)) / 10
+    order = Trade(symbol="BTCUSDT", side=side, **terms)
+    broker.submit(order, wait="venue")
+    if chance.random() < 0.1:
+        broker.cancel_all(symbol="BTCUSDT")
+
+
+def all_marked(broker: Broker) -> dict[str, Any]:
+    """Return the statistics once every fill's first mark is in."""
+    give_up_s = time.monotonic() + PATIENCE_S
+    while True:
+        told = broker.stats()
+        if not told["rows"][0]["markout_bps"]["1s"]["missing"]:
+            return told
+        assert time.monotonic() < give_up_s, told["rows"][0]["markout_bps"]
+
+
+@pytest.mark.parametrize(
+    "executor",
+    [
+        pytest.param({}, id="synthetic"),
+        pytest.param(
+            RECORDING,
+            id="recorded",
+            marks=pytest.mark.skipif(not DATA.exists(), reason="there is no recording"),
+        ),
+    ],
+)
+def test_every_figure_comes_out_the_same_by_another_road(executor: dict[str, Any]) -> None:
+    chance = random.Random(3)
+    with DaemonProcess(executor=executor) as daemon:
+        daemon.start()
+        with Broker(str(daemon.socket_path)) as broker:
+            for _ in range(ORDERS // 2):
+                trade(broker, chance)
+            broker.cancel_all()
+            told = all_marked(broker)
+        daemon.stop()
+        rows = [row for row in exported(daemon.journal) if row["seq"] <= told["seq"]]
+    expected = independent.figures(rows, parse_rfc3339(told["at"]))
+    (row,) = told["rows"]
+    assert row["mode"] == "paper"
+    assert row["orders"] == expected["orders"] == ORDERS
+    assert row["outcomes"] == expected["outcomes"]
+    for name in ("slippage", "slippage_touch", "slippage_decision", "slippage_limit", "delay"):
+        assert_near(row[f"{name}_bps"], expected[name])
+    assert_near(row["markout_bps"]["1s"], expected["markout_1s"])
+    for name in ("time_to_ack", "time_to_first_fill", "time_to_fill"):
+        assert_near(row[name], expected[name])
+    for name in ("fill_ratio_qty", "orders_any_fill", "orders_full_fill"):
+        assert float(row[name]["value"]) == pytest.approx(expected[name], abs=1e-6)
+    assert float(row["fees"]["USDT"]) == pytest.approx(expected["fees"])
+    assert float(row["volume"]["USDT"]) == pytest.approx(expected["volume"])
+    assert float(row["filled_by"][-1]["share"]) == pytest.approx(expected["filled_by"], abs=1e-6)
+    shortfall = row["shortfall"]
+    assert shortfall["n"] == expected["shortfall"]["n"] > 0
+    assert float(shortfall["sum"]["USDT"]) == pytest.approx(expected["shortfall"]["sum"])
+    assert float(shortfall["bps"]) == pytest.approx(expected["shortfall"]["bps"], abs=1e-3)
+
+
+def assert_near(shown: dict[str, Any], expected: dict[str, float]) -> None:
+    """Figures are shown to 0.0001 bps and a microsecond; floats are good for that."""
+    for name, value in expected.items():
+        assert float(shown[name]) == pytest.approx(value, abs=2e-4), (name, shown)
