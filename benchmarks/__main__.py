@@ -14,7 +14,7 @@ from pathlib import Path
 
 import msgspec
 
-from benchmarks import crowd, latency, startup, throughput, venue
+from benchmarks import crowd, latency, questions, startup, throughput, venue
 from benchmarks.report import Row, say, table
 from benchmarks.size import FULL, QUICK, Size
 from brokerd import __version__
@@ -26,7 +26,9 @@ PARTS: dict[str, Callable[[Path, Size], list[Row]]] = {
     "c": startup.measure,
     "d": crowd.measure,
     "e": venue.measure,
+    "f": questions.measure,
 }
+ON_HISTORIES = {"c", "f"}
 PROFILE_LINES = 25
 
 
@@ -36,7 +38,7 @@ def main(argv: list[str] | None = None) -> int:
     size = QUICK if options.quick else FULL
     options.dir = options.dir.resolve()  # the daemon reads relative paths from its configuration
     options.dir.mkdir(parents=True, exist_ok=True)
-    # What is measured starts afresh; only the histories of (c) are worth keeping.
+    # What is measured starts afresh; only the histories of (c) and (f) are worth keeping.
     with tempfile.TemporaryDirectory(prefix="run-", dir=options.dir) as fresh:
         if options.profile:
             _profile(Path(fresh), size)
@@ -44,7 +46,7 @@ def main(argv: list[str] | None = None) -> int:
         rows: list[Row] = []
         for part in options.only:
             say(str(sys.modules[PARTS[part].__module__].__doc__))
-            rows += PARTS[part](options.dir if part == "c" else Path(fresh), size)
+            rows += PARTS[part](options.dir if part in ON_HISTORIES else Path(fresh), size)
     print(table(rows))
     options.json.write_bytes(msgspec.json.format(msgspec.json.encode(_record(options, rows))))
     return 0
@@ -52,7 +54,7 @@ def main(argv: list[str] | None = None) -> int:
 
 def _options(argv: list[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="benchmarks", description=__doc__)
-    parser.add_argument("--only", type=_parts, default=list(PARTS), metavar="a,b,c,d,e")
+    parser.add_argument("--only", type=_parts, default=list(PARTS), metavar="a,b,c,d,e,f")
     parser.add_argument("--json", type=Path, default=Path("bench.json"), metavar="FILE")
     parser.add_argument("--dir", type=Path, default=Path("build/bench"), help="on a real disk")
     parser.add_argument("--quick", action="store_true", help="a few seconds: does all of it run?")

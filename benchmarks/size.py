@@ -13,6 +13,7 @@ class Size(Struct, frozen=True, kw_only=True):
     starts: int = 5
     history_orders: tuple[int, int] = (10_000, 1_000_000)
     history_open: int = 1_000
+    questions: int = 7
     crowd_rounds: int = 5
     crowd_orders: int = 4_000
     crowd_open: tuple[int, int] = (100, 100_000)
@@ -30,6 +31,7 @@ QUICK = Size(
     starts=1,
     history_orders=(50, 500),
     history_open=10,
+    questions=1,
     crowd_rounds=1,
     crowd_orders=100,
     crowd_open=(10, 200),

@@ -15,7 +15,7 @@ MIB = 1024 * 1024
 
 def measure(directory: Path, size: Size) -> list[Row]:
     """Start on both histories in turn; return the medians of time and memory, and their ratios."""
-    homes = [_prepared(directory, orders, size.history_open) for orders in size.history_orders]
+    homes = [prepared(directory, orders, size.history_open) for orders in size.history_orders]
     starts = [[_start(home) for home in homes] for _ in range(size.starts + 1)][1:]
     ready_s, rss_mb, pss_mb, peak_mb = (
         [statistics.median(start[side][measured] for start in starts) for side in (0, 1)]
@@ -43,7 +43,7 @@ def measure(directory: Path, size: Size) -> list[Row]:
     ]
 
 
-def _prepared(directory: Path, orders: int, count_open: int) -> Path:
+def prepared(directory: Path, orders: int, count_open: int) -> Path:
     """Return a state directory with that history, and `count_open` orders that the daemon placed."""
     home = histories.home(directory, orders)
     if histories.is_made(home, count_open):
