@@ -170,8 +170,11 @@ def told(frame: StreamFrame) -> Told | None:
     """
     Read what a stream tells; None for what is of no interest.
 
-    Raises ValueError, and VenueUnavailable where the connection itself says that it will end.
+    Raises ValueError, and VenueUnavailable where the connection itself says that it will end, or
+    that something we asked of it was refused.
     """
+    if frame.error is not None:
+        raise VenueUnavailable(f"the venue refused a request: {frame.error.code}")
     _, _, kind = frame.stream.partition("@")
     if kind == "bookTicker":
         return read(BookTicker, frame.data)
