@@ -182,6 +182,15 @@ async def test_what_ends_makes_room_and_a_repeat_is_never_refused(tmp_path: Path
         await home.engine.do(submit("y"))
 
 
+async def test_an_order_in_doubt_holds_its_room(tmp_path: Path) -> None:
+    async with house(tmp_path) as home:
+        home.engine.limit("sim", Limits(open_orders_max=1))
+        await home.engine.do(submit())
+        await home.engine.settle(answered(InDoubt(evidence="lost"), at_ns=2))
+        with pytest.raises(RefusedByLimits):
+            await home.engine.do(submit("y"))
+
+
 async def test_a_replace_is_held_to_the_limits_and_a_cancel_never(tmp_path: Path) -> None:
     async with house(tmp_path) as home:
         home.engine.limit("sim", Limits(open_notional_max=D(1000)))

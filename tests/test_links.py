@@ -36,7 +36,7 @@ from brokerd.events import RequestKind
 from brokerd.executor import Accepted, LinkState, Refused, Standing
 from brokerd.links import Link, Links, doubt_outstanding
 from brokerd.listener import Listener
-from brokerd.messages import Answered, Ask, Cancel, Freeze, Reported, Send
+from brokerd.messages import Answered, Ask, Cancel, Freeze, Reported, Send, Viewed
 from brokerd.poller import Poller
 from brokerd.terms import OrdType, TimeInForce
 
@@ -119,6 +119,12 @@ async def test_what_polls_find_counts_as_missed_only_while_the_stream_seemed_wel
         link.poller.in_sync()
         links.watch(home.changes)
         assert link.poller.missed_by_stream == 1
+        await home.engine.settle(Viewed("x", None, "query", 50, 50, 10))
+        await home.engine.settle(Viewed("x", None, "query", 90, 90, 10))
+        await until(lambda: len(home.changes) == 4)
+        links.watch(home.changes[2:])
+        assert home.order().reason == "forgotten_by_venue"
+        assert link.poller.missed_by_stream == 1, "no stream tells that there is nothing"
 
 
 async def test_too_many_requests_that_wait_turn_new_ones_away(

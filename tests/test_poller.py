@@ -420,6 +420,20 @@ async def test_nothing_is_asked_while_the_venue_wants_to_be_left_alone(tmp_path:
         await until(lambda: not at.home.order().in_doubt)
 
 
+async def test_what_a_snapshot_answers_while_questions_wait_is_not_asked_again(
+    tmp_path: Path,
+) -> None:
+    """After an outage one look answers for thousands; their questions would take minutes."""
+    async with desk(tmp_path) as at:
+        at.venue.stands = Standing(paused_until_ns=CLOCK.now_ns() + 10**18)
+        await at.doubted()
+        await until(lambda: not at.poller._due)
+        await at.home.engine.settle(Reported("sim", report(E.NEW), "stream", CLOCK.now_ns()))
+        at.venue.stands = Standing()
+        await until(lambda: "x" not in at.poller._scheduled)
+        assert at.venue.asked == []
+
+
 async def test_the_questions_a_doubt_has_cost_are_counted(tmp_path: Path) -> None:
     async with desk(tmp_path) as at:
         at.venue.views += [DOWN] * 3

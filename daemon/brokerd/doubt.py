@@ -29,6 +29,10 @@ from brokerd.messages import (
 )
 from brokerd.orders import FINAL, ExecType, Order, OrdStatus, Request
 
+NOT_FOUND, FORGOTTEN = "not_found_at_venue", "forgotten_by_venue"
+PROVED_ABSENT = frozenset({NOT_FOUND, FORGOTTEN})
+"""The reasons of an order that ended because its venue has none such."""
+
 CANCEL_ATTEMPTS_MAX = 5
 """How often a cancel that had no effect is sent before the bot is told so."""
 
@@ -189,7 +193,7 @@ def _absent(stage: Stage, order: Order, message: Viewed) -> None:
         return
     is_unheard = order.acked_at_ns is None
     kind: type[OrderDone] = OrderRejected if is_unheard else OrderExpired
-    reason = "not_found_at_venue" if is_unheard else "forgotten_by_venue"
+    reason = NOT_FOUND if is_unheard else FORGOTTEN
     stage.record(
         kind(at_ns=at_ns, cl_ord_id=cl_ord_id, road=road, reason=reason, quote=message.quote)
     )

@@ -11,6 +11,7 @@ import structlog
 
 from brokerd.blotter import Change
 from brokerd.dispatch import Dispatch
+from brokerd.doubt import PROVED_ABSENT
 from brokerd.engine import Engine
 from brokerd.errors import Busy, Halted, InvalidOrder, InvalidParams, Starting, VenueUnavailable
 from brokerd.events import OrderDone, OrderReplaced, OrderTraded, Road
@@ -156,6 +157,8 @@ class Links:
         for change in changes:
             event, order = change.entry.event, change.order
             if order is None or not isinstance(event, OrderTraded | OrderReplaced | OrderDone):
+                continue
+            if isinstance(event, OrderDone) and event.reason in PROVED_ABSENT:
                 continue
             link = self._links.get(order.terms.executor)
             if event.road in {Road.POLL, Road.QUERY} and link is not None:

@@ -93,6 +93,7 @@ class Poller:
         self._synced_noted_ns = 0
         self._next_question_s = 0.0
         self._asked: dict[str, int] = {}
+        self._doubted: set[str] = set()
         self.others = Others(executor.name, engine, clock)
         self.questions = 0
         self.missed_by_stream = 0
@@ -126,6 +127,7 @@ class Poller:
         """
         if self._answered.get(order.cl_ord_id) == order.seq:
             return
+        (self._doubted.add if order.must_be_asked else self._doubted.discard)(order.cl_ord_id)
         soon_s = asyncio.get_running_loop().time() + FIRST_ASK_S
         due_s, interval_s = self._scheduled.get(order.cl_ord_id, (math.inf, FIRST_ASK_S))
         if due_s > soon_s:
@@ -249,9 +251,12 @@ class Poller:
     async def _pursue(self, cl_ord_id: str, interval_s: float) -> None:
         """Ask once; put the order back in the queue if the answer did not settle it."""
         try:
-            order = self._engine.blotter.get(cl_ord_id)
-            if order is not None and not order.is_settled:
+            order = self._still_to_ask(cl_ord_id)
+            if order is not None:
                 await self._turn()
+                # Much may have been heard while it waited: a snapshot answers for thousands.
+                order = self._still_to_ask(cl_ord_id)
+            if order is not None:
                 self._asked[cl_ord_id] = self._asked.get(cl_ord_id, 0) + 1
                 order = await self._question(order)
             is_open = order is not None and order.must_be_asked
@@ -268,7 +273,15 @@ class Poller:
         else:
             self._scheduled.pop(cl_ord_id, None)
             self._asked.pop(cl_ord_id, None)
+            self._doubted.discard(cl_ord_id)
             self._answered.pop(cl_ord_id, None)
+
+    def _still_to_ask(self, cl_ord_id: str) -> Order | None:
+        """Return the order if it is still to be asked about: not if what was in doubt is known by now."""
+        order = self._engine.blotter.get(cl_ord_id)
+        if order is None or order.is_settled:
+            return None
+        return None if cl_ord_id in self._doubted and not order.must_be_asked else order
 
     async def _question(self, order: Order) -> Order | None:
         self.questions += 1

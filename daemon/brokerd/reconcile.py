@@ -20,7 +20,7 @@ from brokerd.orders import Order
 SILENCE_NS_MAX = 120_000_000_000
 """A new order of which nothing was heard for so long is asked about, wherever its answer is."""
 
-SLICE = 500
+SLICE = 200
 """Orders that are compared in one go: others get a turn in between."""
 
 T = TypeVar("T")

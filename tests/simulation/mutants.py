@@ -14,7 +14,7 @@ from msgspec import Struct
 from tests.simulation import life, weakened
 from tests.simulation.disk import MemoryJournal
 
-from brokerd import broker, desk, doubt, evidence, merge, orders
+from brokerd import blotter, broker, desk, doubt, evidence, links, merge, orders
 from brokerd.blotter import Blotter, Stage
 from brokerd.clock import SteadyClock
 from brokerd.desk import Desk
@@ -242,5 +242,41 @@ MUTANTS: tuple[Mutant, ...] = (
         "the second cancel was refused, so the first is believed not to arrive",
         [(orders._APPLY, RequestRetried, weakened.forget_former_doubts)],
         test="tests/test_evidence_doubt.py",
+    ),
+    Mutant(
+        "not found counts while the stream is broken",
+        "what the stream missed may have been the order's whole life",
+        [(Poller, "out_of_sync", lambda _poller: None)],
+        test="tests/test_poller.py",
+    ),
+    Mutant(
+        "waits of an earlier run are trusted",
+        "a clock that was set while the daemon was down ends a doubt",
+        [(links, "_waits_for_ever", lambda request: request.in_doubt)],
+        test="tests/test_links.py",
+    ),
+    Mutant(
+        "an order in doubt frees its room",
+        "bots send beyond the limit while nobody knows what is open",
+        [(blotter, "exposure_of", weakened.exposure_without_doubts)],
+        test="tests/test_limits.py",
+    ),
+    Mutant(
+        "a ban ends with the run",
+        "a restart sends to a venue that has banned the address",
+        [(Listener, "resume", lambda *_: None)],
+        test="tests/test_desk.py",
+    ),
+    Mutant(
+        "a start looks back from its own last row",
+        "what happened while the daemon ran without its venue is never looked for",
+        [(Poller, "resume", lambda *_: None)],
+        test="tests/test_desk.py",
+    ),
+    Mutant(
+        "another brokerd on the account goes unnoticed",
+        "two daemons trade against each other, or the journal has lost rows",
+        [(Listener, "freeze", lambda *_: None)],
+        test="tests/test_listener.py",
     ),
 )

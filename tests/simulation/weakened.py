@@ -6,7 +6,7 @@ from typing import Any
 from msgspec.structs import replace
 from tests.simulation.disk import MemoryJournal
 
-from brokerd import doubt, evidence, merge, orders
+from brokerd import doubt, evidence, limits, merge, orders
 from brokerd.blotter import Blotter, Stage
 from brokerd.clock import SteadyClock
 from brokerd.desk import Desk
@@ -221,3 +221,8 @@ def forget_former_doubts(order: Any, event: Any) -> dict[str, Any]:
 
 
 _retried = orders._request_retried
+
+
+def exposure_without_doubts(order: orders.Order | None) -> limits.Exposure:
+    """Count an order in doubt as if it had not arrived."""
+    return limits.NOTHING if order is not None and order.in_doubt else limits.exposure_of(order)
