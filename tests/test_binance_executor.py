@@ -112,7 +112,7 @@ def number_of(outcome: Any) -> str:
 
 @asynccontextmanager
 async def open_desk(
-    credential: Credential = HMAC, **venue_config: Any
+    credential: Credential = HMAC, *, self_trade_prevention: Any = "", **venue_config: Any
 ) -> AsyncGenerator[Desk, None]:
     """Connect without listening: what the REST road does alone."""
     config = VenueConfig(
@@ -128,6 +128,7 @@ async def open_desk(
                 stream_url=venue.urls["streams"],
                 processing_bound_s=0.2,
                 query_lag_s=0.0,
+                self_trade_prevention=self_trade_prevention,
             ),
             credential,
             clock=CLOCK,
@@ -395,6 +396,21 @@ async def test_a_canceled_order_keeps_its_id(live: Desk) -> None:
     view = await live.executor.query(ref())
     assert view is not None
     assert (view.venue_cl_ord_id, view.ord_status) == ("bkd-e-1", S.CANCELED)
+
+
+async def test_an_order_that_meets_ones_own_expires_as_configured() -> None:
+    """On both roads: the reply says it, and the stream."""
+    async with open_desk(self_trade_prevention="expire_taker") as desk, listening(desk):
+        number_of(await desk.place(px=D(40_000)))
+        outcome = await desk.place("bkd-e-2", side=Side.SELL, px=D(40_000))
+        assert isinstance(outcome, Accepted)
+        assert [each.exec_type for each in outcome.reports] == [E.NEW, E.EXPIRED]
+        assert outcome.reports[1].reason == "self_trade_prevention"
+        told = await desk.until_told(E.EXPIRED)
+        assert (told.venue_cl_ord_id, told.reason) == ("bkd-e-2", "self_trade_prevention")
+        view = await desk.executor.query(ref(cl_ord_id="bkd-e-2"))
+    assert view is not None
+    assert (view.ord_status, view.cum_qty) == (S.EXPIRED, 0)
 
 
 # Questions

@@ -187,6 +187,15 @@ def test_a_cancel_replace_is_for_orders_without_fills_and_names_both_halves() ->
     assert max(len(new), len(left)) <= 36
 
 
+def test_self_trade_prevention_goes_with_every_new_order_if_it_is_configured() -> None:
+    assert "selfTradePreventionMode" not in requests.place(place()).params
+    for call in (
+        requests.place(place(), "expire_taker"),
+        requests.cancel_replace(change(), "expire_taker"),
+    ):
+        assert call.params["selfTradePreventionMode"] == "EXPIRE_TAKER"
+
+
 def test_questions_name_what_they_ask_for() -> None:
     assert requests.order_status("A", number=3).params == {"symbol": "A", "orderId": 3}
     asked = requests.order_status("A", cl_ord_id="x")

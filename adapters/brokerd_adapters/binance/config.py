@@ -32,6 +32,12 @@ class BinanceConfig(Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tru
             "left out, every symbol is"
         ),
     ] = ()
+    self_trade_prevention: Annotated[
+        Literal["", "none", "expire_taker", "expire_maker", "expire_both", "decrement", "transfer"],
+        Meta(
+            description="what happens when an order meets one of the account's own; left out, the symbol's own rule"
+        ),
+    ] = ""
     recv_window_ms: Annotated[
         int,
         Meta(ge=100, le=60_000, description="how long a request is good for at the venue"),

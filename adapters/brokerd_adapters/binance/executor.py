@@ -180,7 +180,7 @@ class BinanceExecutor:
         if fault is not None:
             return Refused(reason="not_supported", evidence=f"not sent: {fault}")
         self._used.add(request.terms.symbol)
-        call = requests.place(request)
+        call = requests.place(request, self._config.self_trade_prevention)
         return await self._roads.command(RequestKind.NEW, call, partial(replies.placed, request))
 
     async def cancel(self, request: CancelOrder) -> Outcome:
@@ -211,7 +211,7 @@ class BinanceExecutor:
             return Refused(reason="not_supported", evidence=told)
         outcome = await self._roads.command(
             RequestKind.REPLACE,
-            requests.cancel_replace(named),
+            requests.cancel_replace(named, self._config.self_trade_prevention),
             partial(replies.replaced, named),
         )
         for report in outcome.reports if isinstance(outcome, Accepted) else ():

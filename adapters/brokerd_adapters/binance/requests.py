@@ -70,10 +70,15 @@ def why_not(terms: Terms) -> str | None:
     return None
 
 
-def place(request: PlaceOrder) -> Call:
-    """Ask for a new order, and for its fills in the reply."""
+def place(request: PlaceOrder, self_trade_prevention: str = "") -> Call:
+    """
+    Ask for a new order, and for its fills in the reply.
+
+    `self_trade_prevention` is one of the venue's modes; without it the symbol's own one rules.
+    """
     terms = request.terms
     params = _order_params(terms, terms.qty, terms.px, request.venue_cl_ord_id)
+    params |= _prevention(self_trade_prevention)
     return Call(
         method="order.place",
         verb="POST",
@@ -121,7 +126,7 @@ def amend(request: ReplaceOrder) -> Call:
     )
 
 
-def cancel_replace(request: ReplaceOrder) -> Call:
+def cancel_replace(request: ReplaceOrder, self_trade_prevention: str = "") -> Call:
     """
     Ask for another order in place of an order that has no fills.
 
@@ -139,6 +144,7 @@ def cancel_replace(request: ReplaceOrder) -> Call:
         path="/api/v3/order/cancelReplace",
         params={
             **params,
+            **_prevention(self_trade_prevention),
             "cancelReplaceMode": "STOP_ON_FAILURE",
             **_named(ref, "cancelOrderId", "cancelOrigClientOrderId"),
             "cancelNewClientOrderId": cancel_mark(ref.venue_cl_ord_id, number),
@@ -257,6 +263,10 @@ def _order_params(
     if terms.stop_px is not None:
         params["stopPrice"] = digits(terms.stop_px)
     return {**params, "newClientOrderId": cl_ord_id, "newOrderRespType": "FULL"}
+
+
+def _prevention(mode: str) -> dict[str, str | int]:
+    return {"selfTradePreventionMode": mode.upper()} if mode else {}
 
 
 def _named(ref: OrderRef, by_number: str, by_client_id: str) -> dict[str, str | int]:
