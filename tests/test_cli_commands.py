@@ -307,6 +307,20 @@ def test_explain_tells_when_what_from_where_to_where_how_we_know_and_the_evidenc
     assert re.search(r"pending_new\? -> filled +0\.01 +query +0\.01 @ 39399", lines[5])
 
 
+@pytest.mark.parametrize(("in_doubt", "shown"), [(True, True), (False, False)])
+def test_explain_says_why_a_doubt_may_last(
+    in_doubt: bool, shown: bool, capsys: pytest.CaptureFixture[str]
+) -> None:
+    told = {
+        "order": order(in_doubt=in_doubt),
+        "transitions": TRANSITIONS,
+        "weaknesses": ["requests do not expire here"],
+    }
+    run({"order.explain": told}, "explain", "a-1", "-o", "table")
+    lines = capsys.readouterr().out.splitlines()
+    assert (lines[-1] == "weakness: requests do not expire here") == shown
+
+
 def test_explain_as_json_is_a_line_a_transition(capsys: pytest.CaptureFixture[str]) -> None:
     run({"order.explain": {"order": order(), "transitions": TRANSITIONS}}, "explain", "a-1")
     assert [json.loads(line) for line in capsys.readouterr().out.splitlines()] == TRANSITIONS

@@ -5,7 +5,7 @@ from argparse import Namespace
 from brokerd.cli.arguments import Parser
 from brokerd.cli.control import Control
 from brokerd.cli.errors import Exit
-from brokerd.cli.jsontext import Record, as_record, as_records
+from brokerd.cli.jsontext import Record, as_list, as_record, as_records
 from brokerd.cli.terminal import Column, Output, plain_text, show
 from brokerd.cli.views import detail, member, ord_status, style_of, terms, time_member
 
@@ -39,6 +39,9 @@ def story(out: Output, told: Record) -> list[str]:
         lines.append(row)
         if transition.get("evidence"):
             lines.append(out.paint(f"    {plain_text(show(transition['evidence']))}", "dim"))
+    if order.get("in_doubt"):
+        # Why it may last: what the venue does not promise.
+        lines += [f"weakness: {plain_text(show(each))}" for each in as_list(told.get("weaknesses"))]
     return lines
 
 
