@@ -10,6 +10,7 @@ from brokerd.orders import ExecType, OrdStatus
 from brokerd.terms import OrdType, Side, TimeInForce
 from brokerd_adapters.ccxt import promises, words
 from brokerd_adapters.ccxt.promises import Exchange
+from brokerd_adapters.kit import reports_of
 
 D = Decimal
 S = OrdStatus
@@ -118,7 +119,7 @@ def test_a_float_is_read_by_its_shortest_text() -> None:
 
 @pytest.mark.parametrize("told", ["open", "canceled", "expired", "rejected"])
 def test_reports_tell_fills_before_an_end_and_after_a_beginning(told: str) -> None:
-    reports = words.reports(words.view(order(status=told, filled=D("0.01")), [TRADE]))
+    reports = reports_of(words.view(order(status=told, filled=D("0.01")), [TRADE]))
     kinds = [each.exec_type for each in reports]
     end = {
         "canceled": ExecType.CANCELED,

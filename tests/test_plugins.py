@@ -1,11 +1,15 @@
 """Other people's adapters: found, named with their origin, and never taken by chance."""
 
 import os
+import shutil
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import pytest
+
+TEMPLATE = Path(__file__).parents[1] / "examples" / "adapter"
 
 ADAPTER = """
 from msgspec import Struct
@@ -115,3 +119,21 @@ def test_a_name_nearly_right_is_told_the_right_one(tmp_path: Path) -> None:
     ran = check(tmp_path, "krakn")
     assert ran.returncode == 78
     assert 'there is no adapter krakn; did you mean "kraken"?' in ran.stderr
+
+
+def test_the_template_is_an_adapter_that_installs(tmp_path: Path) -> None:
+    offered = tomllib.loads((TEMPLATE / "pyproject.toml").read_text())["project"]
+    install(
+        tmp_path / "site",
+        offered["name"],
+        offered["version"],
+        **offered["entry-points"]["brokerd.adapters"],
+    )
+    shutil.copy(TEMPLATE / "brokerd_example.py", tmp_path / "site")
+    key = tmp_path / "main"
+    key.touch(mode=0o600)
+    key.write_text('api_key = "k"\nsecret = "s"\n')
+    settings = 'credential = "main"\nrest_url = "http://127.0.0.1:1"\nsymbols = ["BTCUSDT"]\n'
+    ran = check(tmp_path, "example", f'{settings}\n[daemon]\ncredentials_dir = "."\n')
+    assert ran.returncode == 0, ran.stderr
+    assert "x: adapter example, live" in ran.stdout

@@ -6,7 +6,7 @@ Every exchange that ccxt has, through ccxt: by asking, and by its streams as a r
     outcomes    what each of its exceptions proves
     promises    what an exchange can and cannot promise, from what ccxt says of it
     words       ccxt's dicts, as instruments, views and reports
-    watch       the stream: what changed since it was asked last
+    questions   what can be asked, by the best road an exchange has
     executor    CcxtExecutor: all of it behind the executor port
 
 Importing ccxt takes a second and 100 MB, so nothing here does before an executor is made.

@@ -40,10 +40,10 @@ from brokerd_adapters.ccxt.config import CcxtConfig, CcxtCredential
 from brokerd_adapters.ccxt.library import Call, Library, Spoken
 from brokerd_adapters.ccxt.outcomes import TABLE
 from brokerd_adapters.ccxt.questions import Questions
-from brokerd_adapters.ccxt.watch import Watch
 from brokerd_adapters.kit.clock_offset import ClockOffset
 from brokerd_adapters.kit.faults import Unanswered, Unsent, outcome_of
 from brokerd_adapters.kit.limits import Priority
+from brokerd_adapters.kit.watch import Watch
 
 CLOCK_ERROR_S_MAX = 1.0
 CLOCK_FRESH_S = 900.0

@@ -9,8 +9,6 @@ from collections.abc import Iterable, Mapping
 from decimal import Decimal
 from typing import Any, cast
 
-from msgspec.structs import replace
-
 from brokerd.executor import Balance, Execution, OrderView, Report
 from brokerd.money import ZERO, add, parse_decimal
 from brokerd.orders import ExecType, OrdStatus
@@ -28,11 +26,6 @@ _STATUSES = {
     "canceling": OrdStatus.NEW,
     "expired": OrdStatus.EXPIRED,
     "rejected": OrdStatus.REJECTED,
-}
-_ENDS = {
-    OrdStatus.CANCELED: ExecType.CANCELED,
-    OrdStatus.EXPIRED: ExecType.EXPIRED,
-    OrdStatus.REJECTED: ExecType.REJECTED,
 }
 
 
@@ -166,29 +159,6 @@ def view(order: Dict, trades: Iterable[Dict] = ()) -> OrderView:
         executions=executions,
         venue_at_ns=_ns(order.get("lastUpdateTimestamp") or order.get("timestamp")),
     )
-
-
-def reports(shown: OrderView) -> tuple[Report, ...]:
-    """Return what must have been reported for an order to look so."""
-    named = Report(
-        exec_type=_ENDS.get(shown.ord_status, ExecType.NEW),
-        symbol=shown.symbol,
-        venue_cl_ord_id=shown.venue_cl_ord_id,
-        venue_order_id=shown.venue_order_id,
-        cum_qty=shown.cum_qty,
-        venue_at_ns=shown.venue_at_ns,
-    )
-    fills = tuple(
-        replace(
-            named,
-            exec_type=ExecType.TRADE,
-            execution=each,
-            cum_qty=None,
-            venue_at_ns=each.venue_at_ns,
-        )
-        for each in shown.executions
-    )
-    return (*fills, named) if shown.ord_status in _ENDS else (named, *fills)
 
 
 def _ns(timestamp_ms: Any) -> int | None:

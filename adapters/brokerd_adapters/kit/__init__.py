@@ -8,6 +8,7 @@ What every adapter to a real venue needs, so that none invents it again.
     signers        HMAC, RSA and Ed25519
     clock_offset   the venue's time for signing, or a refusal to sign
     limits         a venue's rate limits as a pure account
+    watch          the stream of a venue that is asked round by round
     budget         the queue before them, shared by all executors of a venue and address
 """
 
@@ -18,6 +19,7 @@ from brokerd_adapters.kit.faults import Unanswered, Unsent, outcome_of
 from brokerd_adapters.kit.http import Deadlines, Http, HttpAnswer
 from brokerd_adapters.kit.limits import Cost, Limits, Pause, Priority, Window
 from brokerd_adapters.kit.signers import Signer, make_signer
+from brokerd_adapters.kit.watch import Watch, reports_of
 from brokerd_adapters.kit.ws import JsonSocket
 from brokerd_adapters.subscription import Subscription
 
@@ -38,10 +40,12 @@ __all__ = [
     "Subscription",
     "Unanswered",
     "Unsent",
+    "Watch",
     "Window",
     "key_mark",
     "load_credential",
     "make_signer",
     "outcome_of",
+    "reports_of",
     "shared_budget",
 ]

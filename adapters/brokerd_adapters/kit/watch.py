@@ -1,16 +1,39 @@
-"""The stream of an exchange that is asked: round by round, what changed since the last."""
+"""
+The stream of a venue that has none: asked round by round what changed since the last.
+
+A poll is proof, so nothing is lost this way; it only comes later, and costs requests.
+"""
 
 import asyncio
 from collections.abc import AsyncGenerator
 from contextlib import suppress
 from decimal import Decimal
+from typing import Protocol
+
+from msgspec.structs import replace
 
 from brokerd.executor import OrderRef, OrderView, Report
-from brokerd.orders import FINAL
-from brokerd_adapters.ccxt import words
-from brokerd_adapters.ccxt.questions import Questions
+from brokerd.orders import FINAL, ExecType, OrdStatus
 
 EXPECTED_MAX = 10_000
+
+_ENDS = {
+    OrdStatus.CANCELED: ExecType.CANCELED,
+    OrdStatus.EXPIRED: ExecType.EXPIRED,
+    OrdStatus.REJECTED: ExecType.REJECTED,
+}
+
+
+class Questions(Protocol):
+    """What a venue can be asked; without a complete answer both raise, and the stream ends."""
+
+    async def open_orders(self) -> tuple[OrderView, ...]:
+        """Ask for all open orders."""
+        ...
+
+    async def order(self, ref: OrderRef) -> OrderView | None:
+        """Ask for one order with all its executions."""
+        ...
 
 
 class Watch:
@@ -54,7 +77,7 @@ class Watch:
         for venue_order_id, shown in open_now.items():
             before = self._filled.get(venue_order_id)
             if before is None and not shown.cum_qty:
-                told += words.reports(shown)
+                told += reports_of(shown)
                 self._note(shown)
             elif before != shown.cum_qty:
                 told += await self._asked(_ref(shown))
@@ -71,7 +94,7 @@ class Watch:
         if shown is None:
             return ()
         self._note(shown)
-        return words.reports(shown)
+        return reports_of(shown)
 
     def _note(self, shown: OrderView) -> None:
         self._filled[shown.venue_order_id] = shown.cum_qty
@@ -79,6 +102,29 @@ class Watch:
         if shown.ord_status in FINAL and executed == shown.cum_qty:
             del self._filled[shown.venue_order_id]
             self._expected.pop(shown.venue_order_id, None)
+
+
+def reports_of(shown: OrderView) -> tuple[Report, ...]:
+    """Return what must have been reported for an order to look so."""
+    named = Report(
+        exec_type=_ENDS.get(shown.ord_status, ExecType.NEW),
+        symbol=shown.symbol,
+        venue_cl_ord_id=shown.venue_cl_ord_id,
+        venue_order_id=shown.venue_order_id,
+        cum_qty=shown.cum_qty,
+        venue_at_ns=shown.venue_at_ns,
+    )
+    fills = tuple(
+        replace(
+            named,
+            exec_type=ExecType.TRADE,
+            execution=each,
+            cum_qty=None,
+            venue_at_ns=each.venue_at_ns,
+        )
+        for each in shown.executions
+    )
+    return (*fills, named) if shown.ord_status in _ENDS else (named, *fills)
 
 
 def _ref(shown: OrderView) -> OrderRef:
