@@ -246,6 +246,32 @@ class TestDoubt:
             at.desk.work()
             assert (await at.view()).ord_status is S.CANCELED
 
+    async def test_a_cancel_that_meets_a_replace_under_way_is_sent_again_to_the_new_link(
+        self,
+    ) -> None:
+        async with trading() as at:
+            await at.place()
+            order_id = (await at.view()).venue_order_id
+            at.desk.hold()
+            await at.replace(12, "148.5", venue_order_id=order_id)
+            cancel = CancelOrder(ref=at.ref(order_id))
+            early = await at.executor.cancel(cancel)
+            assert isinstance(early, NotSent)
+            assert (early.reason, early.retry_after_s) == ("replace_under_way", 0.2)
+            at.desk.work()
+            await at.told(E.REPLACED)
+            assert isinstance(await at.executor.cancel(cancel), Accepted)
+            await at.told(E.CANCELED)
+
+    async def test_a_replace_costs_two_requests(self) -> None:
+        async with trading() as at:
+            await at.place()
+            order_id = (await at.view()).venue_order_id
+            before = len(list(at.venue.gate.log.latest()))
+            await at.replace(12, "148.5", venue_order_id=order_id, replace_no=1)
+            asked = [each.call.operation for each in at.venue.gate.log.latest()][before:]
+            assert asked == ["query", "replace"]
+
     @pytest.mark.parametrize("fault", [WireFault.LOSE_REPLY, WireFault.LOSE_REQUEST])
     async def test_each_command_is_one_request_though_its_connection_is_cut(
         self, fault: WireFault
@@ -462,10 +488,13 @@ class TestBadAnswers:
             with pytest.raises(OutcomeUnknown):
                 await executor.query(OrderRef(symbol="AAPL", venue_cl_ord_id=ROOT))
 
+    @pytest.mark.parametrize("told", [b"<html></html>", b'{"message":"page not found"}'])
     @pytest.mark.parametrize("status", [301, 400, 404, 500, 502])
-    async def test_a_gateways_status_is_no_such_order_to_nobody(self, status: int) -> None:
+    async def test_a_gateways_status_is_no_such_order_to_nobody(
+        self, status: int, told: bytes
+    ) -> None:
         """A 404 of a proxy is about a path: only Alpaca's own says that there is no order."""
-        async with served(reply(status, b"<html></html>")) as executor:
+        async with served(reply(status, told)) as executor:
             with pytest.raises((OutcomeUnknown, VenueUnavailable)):
                 await executor.query(OrderRef(symbol="AAPL", venue_cl_ord_id=ROOT))
 
@@ -485,6 +514,17 @@ class TestBadAnswers:
         async with served(reply(200, rows), reply(200, b"[]")) as executor:
             snapshot = await executor.snapshot(0)
         assert [each.venue_cl_ord_id for each in snapshot.orders] == [ROOT]
+
+    async def test_an_order_whose_past_is_not_told_is_left_out_of_the_list(self) -> None:
+        """It is asked about by itself, and has no answer there either."""
+        row = msgspec.json.encode([changed("order", client_order_id="hand", replaces="gone")])
+        gone = reply(404, b'{"code":40410000,"message":"order not found"}')
+        async with served(reply(200, row), gone, reply(200, b"[]")) as executor:
+            assert (await executor.snapshot(0)).orders == ()
+        single = msgspec.json.encode(changed("order", replaces="gone"))
+        async with served(reply(200, single), gone) as executor:
+            with pytest.raises(OutcomeUnknown, match="not told"):
+                await executor.query(OrderRef(symbol="AAPL", venue_cl_ord_id=ROOT))
 
     async def test_a_list_that_cannot_be_read_is_not_an_empty_one(self) -> None:
         for bad in (b"{}", b"null", b'{"message":"oops"}'):

@@ -13,6 +13,7 @@ from decimal import Decimal
 from urllib.parse import urlsplit
 
 import structlog
+from msgspec.structs import replace as with_changes
 
 from brokerd.errors import ConfigError, OutcomeUnknown, VenueUnavailable
 from brokerd.events import RequestKind
@@ -37,7 +38,7 @@ from brokerd.money import subtract
 from brokerd.terms import Instrument, OrdType, Quote, TimeInForce
 from brokerd.times import NS_PER_S
 from brokerd_adapters.alpaca import requests, rules
-from brokerd_adapters.alpaca.chains import REPLACED, Chain, Chains, link_id
+from brokerd_adapters.alpaca.chains import PENDING_REPLACE, REPLACED, Chain, Chains, link_id
 from brokerd_adapters.alpaca.config import AlpacaConfig, check_symbols
 from brokerd_adapters.alpaca.questions import Questions
 from brokerd_adapters.alpaca.quotes import Quotes
@@ -56,6 +57,8 @@ from brokerd_adapters.kit import Credential, HttpAnswer
 
 PROCESSING_BOUND_S = 10.0
 QUERY_LAG_S = 1.0
+REPLACE_UNDER_WAY_S = 0.2
+"""How soon a cancel is sent again that met a replace under way."""
 ASSETS_AGE_NS_MAX = 12 * 3_600 * NS_PER_S
 
 WEAKNESSES = (
@@ -193,6 +196,8 @@ class AlpacaExecutor:
         if order_id is None:
             return Refused(reason="unknown_order", evidence="404 by client id", is_about_order=True)
         answer = await self._rest.command(kind, "DELETE", requests.order_path(order_id))
+        if isinstance(answer, Refused):
+            return await self._refused_cancel(order_id, answer)
         if not isinstance(answer, HttpAnswer):
             return answer
         return Accepted(evidence=f"status {answer.status}: the cancel was taken, not done")
@@ -205,7 +210,8 @@ class AlpacaExecutor:
         """
         kind = RequestKind.REPLACE
         try:
-            stands = await self._questions.chain(request.ref)
+            # The link this request is to make is not there yet: it need not be asked for.
+            stands = await self._questions.chain(with_changes(request.ref, replace_no=None))
         except (VenueUnavailable, OutcomeUnknown) as error:
             return _not_asked(error)
         if stands is None:
@@ -291,6 +297,19 @@ class AlpacaExecutor:
             order_id = link.replaced_by
             link = self._chains.get(order_id)
         return order_id
+
+    async def _refused_cancel(self, order_id: str, refused: Refused) -> Outcome:
+        """Look why: a link that is being replaced takes no cancel, and the next one will."""
+        try:
+            link = await self._questions.link(order_id)
+        except (VenueUnavailable, OutcomeUnknown):
+            return refused
+        if link is None or link.status not in {PENDING_REPLACE, REPLACED}:
+            return refused
+        evidence = f"{refused.evidence}; the order is {link.status}"
+        return NotSent(
+            reason="replace_under_way", evidence=evidence, retry_after_s=REPLACE_UNDER_WAY_S
+        )
 
     async def _patch(
         self, request: ReplaceOrder, stands: Chain, leaves_qty: Decimal, asset_class: str

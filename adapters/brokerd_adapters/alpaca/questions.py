@@ -77,6 +77,8 @@ class Questions:
         if start is None:
             return None
         links = await self._before(start)
+        if links is None:
+            raise OutcomeUnknown(f"order {start.id}: what it replaced is not told")
         links += await self._after(start, ref)
         return chain(links)
 
@@ -122,13 +124,13 @@ class Questions:
             return await self._named(ref.venue_cl_ord_id)
         return await self.link(ref.venue_order_id)
 
-    async def _before(self, start: OrderBody) -> list[OrderBody]:
-        """Return the links up to one, that one included, oldest first."""
+    async def _before(self, start: OrderBody) -> list[OrderBody] | None:
+        """Return the links up to one, that one included, oldest first; None if one is not told."""
         links = [start]
         while (before_id := links[0].replaces) is not None:
             before = self._over(before_id) or await self.link(before_id)
             if before is None or len(links) > CHAIN_MAX:
-                raise OutcomeUnknown(f"order {links[0].id}: what it replaced is not told")
+                return None
             links.insert(0, before)
         return links
 
@@ -158,6 +160,9 @@ class Questions:
         views: list[OrderView] = []
         for links in _by_root(await self._open_links()):
             earlier = await self._before(links[0])
+            if earlier is None:
+                self._left_out(links[0], "what it replaced is not told")
+                continue
             try:
                 views.append(viewed(chain([*earlier[:-1], *links])))
             except Unreadable as error:

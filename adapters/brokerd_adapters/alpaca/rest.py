@@ -76,8 +76,8 @@ class Rest:
         answer = await self.ask(path, query)
         if answer.status == 200:
             return read(answer, kind, path)
-        code, message = decode_fault(answer.body)
-        if code is None and "not found" not in message:
+        code, _ = decode_fault(answer.body)
+        if code is None or not code.startswith("404"):
             # A gateway's 404 is about a path, not about an order.
             raise _unanswered(path, answer)
         return None
