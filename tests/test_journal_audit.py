@@ -10,7 +10,7 @@ import pytest
 from tests.journal_rows import Story, a_day, acknowledged, canceled, opened, submit, traded, write
 
 from brokerd.errors import ConfigError, JournalError
-from brokerd.events import After, Entry, encode_entry
+from brokerd.events import After, Entry, OrderAdopted, OrderSubmitted, encode_entry
 from brokerd.journal.audit import export, verify
 from brokerd.journal.schema import genesis, link
 
@@ -20,6 +20,12 @@ async def path(tmp_path: Path) -> Path:
     async with opened(tmp_path / "j.db") as journal:
         await write(journal, a_day())
     return tmp_path / "j.db"
+
+
+def adopted(no: int) -> OrderAdopted:
+    """The order of `submit(no)`, placed by somebody else."""
+    told = {each: getattr(submit(no), each) for each in OrderSubmitted.__struct_fields__}
+    return OrderAdopted(venue_order_id=f"v{no}", **told)
 
 
 def tamper(path: Path, *statements: str) -> None:
@@ -194,10 +200,13 @@ def test_an_index_that_lost_a_row_is_found(path: Path) -> None:
     assert "the file is not" in str(verdict.why)
 
 
-async def test_a_fill_long_after_its_order_was_settled_verifies(tmp_path: Path) -> None:
-    """The order is no longer in memory by then, and is replayed from its submit."""
+@pytest.mark.parametrize("first", [submit(1), adopted(1)], ids=["submitted", "adopted"])
+async def test_a_fill_long_after_its_order_was_settled_verifies(
+    tmp_path: Path, first: OrderSubmitted
+) -> None:
+    """The order is no longer in memory by then, and is replayed from its first row."""
     story = Story()
-    for event in (submit(1), acknowledged(1), canceled(1)):
+    for event in (first, acknowledged(1), canceled(1)):
         story.tell(event)
     for _ in range(2_500):
         story.tell(a_day().entries[0].event)

@@ -235,7 +235,8 @@ class MemoryHistory:
             return
         cl_ord_id, executor = order.cl_ord_id, order.terms.executor
         self._orders[cl_ord_id] = order
-        self._by_ours[executor, order.venue_cl_ord_id] = cl_ord_id
+        if not order.is_external:
+            self._by_ours[executor, order.venue_cl_ord_id] = cl_ord_id
         if order.venue_order_id is not None:
             self._by_venues[executor, order.venue_order_id] = cl_ord_id
         if type(event) is OrderTraded:

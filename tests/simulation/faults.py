@@ -36,6 +36,8 @@ class Faults(Struct):
     venue_restarts: int = 0
     full_disks: int = 0
     clock_steps: int = 0
+    bans: int = 0
+    others: int = 0
     venue_forgets: bool = False
 
 
@@ -69,6 +71,8 @@ def draw(rng: random.Random) -> Faults:
         venue_restarts=times(2),
         full_disks=times(1) if rng.random() < 0.4 else 0,
         clock_steps=times(2) if rng.random() < 0.6 else 0,
+        bans=times(1),
+        others=times(3),
         venue_forgets=rng.random() < 0.15 * intensity,
     )
 

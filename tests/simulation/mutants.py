@@ -192,6 +192,30 @@ MUTANTS: tuple[Mutant, ...] = (
         [(SteadyClock, "follow", weakened.no_follow)],
     ),
     Mutant(
+        "a ban is forgotten at restart",
+        "a new run asks a venue that has told the last one to wait",
+        [(Listener, "resume", weakened.resume_nothing)],
+    ),
+    Mutant(
+        "questions begin anew with every answer",
+        "an answer that tells nothing new calls for the next question at once",
+        [(Poller, "ask", weakened.ask_at_once)],
+    ),
+    Mutant(
+        "history is asked after the run has written",
+        "on a full disk, where history cannot follow, no run starts",
+        [
+            (Desk, "_resume", weakened.resume_nothing_yet),
+            (Desk, "_doubt_outstanding", weakened.doubt_then_resume),
+        ],
+    ),
+    Mutant(
+        "a last word brings no terms",
+        "an order whose replace was not reported ends with the wrong quantity",
+        [(doubt, "_as_reports", weakened.terms_of_current_views_only)],
+        test="tests/test_evidence_doubt.py",
+    ),
+    Mutant(
         "epoch reused after restart",
         "a new run sends ids that an earlier run has sent",
         [(life, "draw_epoch", lambda *_: "always")],

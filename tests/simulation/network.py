@@ -41,6 +41,9 @@ TRIP_S = (0.001, 0.03)
 DELAY_S = (0.5, 1.5, 5.0, 20.0)
 """How long a message may be held up; the longest are beyond every window."""
 
+WRITTEN_DOWN_S = 2.5
+"""After so long a pause is on record, however slow the disk."""
+
 REQUEST_TIMEOUT_S = 1.0
 GAP_NOTICED_S = (0.0, 2.0)
 QUEUE_MAX = 1000
@@ -64,6 +67,9 @@ class Network:
         self.rng = rng
         self.story = story
         self.stream: asyncio.Queue[Report | None] | None = None
+        self.banned_until_s = 0.0
+        self.told_of_ban_s: float | None = None
+        self.run_ended_s = 0.0
         self._faults = faults
         self._last_frame_s = 0.0
         venue.on_report = self._frame
@@ -108,6 +114,16 @@ class Network:
             noticed_s = self.rng.uniform(*GAP_NOTICED_S)
             self.time.after(noticed_s, _put, stream, None)
 
+    def ban(self, until_s: float) -> None:
+        """Let the venue ask to be left alone; the next request is told so."""
+        self.banned_until_s, self.told_of_ban_s = until_s, None
+
+    @property
+    def is_ban_on_record(self) -> bool:
+        """Whether a run before this one was told of the ban, and had the time to write it down."""
+        told_s = self.told_of_ban_s
+        return told_s is not None and told_s + WRITTEN_DOWN_S < self.run_ended_s
+
     def _bears_repeats(self, what: str) -> bool:
         """At a venue that takes a repeat for a new order a wire that repeats is nobody's to mend."""
         return what != "new" or self.venue.capabilities.repeat_id in {
@@ -126,7 +142,7 @@ class Network:
             return
         arrives_s = max(self.time.now_s + self.trip_s(), self._last_frame_s)
         if self.hits(faults.reorder_frame):
-            arrives_s = self.time.now_s + self.rng.uniform(0, 1.0)
+            arrives_s = self.time.now_s + self.rng.choice((0.1, 0.5, 3.0)) * self.rng.random()
         else:
             self._last_frame_s = arrives_s
         self.time.at(arrives_s, _put, stream, report)
@@ -162,12 +178,19 @@ class SimulatedExecutor:
         self._oracle = oracle
         self._is_over = is_over
         self._is_connected = False
+        self._paused_until_ns = 0
 
     def standing(self) -> Standing:
-        return Standing(clock_offset_s=0.0, clock_error_s=self.capabilities.clock_error_s)
+        is_paused = self._paused_until_ns > self._clock.now_ns()
+        return Standing(
+            clock_offset_s=0.0,
+            clock_error_s=self.capabilities.clock_error_s,
+            paused_until_ns=self._paused_until_ns if is_paused else None,
+            pause_reason="banned" if is_paused else "",
+        )
 
     def resume(self, paused_until_ns: int, reason: str) -> None:
-        """Nothing is paused here."""
+        self._paused_until_ns = paused_until_ns
 
     async def connect(self) -> None:
         await self._answer(self.name, "connect", lambda: True)
@@ -195,7 +218,7 @@ class SimulatedExecutor:
 
     async def query(self, ref: OrderRef) -> OrderView | None:
         ours = ref.venue_cl_ord_id
-        self._oracle.questions[ours] += 1
+        self._oracle.questions[ours or str(ref.venue_order_id)] += 1
         view = await self._answer(
             ours, "query", lambda: self._network.venue.query(ours, ref.venue_order_id)
         )
@@ -238,6 +261,8 @@ class SimulatedExecutor:
         faults, venue = network.faults, network.venue
         if self._is_over():
             raise asyncio.CancelledError
+        if (pause_s := self._pause_s()) > 0:
+            return NotSent(reason="banned", evidence="banned", retry_after_s=pause_s)
         if network.hits(faults.refuse_connection) or (venue.is_down and network.rng.random() < 0.7):
             network.story.tell(
                 network.time.now_s, "wire", "no connection for: {}", kind, about=ours
@@ -272,11 +297,25 @@ class SimulatedExecutor:
         except TimeoutError:
             return InDoubt(evidence="no answer in time", signed_at_ns=signed_at_ns)
 
+    def _pause_s(self) -> float:
+        """Return how long the venue wants to be left alone; 0 if it does not, or nobody knows yet."""
+        network = self._network
+        left_s = (self._paused_until_ns - self._clock.now_ns()) / 1e9
+        if left_s <= 0 and network.time.now_s < network.banned_until_s:
+            self._oracle.on_ban(self.name, is_on_record=network.is_ban_on_record)
+            left_s = network.banned_until_s - network.time.now_s
+            self._paused_until_ns = self._clock.now_ns() + int(left_s * 1e9)
+            network.told_of_ban_s = network.time.now_s
+            network.story.tell(network.time.now_s, self.name, "bans us for {:.1f} s", left_s)
+        return max(left_s, 0.0)
+
     async def _answer(self, about: str, what: str, ask: Callable[[], Any]) -> Any:
         """Put a question that changes nothing."""
         network = self._network
         if self._is_over():
             raise asyncio.CancelledError
+        if (pause_s := self._pause_s()) > 0:
+            raise VenueUnavailable("banned", retry_after_s=pause_s)
         if network.hits(network.faults.refuse_connection):
             raise VenueUnavailable("connection refused")
         if network.hits(network.faults.garble):

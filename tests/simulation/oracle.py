@@ -15,12 +15,14 @@ from tests.simulation.ending import unsettled
 from tests.simulation.loop import Time
 from tests.simulation.story import Story
 from tests.simulation.venue import Venue
-from tests.simulation.venue_log import AnyRequest, ours_of
+from tests.simulation.venue_log import OTHERS, AnyRequest, ours_of
 
 from brokerd.blotter import Blotter, Change
 from brokerd.events import (
+    AnyEvent,
     CancelRequested,
     DaemonStarted,
+    OrderAdopted,
     OrderEvent,
     OrderReplaced,
     OrderSubmitted,
@@ -114,27 +116,36 @@ class Oracle:
         event = row.entry.event
         if isinstance(event, DaemonStarted):
             self._started_at_ns = event.at_ns
-        if order is None:
-            return None
+        if order is not None:
+            self._note(event, order)
+        return order
+
+    def _note(self, event: AnyEvent, order: Order) -> None:
+        """Keep what a row says was asked of the venue, and what is counted."""
         ours = order.venue_cl_ord_id
         match event:
+            case OrderAdopted():
+                self._check_other(order)
             case OrderSubmitted():
                 if self._ours.setdefault(ours, order.cl_ord_id) != order.cl_ord_id:
                     self._fail("never twice", order, f"the id {ours} was used before")
-                self._asked[ours, "new"].append(row.seq)
+                self._asked[ours, "new"].append(order.seq)
             case CancelRequested() if not event.queued:
-                self._asked[ours, "cancel"].append(row.seq)
+                self._asked[ours, "cancel"].append(order.seq)
             case ReplaceRequested():
-                self._asked[ours, "replace"].append(row.seq)
+                self._asked[ours, "replace"].append(order.seq)
             case RequestRetried():
-                self._asked[ours, event.request.value].append(row.seq)
+                self._asked[ours, event.request.value].append(order.seq)
             case OrderTraded():
                 if event.exec_id in self._counted:
                     self._fail("each execution once", order, f"{event.exec_id} is counted twice")
                 self._counted[event.exec_id] = order.cl_ord_id
             case _:
                 pass
-        return order
+
+    def _check_other(self, order: Order) -> None:
+        if not order.venue_cl_ord_id.startswith(OTHERS):
+            self._fail("others are told apart", order, "an order of ours was taken for another's")
 
     def _check_row(self, event: OrderEvent, before: Order | None, order: Order, seq: int) -> None:
         self._story.tell(
@@ -160,8 +171,15 @@ class Oracle:
             self.violated(invariant, ours, what)
         if kind == "new" and self._sent[ours, kind] > 1:
             self.violated("never twice", ours, "a new order left twice")
+        if ours not in self._ours:
+            self.violated("others are never touched", ours, f"{kind} leaves for it")
         order = self.fold.orders[self._ours[ours]]
         self._check_request(request, order)
+
+    def on_ban(self, name: str, *, is_on_record: bool) -> None:
+        """See that a ban is not found out a second time, by the run after the one that knew it."""
+        if is_on_record:
+            self.violated("a ban survives a restart", "", f"{name} was asked in spite of its ban")
 
     def _check_request(self, request: AnyRequest, order: Order) -> None:
         match request:
@@ -223,14 +241,15 @@ class Oracle:
             self._check_questions(order, 12 * runs + lasted_s / 10 + lasted_s / poll_floor_s)
         for venue in self.venues.values():
             for ours, orders in venue.orders.items():
-                if ours not in self._ours:
+                if ours not in self._ours and not ours.startswith(OTHERS):
                     self.violated("journal before send", ours, "an order nobody has on record")
                 self._claims.check_refused_replaces(orders)
 
     def _check_end(self, order: Order) -> None:
         venue = self.venues[order.terms.executor]
         known = venue.orders_of(order.venue_cl_ord_id)
-        if any(each.is_forgotten for each in known):
+        is_told = venue.capabilities.query_closed or not order.is_external
+        if any(each.is_forgotten for each in known) or not is_told:
             return
         counted = {each for each, name in self._counted.items() if name == order.cl_ord_id}
         real = {e.exec_id for each in known for e in each.executions}
@@ -244,7 +263,7 @@ class Oracle:
     def _check_questions(self, order: Order, explained: float) -> None:
         """Hold the questions that an order cost to what time, runs and its own events explain."""
         rows = sum(each is not None and each.cl_ord_id == order.cl_ord_id for each in self._after)
-        most, asked = explained + 4 * rows, self.questions[order.venue_cl_ord_id]
+        most, asked = explained + 4 * rows, self.questions[_asked_as(order)]
         if asked > most:
             self._fail("no busy loop", order, f"{asked} questions, {most:.0f} are explained")
 
@@ -256,3 +275,8 @@ class Oracle:
 
     def _fail(self, invariant: str, order: Order, what: str) -> NoReturn:
         self.violated(invariant, order.venue_cl_ord_id, f"{order.cl_ord_id}: {what}")
+
+
+def _asked_as(order: Order) -> str | None:
+    """Return what questions about an order name it by."""
+    return order.venue_order_id if order.is_external else order.venue_cl_ord_id

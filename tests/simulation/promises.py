@@ -18,6 +18,7 @@ class Manners(Struct, frozen=True):
     alone, or nothing. `cancel` and `replace`: the result, or a mere "taken". `says_cum_qty`,
     `says_replace_no`: whether reports have these. `rejects_late`: whether a refusal may come as a
     report after an acknowledgement. `shows_executions`: whether open orders in a snapshot do.
+    `shows_pending`: whether a view tells that the venue is at work on what it took.
     """
 
     place: Voice
@@ -27,6 +28,7 @@ class Manners(Struct, frozen=True):
     says_replace_no: bool
     rejects_late: bool
     shows_executions: bool
+    shows_pending: bool
 
 
 def draw_capabilities(rng: random.Random) -> Capabilities:
@@ -58,4 +60,5 @@ def draw_manners(rng: random.Random, promised: Capabilities) -> Manners:
         says_replace_no=rng.random() < 0.6,
         rejects_late=rng.random() < 0.5,
         shows_executions=rng.random() < 0.4,
+        shows_pending=rng.random() < 0.5,
     )

@@ -14,7 +14,16 @@ from msgspec.structs import replace
 from tests.simulation.loop import Time
 from tests.simulation.promises import Manners
 from tests.simulation.story import Story
-from tests.simulation.venue_log import BY_US, FINAL, AnyRequest, VenueOrder, Wire, ours_of, true_ns
+from tests.simulation.venue_log import (
+    BY_US,
+    FINAL,
+    OTHERS,
+    AnyRequest,
+    VenueOrder,
+    Wire,
+    ours_of,
+    true_ns,
+)
 
 from brokerd.executor import (
     Accepted,
@@ -30,7 +39,7 @@ from brokerd.executor import (
     Snapshot,
 )
 from brokerd.orders import ExecType, OrdStatus
-from brokerd.terms import OrdType, Terms, TimeInForce
+from brokerd.terms import OrdType, Side, Terms, TimeInForce
 
 
 class Venue:
@@ -140,6 +149,7 @@ class Venue:
             return Refused(reason="unknown_order", evidence="unknown order", is_about_order=True)
         if self.manners.cancel == "silent":
             # Taken now, done in a moment, unless a fill comes first.
+            self._begin_work(order)
             self._time.after(self._processing_s(), self._end_by_cancel, order)
             return Accepted(evidence="cancel taken")
         self._end(order, OrdStatus.CANCELED, BY_US)
@@ -152,6 +162,7 @@ class Venue:
         if request.qty <= order.cum_qty:
             return Refused(reason="qty_too_small", evidence="qty below filled")
         if self.manners.replace == "silent":
+            self._begin_work(order)
             self._time.after(self._processing_s(), self._replace_later, order, request)
             return Accepted(evidence="replace taken")
         self._replace(order, request)
@@ -187,6 +198,14 @@ class Venue:
         return Snapshot(
             began_ns=began_ns, since_ns=since_ns, orders=tuple(views), executions=executions
         )
+
+    def place_by_hand(self) -> None:
+        """Take an order that somebody places on the venue's own page."""
+        number, rng = len(self._by_id) + 1, self._rng
+        side = rng.choice(list(Side))
+        qty, px = Decimal(rng.randint(1, 20)), Decimal(100)
+        terms = Terms(self.name, "BTCUSDT", side, OrdType.LIMIT, qty, px)
+        self._create(f"{OTHERS}{self.name}-{number}", terms)
 
     def go_down(self) -> None:
         """Stop: what is being worked on is never finished."""
@@ -269,7 +288,19 @@ class Venue:
         self._changed(order)
         self.on_report(self._report(order, ExecType.TRADE, execution=execution))
 
+    def _begin_work(self, order: VenueOrder) -> None:
+        """Note that something was taken that will be done in a moment."""
+        if self.manners.shows_pending:
+            order.works_on += 1
+            self._changed(order)
+
+    def _end_work(self, order: VenueOrder) -> None:
+        if self.manners.shows_pending:
+            order.works_on -= 1
+            self._changed(order)
+
     def _end_by_cancel(self, order: VenueOrder) -> None:
+        self._end_work(order)
         self._end(order, OrdStatus.CANCELED, BY_US)
 
     def _end(self, order: VenueOrder, status: OrdStatus, reason: str) -> None:
@@ -283,6 +314,7 @@ class Venue:
         self.on_report(self._report(order, _LAST_WORD[status]))
 
     def _replace_later(self, order: VenueOrder, request: ReplaceOrder) -> None:
+        self._end_work(order)
         if order.is_open and not order.is_forgotten and request.qty > order.cum_qty:
             self._replace(order, request)
 

@@ -10,6 +10,9 @@ from brokerd.terms import Terms
 
 FINAL = frozenset({OrdStatus.FILLED, OrdStatus.CANCELED, OrdStatus.EXPIRED, OrdStatus.REJECTED})
 BY_US = "canceled by us"
+OTHERS = "web-"
+"""How the client ids of orders begin that nobody here has sent."""
+
 WALL_OFFSET_S = 1_760_000_000.0
 """The true time of day when virtual time is 0."""
 
@@ -46,6 +49,7 @@ class VenueOrder:
         self.reason = ""
         self.views: list[tuple[float, OrderView]] = []
         self.is_forgotten = False
+        self.works_on = 0
 
     @property
     def cum_qty(self) -> Decimal:
@@ -68,6 +72,7 @@ class VenueOrder:
             cum_qty=self.cum_qty,
             executions=tuple(self.executions),
             reason=self.reason,
+            is_pending=self.works_on > 0 and self.is_open,
         )
 
     def seen_at(self, time_s: float) -> OrderView | None:

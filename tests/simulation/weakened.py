@@ -17,6 +17,7 @@ from brokerd.executor import Capabilities, InDoubt, NotSent, Outcome, Refused
 from brokerd.feed import Feed, Told
 from brokerd.listener import Listener
 from brokerd.messages import NOTHING, Ask, Decision, Send
+from brokerd.orders import ExecType
 from brokerd.poller import Poller
 
 _decide_all = Engine._decide_all
@@ -226,3 +227,37 @@ _retried = orders._request_retried
 def exposure_without_doubts(order: orders.Order | None) -> limits.Exposure:
     """Count an order in doubt as if it had not arrived."""
     return limits.NOTHING if order is not None and order.in_doubt else limits.exposure_of(order)
+
+
+def resume_nothing(self: Listener, paused_until_ns: int, reason: str) -> None:
+    """A new run knows of no pause."""
+
+
+def ask_at_once(self: Poller, order: Any) -> None:
+    self._answered.pop(order.cl_ord_id, None)
+    _ask(self, order)
+
+
+_ask = Poller.ask
+
+
+async def resume_nothing_yet(self: Desk) -> None:
+    """What the last run knew is asked for later."""
+
+
+async def doubt_then_resume(self: Desk, now_ns: int) -> None:
+    await _doubt_outstanding(self, now_ns)
+    await _resume(self)
+
+
+_doubt_outstanding, _resume = Desk._doubt_outstanding, Desk._resume
+
+
+def terms_of_current_views_only(order: Any, view: Any, *, is_current: bool) -> Any:
+    reports = _as_reports(order, view, is_current=is_current)
+    if is_current:
+        return reports
+    return [each for each in reports if each.exec_type is not ExecType.REPLACED]
+
+
+_as_reports = doubt._as_reports

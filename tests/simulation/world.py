@@ -30,8 +30,8 @@ SETTLED_AFTER_S = 240.0
 STEPS_S = (-3600.0, -30.0, -1.0, 1.0, 30.0, 3600.0)
 LAST_ANSWERS_S = 15.0
 LANES, CANCEL_LANES = 5, 3
-PAUSE_LOOK_S = 5.0
-"""A seed has no pauses, and a look at nothing, four times a second, costs more than all its orders."""
+PAUSE_LOOK_S = 1.0
+"""Looking for a pause four times a second would cost more than all of a seed's orders."""
 
 KILL_WITHIN_STEPS = 150
 
@@ -76,7 +76,7 @@ class World:
             retry_window_s=rng.choice((0.0, 1.0, 5.0)),
             poll_floor_s=rng.choice((2.0, 5.0, 15.0)),
             inbox_max=rng.choice((16, 64, 4096)),
-            orders_in_memory_max=rng.choice((0, 2, 1000)),
+            orders_in_memory_max=rng.choice((0, 0, 2, 1000)),
         )
         names = ["north", "south"][: rng.choice((1, 1, 2))]
         venues = {name: self._venue(name) for name in names}
@@ -173,6 +173,7 @@ class World:
         self._life = None
         for network in self.networks.values():
             network.stream = None
+            network.run_ended_s = self.time.now_s
         self.oracle.on_crash(self.disk.crash())
 
     def _ended(self, error: BaseException | None) -> None:
@@ -205,6 +206,8 @@ class World:
             (plan.full_disks, self._fill_disk),
             (plan.failed_syncs, self._fail_sync),
             (plan.clock_steps, self._step_clock),
+            (plan.others, self._place_by_hand),
+            (plan.bans, self._ban),
         ):
             for _ in range(count):
                 self.time.after(self.rng.uniform(0, end_s), happen)
@@ -225,7 +228,7 @@ class World:
         self._is_healed = True
 
     def _arm_kill(self) -> None:
-        if self._life is not None:
+        if self._life is not None and not self._is_healed:
             self._life.loop.kill_in = self.rng.randint(1, KILL_WITHIN_STEPS)
 
     def _stop(self) -> None:
@@ -254,6 +257,17 @@ class World:
     def _free_disk(self) -> None:
         self.disk.is_full = False
         self.disk.ballast_rows = BALLAST_ROWS
+
+    def _ban(self) -> None:
+        name = self.rng.choice(list(self.networks))
+        self.networks[name].ban(self.time.now_s + self.rng.uniform(4.0, 15.0))
+        if self.rng.random() < 0.5:
+            self.time.after(self.rng.uniform(3.0, 5.0), self._arm_kill)
+
+    def _place_by_hand(self) -> None:
+        venue = self.rng.choice(list(self.oracle.venues.values()))
+        if not venue.is_down:
+            venue.place_by_hand()
 
     def _fail_sync(self) -> None:
         self.disk.fail_next_sync = not self._is_healed

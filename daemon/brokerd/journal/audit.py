@@ -39,6 +39,14 @@ CHUNK = 1_000
 
 _BEFORE_ALL = -(1 << 63)
 
+# A submit has an index; an adoption is looked for only where there was no submit.
+_FIRST_ROW = (
+    "SELECT seq FROM journal"
+    " WHERE event = 'order_submitted' AND cl_ord_id = :cl_ord_id AND seq < :before_seq"
+    " UNION ALL SELECT seq FROM journal"
+    " WHERE event = 'order_adopted' AND cl_ord_id = :cl_ord_id AND seq < :before_seq LIMIT 1"
+)
+
 _SELECT_ALL = (
     "SELECT seq, CAST(body AS BLOB), hash, at_ns, event, cl_ord_id FROM journal"
     " WHERE seq > ? ORDER BY seq LIMIT ?"
@@ -171,11 +179,8 @@ def _check_after(db: sqlite3.Connection, fold: Fold, row: Row) -> None:
 
 
 def _reloaded(db: sqlite3.Connection, cl_ord_id: str, before_seq: int) -> Order | None:
-    """Replay one settled order from its submit on: slow, and only for rows that come that late."""
-    first = db.execute(
-        "SELECT seq FROM journal WHERE event = 'order_submitted' AND cl_ord_id = ? AND seq < ?",
-        (cl_ord_id, before_seq),
-    ).fetchone()
+    """Replay one settled order from its first row on: slow, and only for rows that come that late."""
+    first = db.execute(_FIRST_ROW, {"cl_ord_id": cl_ord_id, "before_seq": before_seq}).fetchone()
     if first is None:
         return None
     sql = f"{SELECT_ROWS} WHERE seq >= ? AND seq < ? AND cl_ord_id = ? ORDER BY seq"
