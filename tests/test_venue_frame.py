@@ -15,7 +15,7 @@ import pytest
 import uvloop
 from tests.fixtures.venue.plain import PlainDialect, place, plain_venue
 
-from brokerd_adapters.venue import Step, VenueServer, WireFault, WireFaults
+from brokerd_adapters.venue import Step, VenueConfig, VenueServer, WireFault, WireFaults
 
 BREAKS = (aiohttp.ServerDisconnectedError, aiohttp.ClientOSError)
 
@@ -371,6 +371,31 @@ class TestProgram:
             assert program.wait(20) == 78
             assert program.stderr
             assert "is not there" in program.stderr.read()
+
+    async def test_a_recording_lists_the_symbol_it_has(self, tmp_path: Path) -> None:
+        trades, quotes = tmp_path / "trades.csv", tmp_path / "quotes.csv"
+        trades.write_text("ts_ms,trade_id,px,qty,buyer_is_maker\n")
+        quotes.write_text("ts_ms,bid_px,bid_qty,ask_px,ask_qty\n1,99,1,101,1\n")
+        config = VenueConfig(
+            dialect="binance", market="replay", trades=str(trades), quotes=str(quotes)
+        )
+        async with VenueServer(config) as venue:
+            assert list(venue.exchange.instruments) == ["BTCUSDT"]
+            quote = venue.exchange.quote("BTCUSDT")
+            assert quote is not None
+            assert quote.ask_px == 101
+
+    async def test_the_same_seed_makes_the_same_market(self) -> None:
+        async def first_quote(seed: int) -> Any:
+            # So slow that the first quotes are all there is.
+            config = VenueConfig(dialect="binance", seed=seed, speed=1e-6)
+            async with VenueServer(config) as venue:
+                quote = venue.exchange.quote("BTCUSDT")
+                assert quote is not None
+                return quote.bid_px, quote.ask_px
+
+        assert await first_quote(7) == await first_quote(7)
+        assert await first_quote(7) != await first_quote(8)
 
     async def test_a_bad_row_late_in_a_recording_ends_it(self, tmp_path: Path) -> None:
         trades, quotes = tmp_path / "trades.csv", tmp_path / "quotes.csv"

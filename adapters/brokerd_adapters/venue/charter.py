@@ -5,6 +5,7 @@ from decimal import Decimal
 
 from msgspec import Struct
 
+from brokerd.terms import Instrument
 from brokerd_adapters.paper import Fees
 from brokerd_adapters.paper.markets import Listing
 from brokerd_adapters.paper.matching import RepeatId
@@ -17,3 +18,8 @@ class Charter(Struct, frozen=True, kw_only=True):
     balances: Mapping[str, Decimal]
     fees: Fees
     repeat_id: RepeatId
+
+    @property
+    def instruments(self) -> dict[str, Instrument]:
+        """The rules of every listing."""
+        return {symbol: listing.instrument for symbol, listing in self.listings.items()}

@@ -10,7 +10,7 @@ All of it is synchronous, one account, and in memory only: this process is the o
 venue did. `forget` loses what the venue knows, never what the oracle does.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from decimal import Decimal
 from itertools import count
 from typing import Protocol
@@ -24,7 +24,7 @@ from brokerd.executor import (
     Refused,
     ReplaceOrder,
 )
-from brokerd.terms import OrdType, Quote, Side, Terms
+from brokerd.terms import Instrument, OrdType, Quote, Side, Terms
 from brokerd_adapters.paper import PaperVenue
 from brokerd_adapters.paper.markets import QuoteTick, Tick
 from brokerd_adapters.paper.matching import RepeatId
@@ -64,10 +64,14 @@ class Exchange:
     was started again never gives one twice.
     """
 
-    def __init__(self, charter: Charter, clock: Clock, listener: Listener) -> None:
-        self.instruments = {
-            symbol: listing.instrument for symbol, listing in charter.listings.items()
-        }
+    def __init__(
+        self,
+        charter: Charter,
+        instruments: Mapping[str, Instrument],
+        clock: Clock,
+        listener: Listener,
+    ) -> None:
+        self.instruments = dict(instruments)
         self.clock = clock
         self.ever: list[Order] = []
         self._listener = listener

@@ -31,7 +31,11 @@ _SHUTDOWN_S = 0.2
 
 
 class VenueServer:
-    """Ready within the block: the port is open, and every symbol has a quote if there is a market."""
+    """
+    Ready within the block: the port is open, and every symbol has a quote if there is a market.
+
+    Raises ConfigError for a dialect or a recording that is not there.
+    """
 
     switchboard: Switchboard
 
@@ -39,7 +43,11 @@ class VenueServer:
         self.config = config
         self.clock = SkewedClock(SystemClock())
         self.dialect = make(config)
-        self.exchange = Exchange(self.dialect.charter, self.clock, self.dialect)
+        charter = self.dialect.charter
+        self._market = open_market(config, charter)
+        # A recording has one symbol: what has no market is not listed.
+        traded = self._market.instruments if self._market else charter.instruments
+        self.exchange = Exchange(charter, traded, self.clock, self.dialect)
         self.gate = Gate(self.clock, self)
         self.going: asyncio.Future[None]
         self._stack = AsyncExitStack()
@@ -54,7 +62,6 @@ class VenueServer:
         return {**self.dialect.urls(host), "control": f"http://{host}/control"}
 
     async def __aenter__(self) -> Self:
-        market = open_market(self.config, self.dialect.charter)
         self.going = asyncio.get_running_loop().create_future()
         tasks = await self._stack.enter_async_context(asyncio.TaskGroup())
         self.switchboard = Switchboard(self.gate, tasks)
@@ -62,9 +69,9 @@ class VenueServer:
         try:
             await self._open_doors()
             self.switchboard.spawn(self._let_expire(), "expiry")
-            if market is not None:
+            if self._market is not None:
                 quoted: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-                self.switchboard.spawn(self._play(market, quoted), "market")
+                self.switchboard.spawn(self._play(self._market, quoted), "market")
                 await quoted
         except BaseException:
             await self._stack.aclose()
