@@ -287,3 +287,10 @@ def test_every_exchange_is_refused_with_a_reason_or_promises_honestly() -> None:
         if not about.takes_client_id:
             assert "no id of ours" in told, name
     assert usable >= 80
+
+
+def test_the_receive_window_is_the_one_that_ccxt_sends() -> None:
+    config = config_for(urls("http://127.0.0.1:1"))
+    assert library(config).about.recv_window_s == 10.0
+    longer = replace(config, options={**config.options, "recvWindow": 60_000})
+    assert library(longer).about.recv_window_s == 60.0

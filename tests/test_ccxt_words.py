@@ -197,6 +197,7 @@ def exchange(**changes: Any) -> Exchange:
         "trades": {},
         "takes_client_id": True,
         "asks_client_id": True,
+        "recv_window_s": 10.0,
     }
     return Exchange(**{**told, **changes})
 
@@ -214,6 +215,11 @@ def test_binance_promises_what_its_documents_say() -> None:
     told = promised(exchange(exchange_id="binance"))
     assert told.repeat_id == "refused_while_open"
     assert told.final_after_s == 26.0
+
+
+def test_a_longer_receive_window_is_a_longer_doubt() -> None:
+    assert promised(exchange(exchange_id="binance", recv_window_s=60.0)).final_after_s == 76.0
+    assert promised(exchange(exchange_id="binance", recv_window_s=None)).final_after_s is None
 
 
 def test_without_a_query_by_client_id_not_found_is_never_final_even_there() -> None:

@@ -1,19 +1,19 @@
 """Alpaca, over real HTTP and WebSocket, against the local venue in its dialect."""
 
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
+from tests.conformance import wire
 from tests.conformance.subjects import Subject
 
 from brokerd.clock import SystemClock
 from brokerd.secrets import Secret
 from brokerd_adapters.alpaca import AlpacaConfig, AlpacaExecutor
 from brokerd_adapters.kit import Credential
-from brokerd_adapters.venue import VenueConfig, VenueServer, WireFault, WireFaults
+from brokerd_adapters.venue import VenueConfig, VenueServer
 
 SYMBOL = "BTC/USD"
-OUTAGE_S = 0.2
 CANARY = "alpaca-secret-canary"
 
 
@@ -26,30 +26,16 @@ async def subject(directory: Path) -> AsyncGenerator[Subject]:
         def made() -> AlpacaExecutor:
             return executor_at(venue)
 
-        def befall(fault: WireFault) -> Callable[[], None]:
-            return lambda: venue.gate.misbehave(WireFaults(script=(fault,)))
-
-        def wire_commands(venue_cl_ord_id: str) -> int:
-            counts = venue.gate.log.by_client().get(venue_cl_ord_id, {})
-            return sum(counts.get(each, 0) for each in ("place", "replace", "cancel"))
-
         yield Subject(
             executor=made(),
             symbol=SYMBOL,
-            befall={
-                "lose_request": befall(WireFault.LOSE_REQUEST),
-                "lose_reply": befall(WireFault.LOSE_REPLY),
-                "unavailable": befall(WireFault.UNAVAILABLE),
-                "fail": befall(WireFault.FAIL),
-                "garble": befall(WireFault.GARBLE),
-                "truncate": befall(WireFault.TRUNCATE),
-                "down": lambda: venue.go_down(OUTAGE_S),
-            },
-            wire_commands=wire_commands,
+            befall=wire.befall(venue),
+            wire_commands=wire.commands(venue),
             cut=venue.switchboard.cut_all,
             another=made,
+            skew=wire.skew(venue),
             secrets=(CANARY,),
-            outage_s=OUTAGE_S,
+            outage_s=wire.OUTAGE_S,
         )
 
 

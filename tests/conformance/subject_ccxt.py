@@ -40,11 +40,17 @@ async def subject(directory: Path) -> AsyncGenerator[Subject]:
     settings = VenueConfig(dialect="binance", key=KEY, secret=Secret(SECRET), speed=1e-6)
     async with VenueServer(settings) as venue:
         credential = CcxtCredential(api_key=Secret(KEY), secret=Secret(SECRET))
+
+        def made() -> CcxtExecutor:
+            return CcxtExecutor("ccxt", config_for(venue.urls), credential, clock=SystemClock())
+
         yield Subject(
-            executor=CcxtExecutor("ccxt", config_for(venue.urls), credential, clock=SystemClock()),
+            executor=made(),
             symbol="BTC/USDT",
             befall=wire.befall(venue),
             wire_commands=wire.commands(venue),
             cut=lambda: venue.go_down(wire.OUTAGE_S),
+            another=made,
+            skew=wire.skew(venue),
             secrets=(KEY, SECRET),
         )

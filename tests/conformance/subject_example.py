@@ -30,11 +30,17 @@ async def subject(directory: Path) -> AsyncGenerator[Subject]:
             credential="main", rest_url=venue.urls["rest"], symbols=("BTCUSDT",), poll_s=0.1
         )
         credential = Credential(api_key=Secret(KEY), secret=Secret(SECRET))
+
+        def made() -> ExampleExecutor:
+            return ExampleExecutor("example", settings, credential, clock=SystemClock())
+
         yield Subject(
-            executor=ExampleExecutor("example", settings, credential, clock=SystemClock()),
+            executor=made(),
             symbol="BTCUSDT",
             befall=wire.befall(venue),
             wire_commands=wire.commands(venue),
             cut=lambda: venue.go_down(wire.OUTAGE_S),
+            another=made,
+            skew=wire.skew(venue),
             secrets=(KEY, SECRET),
         )

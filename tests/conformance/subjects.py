@@ -45,7 +45,7 @@ class Subject:
 
     `befall` makes a fault befall the next command. `wire_commands` counts the commands that
     reached the venue and named a client id; without a wire there is nothing to count. `another`
-    makes one more executor on the same account. `secrets` are texts that nobody may ever see.
+    makes one more executor on the same account. `skew` sets the venue's clock ahead. `secrets` are texts that nobody may ever see.
     """
 
     executor: Executor
@@ -54,6 +54,7 @@ class Subject:
     wire_commands: Callable[[str], int] | None = None
     cut: Callable[[], None]
     another: Callable[[], Executor] | None = None
+    skew: Callable[[float], None] | None = None
     secrets: tuple[str, ...] = ()
     outage_s: float = 0.2
 

@@ -480,6 +480,44 @@ async def test_its_standing_can_be_shown(make: Make, directory: Path) -> None:
     assert all(sentence.strip() for sentence in standing.weaknesses)
 
 
+@pytest.mark.parametrize("skew_s", [-2.5, 0.0, 2.5])
+async def test_it_signs_with_the_venues_time_and_says_how_far_off_that_is(
+    make: Make, directory: Path, skew_s: float
+) -> None:
+    async with make(directory) as subject:
+        if subject.skew is None:
+            pytest.skip("its venue has no clock of its own")
+        subject.skew(skew_s)
+        async with desk(subject) as trading:
+            standing = trading.executor.standing()
+            _, outcome = await trading.place()
+    assert isinstance(outcome, Accepted), outcome
+    if standing.clock_offset_s is None:
+        return  # a venue whose requests carry no time
+    assert standing.clock_error_s is not None
+    assert abs(standing.clock_offset_s - skew_s) <= standing.clock_error_s + 0.01
+
+
+async def test_two_executors_of_one_account_share_one_budget(make: Make, directory: Path) -> None:
+    async with make(directory) as subject:
+        if subject.another is None:
+            pytest.skip("there is no other on its account")
+        other = subject.another()
+        try:
+            async with desk(subject) as trading:
+                await other.connect()
+                await trading.place()
+                mine, theirs = trading.executor.standing(), other.standing()
+                assert mine.budget_left
+                assert mine.budget_left == theirs.budget_left
+                other.resume(CLOCK.now_ns() + 3_600 * 10**9, "banned: 418")
+                _, outcome = await trading.place()
+                assert isinstance(outcome, NotSent)
+                assert outcome.retry_after_s is not None
+        finally:
+            await other.aclose()
+
+
 async def test_a_pause_of_an_earlier_run_is_shown_and_kept(make: Make, directory: Path) -> None:
     async with make(directory) as subject:
         executor, until_ns = subject.executor, CLOCK.now_ns() + 3_600 * 10**9

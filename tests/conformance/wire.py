@@ -4,7 +4,9 @@ from collections.abc import Callable, Mapping
 
 from brokerd_adapters.venue import Step, VenueServer, WireFault, WireFaults
 
-OUTAGE_S = 0.3
+OUTAGE_S = 0.2
+COMMANDS = ("place", "cancel", "replace", "amend")
+FAULTS = ("lose_request", "lose_reply", "unavailable", "fail", "garble", "truncate")
 
 
 def befall(venue: VenueServer) -> Mapping[str, Callable[[], None]]:
@@ -13,13 +15,26 @@ def befall(venue: VenueServer) -> Mapping[str, Callable[[], None]]:
     def plan(fault: WireFault) -> Callable[[], None]:
         return lambda: venue.gate.misbehave(WireFaults(script=(Step(fault=fault),)))
 
-    faults = ("lose_request", "lose_reply", "fail", "garble", "truncate")
     return {
-        **{fault: plan(WireFault(fault)) for fault in faults},
+        **{fault: plan(WireFault(fault)) for fault in FAULTS},
         "down": lambda: venue.go_down(OUTAGE_S),
     }
 
 
+def skew(venue: VenueServer) -> Callable[[float], None]:
+    """Return what sets the venue's clock ahead by so many seconds."""
+
+    def ahead(seconds: float) -> None:
+        venue.clock.skew_s = seconds
+
+    return ahead
+
+
 def commands(venue: VenueServer) -> Callable[[str], int]:
-    """Return what counts the placing requests that named a client id."""
-    return lambda venue_cl_ord_id: venue.gate.log.by_client()[venue_cl_ord_id]["place"]
+    """Return what counts the commands that reached the venue and named a client id."""
+
+    def count(venue_cl_ord_id: str) -> int:
+        counts = venue.gate.log.by_client().get(venue_cl_ord_id, {})
+        return sum(counts.get(each, 0) for each in COMMANDS)
+
+    return count

@@ -321,11 +321,14 @@ def _plain(value: Any) -> Any:
 
 def _about(exchange: Any) -> Exchange:
     features = part({"spot": {}, **(exchange.features or {})}, "spot")
+    window_ms = exchange.options.get("recvWindow")
     return Exchange(
         exchange_id=exchange.id,
         has=exchange.has,
         create=part(features, "createOrder"),
         trades=part(features, "fetchMyTrades"),
+        open_orders=part(features, "fetchOpenOrders"),
+        recv_window_s=None if window_ms is None else float(window_ms) / 1_000,
         takes_client_id=_speaks_of_client_ids(exchange, "create_order", "create_order_request"),
         asks_client_id=bool(exchange.has.get("fetchOrder"))
         and _speaks_of_client_ids(exchange, "fetch_order"),

@@ -6,7 +6,7 @@ So nothing is promised there, except where the exchange's own documents were rea
 """
 
 from collections.abc import Mapping
-from typing import Any, Literal
+from typing import Any
 
 from msgspec import Struct
 
@@ -20,7 +20,8 @@ EXECUTIONS_BACK_DAYS = 7
 
 class Exchange(Struct, frozen=True, kw_only=True):
     """
-    What ccxt says of an exchange. `takes_client_id` and `asks_client_id` say whether its
+    What ccxt says of an exchange. `open_orders` and the like are parts of its `features`;
+    `recv_window_s` is how long ccxt lets a request be good for, where it does. `takes_client_id` and `asks_client_id` say whether its
     `create_order` and `fetch_order` know of client ids: ccxt has no flag for it.
     """
 
@@ -28,25 +29,20 @@ class Exchange(Struct, frozen=True, kw_only=True):
     has: Mapping[str, Any]
     create: Mapping[str, Any]
     trades: Mapping[str, Any]
+    open_orders: Mapping[str, Any] = {}
+    recv_window_s: float | None = None
     takes_client_id: bool
     asks_client_id: bool
 
 
-class Known(Struct, frozen=True):
-    """What an exchange documents of requests and client ids."""
+PROCESSING_BOUND_S = 10.0
+QUERY_LAG_S = 5.0
 
-    repeat_id: Literal["returns_original", "refused_forever", "refused_while_open", "nothing"]
-    validity_window_s: float | None
-    processing_bound_s: float
-    query_lag_s: float
-
-
-_UNKNOWN = Known("nothing", None, 10.0, 5.0)
-_DOCUMENTED = {
-    # rest-api.md: recvWindow (ccxt sends 10 s), 10 s in the matching engine, ids unique while open.
-    "binance": Known("refused_while_open", 10.0, 10.0, 5.0),
-    "binanceus": Known("refused_while_open", 10.0, 10.0, 5.0),
-}
+DOCUMENTED = {"binance", "binanceus"}
+"""
+Where requests expire after `recvWindow`, are in the engine for 10 s at most, and client ids are
+unique among open orders (Binance, rest-api.md).
+"""
 
 
 RENAMES_CANCELED = {"binance", "binanceus"}
@@ -55,12 +51,12 @@ RENAMES_CANCELED = {"binance", "binanceus"}
 
 def promises(exchange: Exchange, *, is_sandbox: bool) -> Capabilities:
     """Return what may be relied on."""
-    known = _DOCUMENTED.get(exchange.exchange_id, _UNKNOWN)
+    is_known = exchange.exchange_id in DOCUMENTED
     return Capabilities(
-        repeat_id=known.repeat_id if exchange.takes_client_id else "nothing",
-        validity_window_s=known.validity_window_s if exchange.asks_client_id else None,
-        processing_bound_s=known.processing_bound_s,
-        query_lag_s=known.query_lag_s,
+        repeat_id="refused_while_open" if is_known and exchange.takes_client_id else "nothing",
+        validity_window_s=exchange.recv_window_s if is_known and exchange.asks_client_id else None,
+        processing_bound_s=PROCESSING_BOUND_S,
+        query_lag_s=QUERY_LAG_S,
         clock_error_s=1.0,
         query_closed=exchange.asks_client_id,
         # ccxt's editOrder is an amendment, a new order or a cancel and a new one, and does not say.

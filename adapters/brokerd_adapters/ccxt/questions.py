@@ -16,6 +16,9 @@ DAY_MS = 86_400_000
 PAGE = 500
 PAGES_MAX = 200
 LISTED = 100
+SYMBOLS_ONE_BY_ONE = 8
+"""Above this, open orders of all symbols are asked for at once: Binance asks 6 for one, 80 for all."""
+
 _NOT_FOUND = {"OrderNotFound", "OrderNotCached"}
 _LISTS = ("fetchClosedOrders", "fetchCanceledAndClosedOrders", "fetchOrders")
 _METHODS = {
@@ -56,16 +59,20 @@ class Questions:
                 shown = words.view(found, await self._trades(found))
         except ValueError as error:
             raise OutcomeUnknown(f"an order that cannot be read: {error}") from None
-        # A canceled order may bear its cancel's id by now.
-        return replace(shown, venue_cl_ord_id=ref.venue_cl_ord_id)
+        # A canceled order may bear its cancel's id by now; orders of others may have none.
+        return replace(shown, venue_cl_ord_id=ref.venue_cl_ord_id or shown.venue_cl_ord_id)
 
     async def open_orders(self) -> tuple[OrderView, ...]:
         """Ask for all open orders of the configured symbols."""
         found: list[Dict] = []
-        for symbol in self._symbols:
-            found += await self._library.ask("fetch_open_orders", symbol)
+        is_dear = len(self._symbols) > SYMBOLS_ONE_BY_ONE
+        if is_dear and self._library.about.open_orders.get("symbolRequired") is False:
+            found += await self._library.ask("fetch_open_orders")
+        else:
+            for symbol in self._symbols:
+                found += await self._library.ask("fetch_open_orders", symbol)
         try:
-            return tuple(words.view(each) for each in found)
+            return tuple(words.view(each) for each in found if each["symbol"] in self._symbols)
         except ValueError as error:
             raise OutcomeUnknown(f"an order that cannot be read: {error}") from None
 
