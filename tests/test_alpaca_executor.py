@@ -125,6 +125,73 @@ def executions(reports: list[Report]) -> dict[str, Decimal]:
     }
 
 
+class TestPlace:
+    @pytest.mark.parametrize(
+        "changes",
+        [
+            {"ord_type": OrdType.STOP, "px": None, "stop_px": D("151.5")},
+            {"ord_type": OrdType.STOP_LIMIT, "px": D("152.25"), "stop_px": D("151.5")},
+            {"qty": D("0.123456789")},
+            {"side": Side.SELL, "px": D("160.01"), "time_in_force": TimeInForce.GTC},
+            {"symbol": "BTC/USD", "px": D("30000.01"), "time_in_force": TimeInForce.GTC},
+        ],
+        ids=["stop", "stop_limit", "fraction", "sell", "crypto"],
+    )
+    async def test_every_kind_of_order_comes_back_as_it_was_sent(
+        self, changes: dict[str, Any]
+    ) -> None:
+        terms = msgspec.structs.replace(LIMIT, **changes)
+        async with trading() as at:
+            outcome = await at.place(terms)
+            assert isinstance(outcome, Accepted), outcome
+            (entity,) = at.desk.entities()
+            view = await at.view()
+        assert (view.side, view.ord_type, view.qty, view.px, view.symbol) == (
+            terms.side,
+            terms.ord_type,
+            terms.qty,
+            terms.px,
+            terms.symbol,
+        )
+        assert (entity.order.stop_px, entity.order.time_in_force) == (
+            terms.stop_px,
+            terms.time_in_force,
+        )
+
+    async def test_an_order_that_trades_at_once_is_told_by_its_fills(self) -> None:
+        market = msgspec.structs.replace(LIMIT, ord_type=OrdType.MARKET, px=None)
+        async with trading() as at:
+            outcome = await at.place(market)
+            assert isinstance(outcome, Accepted)
+            assert [each.exec_type for each in outcome.reports] == [E.NEW]
+            (fill,) = await at.told(E.TRADE)
+            assert fill.execution is not None
+            assert (fill.execution.last_qty, fill.execution.last_px) == (D(10), D("150.10"))
+            assert (await at.view()).ord_status is S.FILLED
+
+    async def test_only_day_limit_orders_for_stocks_are_for_extended_hours(self) -> None:
+        crypto = {"symbol": "BTC/USD", "px": D(30000), "time_in_force": TimeInForce.GTC}
+        for changes, is_extended in (
+            ({}, True),
+            ({"time_in_force": TimeInForce.GTC}, False),
+            (crypto, False),
+        ):
+            async with trading(extended_hours=True) as at:
+                await at.place(msgspec.structs.replace(LIMIT, **changes))
+                (entity,) = at.desk.entities()
+                assert entity.extended_hours is is_extended
+
+    async def test_positions_are_named_by_their_assets(self) -> None:
+        """Alpaca writes a pair without its slash there."""
+        async with trading() as at:
+            held = {each.asset: each for each in await at.executor.balances()}
+            assert {"USD", "AAPL", "BTC"} <= held.keys()
+            await at.place(msgspec.structs.replace(LIMIT, side=Side.SELL, px=D(160)))
+            after = {each.asset: each for each in await at.executor.balances()}
+            assert after["AAPL"].locked == D(10)
+            assert held["AAPL"].free - after["AAPL"].free == D(10)
+
+
 class TestReplace:
     async def test_an_order_keeps_its_name_and_its_fills_through_a_chain(self) -> None:
         async with trading() as at:
@@ -449,6 +516,19 @@ class TestConnecting:
                 while _ask(at) != D("151.25"):
                     at.quote("151.00", "151.25")
                     await asyncio.sleep(0.01)
+
+    async def test_a_feed_that_refuses_the_key_does_not_stop_the_trading(self) -> None:
+        config = VenueConfig(dialect="alpaca", market="none")
+        async with VenueServer(config) as venue, raw_server(reply(403)) as other:
+            stream_url = other.url.replace("http", "ws")
+            executor = executor_at(venue, data_url=other.url, data_stream_url=stream_url)
+            try:
+                await executor.connect()
+                assert executor.quote("AAPL") is None
+                placed = PlaceOrder(venue_cl_ord_id=ROOT, terms=LIMIT)
+                assert isinstance(await executor.place(placed), Accepted)
+            finally:
+                await executor.aclose()
 
 
 def _ask(at: Trading) -> Decimal | None:
