@@ -34,6 +34,12 @@ RULES = (
     "filters",
     "words",
     "ids",
+    "scorecard",
+    "stats/figures",
+    "stats/marks",
+    "stats/replay",
+    "stats/sample",
+    "stats/tally",
 )
 WIRE = (
     "alpaca/wire",

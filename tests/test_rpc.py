@@ -272,7 +272,10 @@ def test_a_notification_has_no_id() -> None:
         (b'{"side": "byu"}', "side", 'did you mean "buy"?'),
         (b'{"symbl": "X"}', "symbl", 'did you mean "symbol"?'),
         (b'{"limit": "x"}', "limit", "rpc.discover lists the params"),
-        (b'{"time": {"time_type": "relatve"}}', "time.time_type", "rpc.discover lists the params"),
+        (b'{"time": {"time_type": "relatve"}}', "time.time_type", 'did you mean "relative"?'),
+        (b'{"time": {"lst": "1h"}}', "time.lst", 'did you mean "last"?'),
+        (b'{"time": {"last": "1h"}}', "time.time_type", "known are absolute, relative"),
+        (b'{"group": {"%s": "x"}}' % (b"k" * 65), "group", "rpc.discover lists the params"),
     ],
 )
 def test_a_wrong_param_is_told_the_nearest_right_one(params: bytes, field: str, hint: str) -> None:
@@ -280,6 +283,12 @@ def test_a_wrong_param_is_told_the_nearest_right_one(params: bytes, field: str, 
     with pytest.raises(InvalidParams) as refused:
         read_params(decoder, Call("order.list", msgspec.Raw(params), b"1"))
     assert (refused.value.field, refused.value.hint) == (field, hint)
+
+
+def test_of_params_that_are_no_struct_nothing_nearer_is_known() -> None:
+    with pytest.raises(InvalidParams) as refused:
+        read_params(msgspec.json.Decoder(int), Call("x", msgspec.Raw(b'"1"'), b"1"))
+    assert (refused.value.field, refused.value.hint) == (None, "rpc.discover lists the params")
 
 
 def test_a_wrong_word_of_a_submit_is_told_the_nearest_right_one() -> None:

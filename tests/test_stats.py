@@ -21,10 +21,12 @@ from brokerd.events import (
     RequestKind,
     RequestRetried,
 )
+from brokerd.orders import submitted
 from brokerd.params import Window
 from brokerd.scorecard import StatsRow, show_statistics
 from brokerd.stats import figures
 from brokerd.stats.replay import samples
+from brokerd.stats.sample import sample, unfilled_for
 from brokerd.stats.tally import Table, Tally, coarsely, count, empty, exactly, merge
 from brokerd.terms import OrdType, Quote, Side, Terms
 
@@ -105,8 +107,8 @@ CHECK: tuple[Event, ...] = (
 
 def rows(events: Sequence[Event], *group_by: str, now_ns: int = T0 + 60 * S) -> list[StatsRow]:
     table = Table(group_by)
-    for sample in samples([(n, Entry(event)) for n, event in enumerate(events, 1)], now_ns):  # type: ignore[arg-type]
-        table.count(sample)
+    for each in samples([(n, Entry(event)) for n, event in enumerate(events, 1)], now_ns):  # type: ignore[arg-type]
+        table.count(each)
     return show_statistics(table, window=Window(), seq=1, now_ns=now_ns, limit=100).rows
 
 
@@ -269,6 +271,29 @@ def test_the_curve_of_fills_counts_cancels_as_censored() -> None:
     ]
 
 
+def test_an_open_order_is_censored_when_somebody_asks() -> None:
+    order = submitted(submit(), 1)
+    assert sample(order, (), None).values == []
+    assert sample(order, (), T0 + 3 * S).values == [unfilled_for(T0, T0 + 3 * S)]
+
+
+def test_an_order_without_any_quote_has_no_arrival() -> None:
+    bare = submit()
+    event = OrderSubmitted(
+        **{f: getattr(bare, f) for f in bare.__struct_fields__} | {"arrival": None}
+    )
+    assert (row(event).arrival.n, row(event).arrival.missing) == (0, 1)
+
+
+def test_tallies_of_one_key_join_their_row() -> None:
+    life = samples([(n, Entry(event)) for n, event in enumerate(CHECK, 1)], T0)[0]  # type: ignore[arg-type]
+    tally, whole, parts = empty(), Table(("user",)), Table(("user",))
+    count(tally, life, exactly)
+    whole.count(life)
+    parts.merge(life.key, tally)
+    assert parts.rows == whole.rows
+
+
 def test_an_open_order_is_censored_now() -> None:
     found = row(submit("a"), traded(10, "100", 2 * S, cl_ord_id="a"), submit("b"))
     assert [(each.after_s, each.share, each.at_risk) for each in found.filled_by] == [
@@ -318,8 +343,8 @@ def test_samples_add_up_the_same_in_any_order_and_any_parts(order: list[int], cu
         for life in LIVES
     ]
     whole, parts = empty(), [empty(), empty()]
-    for sample in found:
-        count(whole, sample, coarsely)
+    for each in found:
+        count(whole, each, coarsely)
     for place in order:
         count(parts[place < cut], found[place], coarsely)
     both: Tally = empty()
@@ -337,8 +362,8 @@ def test_a_duration_that_would_run_backwards_is_missing() -> None:
 def test_rows_beyond_the_limit_are_counted() -> None:
     table = Table(("user",))
     events = [submit(str(n), group={"user": str(n % 3)}) for n in range(7)]
-    for sample in samples([(n, Entry(event)) for n, event in enumerate(events, 1)], T0):
-        table.count(sample)
+    for each in samples([(n, Entry(event)) for n, event in enumerate(events, 1)], T0):
+        table.count(each)
     shown = show_statistics(
         table, window=Window(since_ns=T0, until_ns=T0 + S), seq=1, now_ns=T0, limit=1
     )

@@ -22,10 +22,18 @@ def test_a_row_says_what_it_rests_on() -> None:
     slippage = row["slippage_bps"]
     assert (slippage["n"], slippage["total"], slippage["missing"]) == (2, 2, 0)
     assert slippage["benchmark"] == "mid at arrival"
-    assert float(slippage["bps"]) > 0
+    assert float(slippage["p5_bps"]) <= float(slippage["bps"]) <= float(slippage["p95_bps"])
     assert row["slippage_cost"].keys() == {"USDT"}
     assert row["fill_ratio_qty"]["value"] == "1"
     assert told["window"]["since"] is None
+
+
+def test_an_executor_that_never_was_is_told_not_counted_as_nothing() -> None:
+    with running() as daemon, daemon.bot() as bot:
+        for method in ("stats.get", "order.list", "fill.list"):
+            with pytest.raises(Told) as error:
+                bot.call(method, executor="papr")
+            assert error.value.data["hint"] == 'did you mean "paper"?'
 
 
 def test_a_bad_question_is_told_the_nearest_right_thing() -> None:

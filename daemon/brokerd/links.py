@@ -136,6 +136,11 @@ class Links:
     def __iter__(self) -> Iterator[Link]:
         return iter(self._links.values())
 
+    def check_known(self, name: str | None, before: Iterable[str]) -> None:
+        """Raise InvalidParams for an executor that is not there, nor was there `before`."""
+        if name is not None and name not in {*self._links, *before}:
+            raise _unknown_executor(f"no executor is named {name}", name, self._links)
+
     @property
     def by_name(self) -> Mapping[str, Link]:
         """The links under their executors' names."""
@@ -147,9 +152,7 @@ class Links:
             return next(iter(self._links.values()))
         if name is None or name not in self._links:
             what = "say which executor" if name is None else f"no executor is named {name}"
-            raise InvalidParams(
-                what, reason="unknown_executor", field="executor", hint=suggest(name, self._links)
-            )
+            raise _unknown_executor(what, name, self._links)
         return self._links[name]
 
     def watch(self, changes: Iterable[Change]) -> None:
@@ -180,6 +183,11 @@ class Links:
             link.dispatch.send(action.order)
         else:
             link.poller.ask(action.order)
+
+
+def _unknown_executor(what: str, name: str | None, known: Iterable[str]) -> InvalidParams:
+    hint = suggest(name, known)
+    return InvalidParams(what, reason="unknown_executor", field="executor", hint=hint)
 
 
 def _unsupported(field: str, value: str, supported: list[str]) -> InvalidOrder:

@@ -7,7 +7,7 @@ Specification: jsonrpc.org/specification.
 """
 
 from decimal import Decimal
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any, TypeVar, get_args
 
 import msgspec
 import msgspec.inspect
@@ -168,24 +168,42 @@ def read_params(decoder: "msgspec.json.Decoder[T]", call: Call) -> T:
     try:
         return decoder.decode(call.params)
     except _UNREADABLE as error:
-        what, _, path = str(error).partition(" - at `$")
-        field = path.rstrip("`").lstrip(".") or _named_in(what)
+        what, field = _at_fault(str(error))
         raise InvalidParams(
             f"params of {call.method}: {what}", field=field, hint=_hint(decoder.type, field, what)
         ) from None
 
 
+def _at_fault(told: str) -> tuple[str, str | None]:
+    """Return what is wrong and the field it is wrong with, out of a sentence of msgspec's."""
+    what, _, place = told.partition(" - at `")
+    where = place.rpartition("`$")[2] if "`$" in place else place
+    parts = [where.strip("`").lstrip("$."), _named_in(what)]
+    return what, ".".join(part for part in parts if part) or None
+
+
 def _hint(kind: Any, field: str | None, what: str) -> str:
     """Name the nearest right thing to an unknown param or word, else where the params are listed."""
-    if not (isinstance(kind, type) and issubclass(kind, Struct)):
-        return "rpc.discover lists the params"
-    known = {each.encode_name: each.type for each in msgspec.structs.fields(kind)}
-    if "unknown field" in what and field is not None:
-        return suggest(field, known)
+    *path, last = (field or "").split(".")
+    known = _fields_of(kind)
+    for part in path:
+        known = _fields_of(known.get(part))
+    name = last.partition("[")[0]
+    if "unknown field" in what:
+        return suggest(name, known)
     _, quote, word = what.partition("Invalid enum value '")
-    if quote and field is not None and field.split("[")[0] in known:
-        return suggest(word.rstrip("'"), _words_of(known[field.split("[")[0]]))
+    words = _words_of(known[name]) if name in known else []
+    if words and (quote or "missing" in what):
+        return suggest(word.rstrip("'") if quote else None, words)
     return "rpc.discover lists the params"
+
+
+def _fields_of(kind: Any) -> dict[str, Any]:
+    """Return the members of a Struct by name, also of one that may be left out; none of others."""
+    for each in (kind, *get_args(kind)):
+        if isinstance(each, type) and issubclass(each, Struct):
+            return {member.encode_name: member.type for member in msgspec.structs.fields(each)}
+    return {}
 
 
 def _words_of(kind: Any) -> list[str]:

@@ -8,6 +8,7 @@ from msgspec import Raw
 
 from brokerd.executor import Clock
 from brokerd.history.model import SqliteHistory
+from brokerd.links import Links
 from brokerd.orders import OrdStatus, Status
 from brokerd.params import StatsParams, read_window
 from brokerd.server import Peer
@@ -20,9 +21,16 @@ class Statistician:
     """The method `stats.get` over the survey of the read model."""
 
     def __init__(
-        self, surveyor: Surveyor, journal: Journal, history: SqliteHistory, clock: Clock
+        self,
+        surveyor: Surveyor,
+        *,
+        links: Links,
+        journal: Journal,
+        history: SqliteHistory,
+        clock: Clock,
     ) -> None:
         self._surveyor = surveyor
+        self._links = links
         self._journal = journal
         self._history = history
         self._clock = clock
@@ -33,6 +41,7 @@ class Statistician:
         question = read_question(params, seq, now_ns)
         async with peer.turn():
             await self._history.synced(seq)
+            self._links.check_known(question.executor, await self._history.executors())
             return await self._surveyor.ask(question)
 
 

@@ -155,7 +155,13 @@ class Daemon:
         )
         methods = Methods(
             trading,
-            Statistician(self._surveyor, self._journal, self._history, self._clock),
+            Statistician(
+                self._surveyor,
+                links=self._links,
+                journal=self._journal,
+                history=self._history,
+                clock=self._clock,
+            ),
             engine=self._engine,
             history=self._history,
             feed=self._desk.feed,

@@ -203,6 +203,7 @@ class Trading:
             cursor=params.cursor,
         )
         async with peer.turn():
+            await self._check_executor(params.executor)
             page = await self._history.list_orders(query)
         return results.Orders([show_order(order) for order in page.items], page.next_cursor)
 
@@ -232,6 +233,7 @@ class Trading:
             cursor=params.cursor,
         )
         async with peer.turn():
+            await self._check_executor(params.executor)
             page = await self._history.list_fills(query)
         return results.Fills([show_fill(fill) for fill in page.items], page.next_cursor)
 
@@ -259,6 +261,11 @@ class Trading:
                 return False
             else:
                 return True
+
+    async def _check_executor(self, name: str | None) -> None:
+        """Raise InvalidParams for an executor that never was: an empty list would look like an answer."""
+        if name is not None:
+            self._links.check_known(name, await self._history.executors())
 
     async def _is_taken(self, cl_ord_id: str) -> bool:
         """Say whether an order has that id, and see that it is in memory if so."""

@@ -199,6 +199,11 @@ class HistoryReader:
             for executor, status, ord_status, orders in rows
         ]
 
+    async def executors(self) -> list[str]:
+        """Return the names of all executors that ever had an order."""
+        await self._synced_now()
+        return [name for (name,) in await self._fetch("SELECT DISTINCT executor FROM counts")]
+
     async def list_orders(self, query: OrderQuery) -> Page[Order]:
         """Return a page of orders, newest first; InvalidParams for a bad limit or cursor."""
         check_limit(query.limit)
