@@ -180,8 +180,9 @@ class MemoryHistory:
         self._orders: dict[str, Order] = {}
         self._exec_ids: dict[str, set[str]] = {}
         self._marks: dict[tuple[str, str], ExecutorSynced | ExecutorPaused] = {}
-        self._by_ours: dict[tuple[str, str], str] = {}
-        self._by_venues: dict[tuple[str, str], str] = {}
+        self._numbers: dict[str, int] = {}
+        self._by_ours: dict[tuple[str | None, str], str] = {}
+        self._by_venues: dict[tuple[str | None, str], str] = {}
         fold = Fold()
         for row in journal.disk.rows:
             self._apply(row.seq, row.entry, fold.step(row))
@@ -234,11 +235,16 @@ class MemoryHistory:
         if order is None:
             return
         cl_ord_id, executor = order.cl_ord_id, order.terms.executor
-        self._orders[cl_ord_id] = order
-        if not order.is_external:
+        if cl_ord_id not in self._orders:
+            # Where an id was given twice, the newer order has it.
             self._by_ours[executor, order.venue_cl_ord_id] = cl_ord_id
+            self._by_ours[None, order.venue_cl_ord_id] = cl_ord_id
+            self._numbers[cl_ord_id] = seq
+        self._orders[cl_ord_id] = order
         if order.venue_order_id is not None:
-            self._by_venues[executor, order.venue_order_id] = cl_ord_id
+            known = self._by_venues.get((executor, order.venue_order_id), cl_ord_id)
+            newer = max(known, cl_ord_id, key=self._numbers.__getitem__)
+            self._by_venues[executor, order.venue_order_id] = newer
         if type(event) is OrderTraded:
             self._exec_ids.setdefault(cl_ord_id, set()).add(event.exec_id)
 
@@ -267,10 +273,9 @@ class MemoryHistory:
     ) -> Order | None:
         await self._synced_now()
         if cl_ord_id is None:
-            key = executor or ""
-            cl_ord_id = self._by_ours.get((key, venue_cl_ord_id or ""))
+            cl_ord_id = self._by_ours.get((executor, venue_cl_ord_id or ""))
             if cl_ord_id is None and venue_order_id is not None:
-                cl_ord_id = self._by_venues.get((key, venue_order_id))
+                cl_ord_id = self._by_venues.get((executor, venue_order_id))
         return self._orders.get(cl_ord_id or "")
 
     async def marks(self) -> list[ExecutorSynced | ExecutorPaused]:

@@ -69,7 +69,7 @@ class Network:
         self.stream: asyncio.Queue[Report | None] | None = None
         self.banned_until_s = 0.0
         self.told_of_ban_s: float | None = None
-        self.run_ended_s = 0.0
+        self.is_ban_on_record = False
         self._faults = faults
         self._last_frame_s = 0.0
         venue.on_report = self._frame
@@ -116,13 +116,14 @@ class Network:
 
     def ban(self, until_s: float) -> None:
         """Let the venue ask to be left alone; the next request is told so."""
-        self.banned_until_s, self.told_of_ban_s = until_s, None
+        self.banned_until_s, self.told_of_ban_s, self.is_ban_on_record = until_s, None, False
 
-    @property
-    def is_ban_on_record(self) -> bool:
-        """Whether a run before this one was told of the ban, and had the time to write it down."""
-        told_s = self.told_of_ban_s
-        return told_s is not None and told_s + WRITTEN_DOWN_S < self.run_ended_s
+    def run_ends(self) -> None:
+        """Cut a run of the daemon off. What it was told in time of a ban is on record."""
+        self.stream = None
+        if self.told_of_ban_s is not None:
+            self.is_ban_on_record |= self.told_of_ban_s + WRITTEN_DOWN_S < self.time.now_s
+            self.told_of_ban_s = None
 
     def _bears_repeats(self, what: str) -> bool:
         """At a venue that takes a repeat for a new order a wire that repeats is nobody's to mend."""

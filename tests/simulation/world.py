@@ -172,8 +172,7 @@ class World:
         self._life.end()
         self._life = None
         for network in self.networks.values():
-            network.stream = None
-            network.run_ended_s = self.time.now_s
+            network.run_ends()
         self.oracle.on_crash(self.disk.crash())
 
     def _ended(self, error: BaseException | None) -> None:
