@@ -152,5 +152,10 @@ def _connect(paths: list[str], timeout_s: float) -> socket.socket:
 
 
 def _words(error: OSError) -> str:
-    """Say what went wrong in the system's words: some socket errors have no errno."""
-    return (error.strerror or str(error) or type(error).__name__).lower()
+    """
+    Say what went wrong in the system's words.
+
+    Some socket errors have no errno, and `str` of those that were given a file name says "None".
+    """
+    told = error.strerror or " ".join(str(each) for each in error.args)
+    return (told or type(error).__name__).lower()
