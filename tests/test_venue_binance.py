@@ -276,6 +276,14 @@ class TestCancels:
         await client.cancel(origClientOrderId="a", newClientOrderId="a")
         assert (await client.query(origClientOrderId="a")).body["status"] == "CANCELED"
 
+    async def test_a_cancel_under_the_name_of_another_open_order_does_not_hide_that_one(
+        self, client: Client
+    ) -> None:
+        for name in "ab":
+            await client.place(newClientOrderId=name)
+        await client.cancel(origClientOrderId="a", newClientOrderId="b")
+        assert (await client.query(origClientOrderId="b")).body["status"] == "NEW"
+
     async def test_what_is_unknown_or_done_is_one_and_the_same(self, client: Client) -> None:
         await client.place(newClientOrderId="a", price="40001")
         for name in ("a", "nobody"):

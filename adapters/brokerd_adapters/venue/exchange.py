@@ -234,7 +234,10 @@ class Exchange:
         if self._by_client.get(order.client_order_id) is order:
             del self._by_client[order.client_order_id]
         order.client_order_ids.append(name)
-        self._by_client[name] = order
+        holder = self._by_client.get(name)
+        # A closed order must not stand before an open one of the same name.
+        if holder is None or not holder.is_open:
+            self._by_client[name] = order
 
 
 # The matching reads the terms of a new order only.

@@ -5,6 +5,7 @@ Field names and their order are those of rest-api.md and web-socket-api.md; numb
 eight digits, times are in the client's unit.
 """
 
+from decimal import Decimal
 from typing import Any
 
 from msgspec import Struct
@@ -12,7 +13,7 @@ from msgspec import Struct
 from brokerd.executor import Execution
 from brokerd.money import ZERO, multiply
 from brokerd_adapters.venue.binance.params import Params
-from brokerd_adapters.venue.binance.words import expiry_reason, number, side, status
+from brokerd_adapters.venue.binance.words import MS_NS, expiry_reason, number, side, status
 from brokerd_adapters.venue.orders import Order
 
 
@@ -146,6 +147,20 @@ def amended(order: Order, facts: Facts, params: Params, before: str) -> dict[str
         "side": side(order),
         "workingTime": _working(facts, params),
         "selfTradePreventionMode": facts.self_trade,
+    }
+
+
+def amendment(order: Order, execution_id: int, before: str, before_qty: Decimal) -> dict[str, Any]:
+    """Return one row of what was amended about an order."""
+    return {
+        "symbol": order.symbol,
+        "orderId": int(order.order_id),
+        "executionId": execution_id,
+        "origClientOrderId": before,
+        "newClientOrderId": order.client_order_id,
+        "origQty": number(before_qty),
+        "newQty": number(order.qty),
+        "time": order.updated_at_ns // MS_NS,
     }
 
 

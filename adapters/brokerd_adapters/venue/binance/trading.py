@@ -5,6 +5,8 @@ Each takes the request's parameters and returns the result as the documents show
 Rejected. Order lists (OCO, OTO, OTOCO) are not traded here and say so.
 """
 
+from collections.abc import Callable
+from decimal import Decimal
 from typing import Any
 
 from brokerd.executor import Refused
@@ -13,6 +15,7 @@ from brokerd_adapters.venue.binance import shapes
 from brokerd_adapters.venue.binance.desk import Desk
 from brokerd_adapters.venue.binance.entry import Entry, read_entry
 from brokerd_adapters.venue.binance.errors import (
+    NO_SUCH_ORDER,
     Rejected,
     bad_request,
     cancel_refused,
@@ -21,14 +24,13 @@ from brokerd_adapters.venue.binance.errors import (
 )
 from brokerd_adapters.venue.binance.filters import check_qty
 from brokerd_adapters.venue.binance.params import Params
-from brokerd_adapters.venue.binance.words import number
 from brokerd_adapters.venue.orders import Order
 
 _RESTRICTIONS = {
     "ONLY_NEW": OrdStatus.NEW,
     "ONLY_PARTIALLY_FILLED": OrdStatus.PARTIALLY_FILLED,
 }
-_MODES = ("STOP_ON_FAILURE", "ALLOW_FAILURE")
+_GOES_ON = {"STOP_ON_FAILURE": False, "ALLOW_FAILURE": True}
 _OVER_LIMIT_MODES = ("DO_NOTHING", "CANCEL_ONLY")
 
 
@@ -40,9 +42,7 @@ class Trading:
 
     def place(self, params: Params) -> Any:
         """Place a new order."""
-        entry = read_entry(self._desk, params)
-        order = self._enter(entry)
-        return shapes.placed(order, entry.facts, params, entry.response)
+        return self._enter(read_entry(self._desk, params), params)
 
     def test(self, params: Params) -> Any:
         """Check a new order, and place nothing."""
@@ -63,68 +63,48 @@ class Trading:
 
     def cancel_replace(self, params: Params) -> Any:
         """Cancel an order and place another; either may fail (-2021), or both (-2022)."""
-        if params.need("cancelReplaceMode") not in _MODES:
-            raise bad_request(-1130, "Data sent for parameter 'cancelReplaceMode' is not valid.")
-        goes_on = params.need("cancelReplaceMode") == "ALLOW_FAILURE"
-        mode = params.word("orderRateLimitExceededMode", _OVER_LIMIT_MODES, "DO_NOTHING")
-        entry = read_entry(self._desk, params)
-        if mode == "DO_NOTHING":
-            self._desk.limits.check_orders(1, self._desk.exchange.clock.now_ns())
-        old = self._desk.find(params, "cancelOrderId", "cancelOrigClientOrderId")
-        canceled: Any
-        placed: Any = None
-        try:
-            canceled = self._cancel(old, params, params.client_id("cancelNewClientOrderId"))
-        except Rejected as rejected:
-            canceled = rejected
+        desk = self._desk
+        goes_on = params.choice(
+            "cancelReplaceMode",
+            _GOES_ON,
+            -1130,
+            "Data sent for parameter 'cancelReplaceMode' is not valid.",
+        )
+        over_limit = params.word("orderRateLimitExceededMode", _OVER_LIMIT_MODES, "DO_NOTHING")
+        entry = read_entry(desk, params)
+        if over_limit == "DO_NOTHING":
+            desk.limits.check_orders(1, desk.exchange.clock.now_ns())
+        old = desk.find(params, "cancelOrderId", "cancelOrigClientOrderId")
+        name = params.client_id("cancelNewClientOrderId")
+        canceled = _attempted(lambda: self._cancel(old, params, name))
         if goes_on or not isinstance(canceled, Rejected):
-            try:
-                order = self._enter(entry)
-                placed = shapes.placed(order, entry.facts, params, entry.response)
-            except Rejected as rejected:
-                placed = rejected
-        else:
-            # A new order that is not attempted counts as an unfilled one all the same.
-            self._desk.limits.add_orders(1)
-        return _both(canceled, placed)
+            return _both(canceled, _attempted(lambda: self._enter(entry, params)))
+        # A new order that is not attempted counts as an unfilled one all the same.
+        desk.limits.add_orders(1)
+        return _both(canceled, None)
 
     def amend(self, params: Params) -> Any:
         """Make an order's quantity less; it keeps its place, but not its client order id."""
         desk = self._desk
         order = desk.find(params)
         if order is None or not order.is_open:
-            raise bad_request(-2013, "Order does not exist.")
+            raise bad_request(*NO_SUCH_ORDER)
         qty = params.need_decimal("newQty")
-        check_qty(desk.exchange.instruments[order.symbol], qty)
-        if qty > order.qty:
-            raise bad_request(-2038, "Order amend (quantity increase) is not supported.")
-        if qty == order.qty:
-            raise bad_request(-2038, "The requested action would change no state; rejecting")
+        self._check_less(order, qty)
         name = params.client_id("newClientOrderId") or desk.new_name()
         if name != order.client_order_id and desk.exchange.is_taken(name):
             raise order_refused("Duplicate order sent.")
-        desk.before = order.client_order_id
-        before_qty = order.qty
+        before, before_qty = order.client_order_id, order.qty
+        desk.before = before
         answer = desk.exchange.replace(order, qty, None, name)
         if isinstance(answer, Refused):
             raise bad_request(-2038, "Order amend is not possible: the order is filled that far.")
-        facts = desk.facts[order.order_id]
-        facts.amendments.append(
-            {
-                "symbol": order.symbol,
-                "orderId": int(order.order_id),
-                "executionId": desk.execution_id,
-                "origClientOrderId": desk.before,
-                "newClientOrderId": name,
-                "origQty": number(before_qty),
-                "newQty": number(qty),
-                "time": order.updated_at_ns // 1_000_000,
-            }
-        )
+        facts, number = desk.facts[order.order_id], desk.execution_id
+        facts.amendments.append(shapes.amendment(order, number, before, before_qty))
         return {
             "transactTime": params.stamp(order.updated_at_ns),
-            "executionId": desk.execution_id,
-            "amendedOrder": shapes.amended(order, facts, params, desk.before),
+            "executionId": number,
+            "amendedOrder": shapes.amended(order, facts, params, before),
         }
 
     def no_order_list(self, params: Params) -> Any:
@@ -132,7 +112,7 @@ class Trading:
         self._desk.instrument(params)
         raise order_refused("OCO orders are not supported for this symbol")
 
-    def _enter(self, entry: Entry) -> Order:
+    def _enter(self, entry: Entry, params: Params) -> Any:
         desk = self._desk
         desk.limits.check_orders(1, desk.exchange.clock.now_ns())
         desk.limits.add_orders(1)
@@ -141,7 +121,14 @@ class Trading:
         if isinstance(answer, Refused):
             desk.limits.add_orders(-1)
             raise of_refusal(answer)
-        return answer
+        return shapes.placed(answer, entry.facts, params, entry.response)
+
+    def _check_less(self, order: Order, qty: Decimal) -> None:
+        check_qty(self._desk.exchange.instruments[order.symbol], qty)
+        if qty > order.qty:
+            raise bad_request(-2038, "Order amend (quantity increase) is not supported.")
+        if qty == order.qty:
+            raise bad_request(-2038, "The requested action would change no state; rejecting")
 
     def _cancel(self, order: Order | None, params: Params, name: str | None) -> Any:
         desk = self._desk
@@ -159,6 +146,14 @@ class Trading:
         desk.before = before = order.client_order_id
         desk.exchange.cancel(order, name or desk.new_name())
         return shapes.canceled(order, desk.facts[order.order_id], params, before)
+
+
+def _attempted(act: Callable[[], Any]) -> Any:
+    """Return what a half came to: its answer, or its refusal as a value."""
+    try:
+        return act()
+    except Rejected as rejected:
+        return rejected
 
 
 def _both(canceled: Any, placed: Any) -> Any:
