@@ -34,16 +34,15 @@ async def subject(directory: Path) -> AsyncGenerator[Subject]:
         )
 
 
-def executor(venue: VenueServer) -> BinanceExecutor:
-    return BinanceExecutor(
-        "binance",
-        BinanceConfig(
-            credential="conformance",
-            rest_url=venue.urls["rest"],
-            ws_api_url=venue.urls["ws_api"],
-            stream_url=venue.urls["streams"],
-            symbols=("BTCUSDT",),
-        ),
-        Credential(api_key=Secret(KEY), secret=Secret(SECRET)),
-        clock=SystemClock(),
-    )
+def executor(venue: VenueServer, **keys: object) -> BinanceExecutor:
+    """Make an executor for a local venue."""
+    keys = {
+        "credential": "conformance",
+        "rest_url": venue.urls["rest"],
+        "ws_api_url": venue.urls["ws_api"],
+        "stream_url": venue.urls["streams"],
+        "symbols": ("BTCUSDT",),
+    } | keys
+    credential = Credential(api_key=Secret(venue.config.key), secret=venue.config.secret)
+    config = BinanceConfig(**keys)  # type: ignore[arg-type]
+    return BinanceExecutor("binance", config, credential, clock=SystemClock())
