@@ -3,6 +3,7 @@
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -18,7 +19,12 @@ from tests.daemon_process import (
     request,
     running,
 )
+from tests.journal_rows import both
 
+from brokerd.events import DaemonStopped, Entry
+from brokerd.feed import Feed
+from brokerd.lookback import first_position
+from brokerd.params import SubscribeParams
 from brokerd.rpc import BATCH_MAX
 from brokerd.subscriptions import LAG_MAX
 
@@ -126,6 +132,22 @@ def test_without_after_seq_only_what_is_new_is_told(bot: Bot) -> None:
     order = bot.call("order.submit", **limit())
     (first,) = told(bot, 1)
     assert (first["event"], first["cl_ord_id"]) == ("order_submitted", order["cl_ord_id"])
+
+
+async def test_a_bot_may_go_on_from_an_answer_whose_event_is_not_published_yet(
+    tmp_path: Path,
+) -> None:
+    """Answers are said at the commit; the events follow a moment later."""
+    async with both(tmp_path) as (journal, _):
+        feed = Feed(journal)
+        await journal.append(1, [Entry(DaemonStopped(at_ns=1, reason="r"))])
+        assert feed.last_seq == 0
+
+        async def all_of_them(_: Entry) -> bool:
+            return True
+
+        for params in (SubscribeParams(after_seq=1), SubscribeParams()):
+            assert await first_position(feed, params, all_of_them) == 1
 
 
 def test_a_seq_ahead_of_the_journal_is_refused(bot: Bot) -> None:

@@ -34,6 +34,11 @@ class Feed:
         """Whether somebody waits for the next event."""
         return self._awaiting > 0
 
+    @property
+    def durable_seq(self) -> int:
+        """The last row there is. It may be answered to a bot a moment before it is published here."""
+        return max(self._journal.last_seq, self.last_seq)
+
     def publish(self, changes: list[Change]) -> None:
         """Make events visible to readers. Called once they are durable, in order."""
         self._recent.extend((change.seq, change.entry) for change in changes)

@@ -34,10 +34,11 @@ async def first_position(feed: Feed, params: SubscribeParams, is_wanted: IsWante
     since_ns = read_time("since", params.since)
     if since_ns is not None:
         return await seq_before_time(feed, since_ns)
-    after_seq = feed.last_seq if params.after_seq is None else params.after_seq
-    if after_seq > feed.last_seq:
+    durable_seq = feed.durable_seq
+    after_seq = durable_seq if params.after_seq is None else params.after_seq
+    if after_seq > durable_seq:
         raise InvalidParams(
-            f"after_seq {after_seq} is ahead of the journal, which ends at {feed.last_seq}",
+            f"after_seq {after_seq} is ahead of the journal, which ends at {durable_seq}",
             reason="after_seq_ahead",
             field="after_seq",
             hint="is this the journal that the seq came from?",
