@@ -30,7 +30,7 @@ from brokerd.executor import (
 from brokerd.orders import ExecType, OrdStatus
 from brokerd.secrets import Secret
 from brokerd.terms import OrdType, Side, Terms, TimeInForce
-from brokerd_adapters.alpaca import AlpacaConfig, AlpacaExecutor
+from brokerd_adapters.alpaca import AlpacaConfig, AlpacaExecutor, requests
 from brokerd_adapters.alpaca.stream import read_frame
 from brokerd_adapters.alpaca.wire import TradeUpdate, Unreadable
 from brokerd_adapters.kit import Credential
@@ -393,6 +393,61 @@ class TestDoubt:
 
 def _commands(venue: VenueServer) -> list[str]:
     return [each.call.operation for each in venue.gate.log.latest() if each.call.is_command]
+
+
+class TestPages:
+    async def test_more_open_orders_than_a_page_holds_are_all_told(self) -> None:
+        async with trading() as at:
+            for number in range(requests.ORDERS_MAX + 3):
+                other = PlaceOrder(venue_cl_ord_id=f"bkd-0123456789-{number}", terms=LIMIT)
+                assert isinstance(await at.executor.place(other), Accepted)
+            snapshot = await at.executor.snapshot(0)
+        assert len({each.venue_cl_ord_id for each in snapshot.orders}) == requests.ORDERS_MAX + 3
+
+    async def test_more_fills_than_a_page_holds_are_all_told_under_the_orders_name(self) -> None:
+        """Also by an executor that has never seen the order, which is closed by then."""
+        count = requests.FILLS_MAX + 20
+        async with trading() as at:
+            await at.place(msgspec.structs.replace(LIMIT, qty=D(count)))
+            for _ in range(count):
+                at.quote("148.00", "149.00", size="1")
+            view = await at.view()
+            fresh = executor_at(at.venue)
+            try:
+                await fresh.connect()
+                snapshot = await fresh.snapshot(0)
+            finally:
+                await fresh.aclose()
+        assert (view.ord_status, len(view.executions)) == (S.FILLED, count)
+        assert {each.venue_cl_ord_id for each in snapshot.executions} == {ROOT}
+        assert executions(list(snapshot.executions)) == {
+            each.exec_id: each.last_qty for each in view.executions
+        }
+
+    async def test_a_list_without_an_end_is_no_answer(self) -> None:
+        """A venue that gives the same full page again and again has not told all."""
+        rows = [changed("order", id=f"o{number}") for number in range(requests.ORDERS_MAX)]
+        page = reply(200, msgspec.json.encode(rows))
+        async with served(page, page) as executor:
+            with pytest.raises(OutcomeUnknown, match="no end"):
+                await executor.snapshot(0)
+        fill = msgspec.json.decode(body("activities"))[0]
+        fills = [fill | {"id": f"a::{number}"} for number in range(requests.FILLS_MAX)]
+        page = reply(200, msgspec.json.encode(fills))
+        async with served(reply(200, b"[]"), page, page) as executor:
+            with pytest.raises(VenueUnavailable, match="no end"):
+                await executor.snapshot(0)
+
+    async def test_a_venue_that_cannot_tell_fills_by_order_yet_gives_those_of_all(self) -> None:
+        """The parameter is of July 2026."""
+        mine = changed("order", status="filled", filled_qty="10")
+        fills = msgspec.json.decode(body("activities"))
+        others = [each | {"order_id": "another", "id": f"b::{each['id']}"} for each in fills]
+        told = msgspec.json.encode(fills + others)
+        async with served(reply(200, msgspec.json.encode(mine)), reply(200, told)) as executor:
+            view = await executor.query(OrderRef(symbol="AAPL", venue_cl_ord_id=ROOT))
+        assert view is not None
+        assert [each.last_qty for each in view.executions] == [D(4), D(6)]
 
 
 class TestBudget:
