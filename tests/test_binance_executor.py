@@ -34,6 +34,7 @@ from brokerd.orders import OrdStatus as S
 from brokerd.secrets import Secret
 from brokerd.terms import OrdType, Side, Terms
 from brokerd_adapters.binance import BinanceConfig, BinanceExecutor, session
+from brokerd_adapters.binance import executor as executor_module
 from brokerd_adapters.kit import Credential, Unsent
 from brokerd_adapters.paper.markets import QuoteTick
 from brokerd_adapters.venue import Step, VenueConfig, VenueServer, WireFault, WireFaults
@@ -492,6 +493,26 @@ async def test_a_clock_that_is_off_is_measured_again_and_nothing_was_done(live: 
             break
         await asyncio.sleep(0.02)
     assert live.executor.standing().clock_offset_s == pytest.approx(30, abs=1)
+
+
+async def test_the_clock_and_the_rules_are_kept_current_over_an_outage(
+    rest: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A connection may live for a day: rules of yesterday would refuse what is valid today."""
+    monkeypatch.setattr(executor_module, "RULES_S", 0.0)
+    monkeypatch.setattr(executor_module, "delay_s", lambda *_: 0.01)
+
+    def asked(operation: str) -> int:
+        log = rest.venue.gate.log.latest()
+        return sum(1 for each in log if each.call.operation == operation)
+
+    rest.befall(*(Step(fault=WireFault.LOSE_REPLY, on="question") for _ in range(3)))
+    rest.executor._roads.clock_is_off.set()
+    rest.executor._offset.forget()
+    before = asked("exchangeInfo")
+    await until(lambda: asked("exchangeInfo") > before, "the rules")
+    assert rest.executor.standing().clock_offset_s is not None
+    assert isinstance(await rest.place(), Accepted)
 
 
 @pytest.mark.parametrize(("status", "code"), [(429, -1003), (418, -1003)])

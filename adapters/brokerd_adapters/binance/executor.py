@@ -33,6 +33,7 @@ from brokerd.executor import (
 )
 from brokerd.guard import guarded
 from brokerd.orders import ExecType
+from brokerd.retries import delay_s
 from brokerd.terms import Instrument, Quote
 from brokerd_adapters.binance import names, replies, requests
 from brokerd_adapters.binance.config import BinanceConfig
@@ -61,7 +62,6 @@ CLOCK_ERROR_S = 0.5
 """How well the venue's time must be known to sign: it takes what is 1 s ahead at most."""
 
 MEASURE_S = 60.0
-MEASURE_AGAIN_S = 1.0
 RULES_S = 3_600.0
 FIRST_QUOTE_S = 2.0
 NUMBERS_MAX = 10_000
@@ -155,7 +155,7 @@ class BinanceExecutor:
             await self._stack.enter_async_context(self._http)
             self._tasks = await self._stack.enter_async_context(asyncio.TaskGroup())
             self._run(self._quotes.run, "quotes")
-            self._run(self._keep_measuring, "clock")
+            self._run(self._keep_current, "clock-and-rules")
         await self._measure()
         await self._read_rules()
         await self._quotes.first(self._config.symbols, FIRST_QUOTE_S)
@@ -278,17 +278,22 @@ class BinanceExecutor:
         await self._offset.measure(self._questions.venue_ns)
         self._budget.align(self._offset.venue_ns())
 
-    async def _keep_measuring(self) -> None:
-        """Measure the venue's clock again now and then, and soon when it was found to be off."""
+    async def _keep_current(self) -> None:
+        """Measure the venue's clock and read its rules again now and then, the clock soon if it is off."""
+        attempt = 0
         while True:
             with suppress(TimeoutError):
                 async with asyncio.timeout(MEASURE_S if self._offset.offset_s is not None else 0):
                     await self._roads.clock_is_off.wait()
             try:
                 await self._measure()
+                await self._read_rules()
+                attempt = 0
             except (VenueUnavailable, OutcomeUnknown) as error:
-                log.warning("clock_not_measured", executor=self.name, why=str(error))
-                await asyncio.sleep(MEASURE_AGAIN_S)
+                log.warning("venue_not_asked", executor=self.name, why=str(error))
+                attempt += 1
+                wait_s = delay_s(attempt, error.extra.get("retry_after_s"))
+                await asyncio.sleep(min(wait_s, MEASURE_S))
 
     async def _read_rules(self) -> None:
         """Read the rules of the symbols and the limits of requests, unless that was just done."""
