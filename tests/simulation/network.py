@@ -41,6 +41,7 @@ TRIP_S = (0.001, 0.03)
 DELAY_S = (0.5, 1.5, 5.0, 20.0)
 """How long a message may be held up; the longest are beyond every window."""
 
+ROUNDING_S = 0.001
 WRITTEN_DOWN_S = 2.5
 """After so long a pause is on record, however slow the disk."""
 
@@ -70,6 +71,7 @@ class Network:
         self.banned_until_s = 0.0
         self.told_of_ban_s: float | None = None
         self.is_ban_on_record = False
+        self.ahead_when_told_ns = 0
         self._faults = faults
         self._last_frame_s = 0.0
         venue.on_report = self._frame
@@ -232,8 +234,7 @@ class SimulatedExecutor:
     async def snapshot(self, since_ns: int) -> Snapshot:
         began_ns = self._clock.now_ns() - int(self.capabilities.query_lag_s * 1e9)
         # An adapter knows how far its clock is from the venue's: it has measured that.
-        ahead_ns = self._clock.now_ns() - true_ns(self._network.time.now_s)
-        venue = self._network.venue
+        ahead_ns, venue = self._ahead_ns(), self._network.venue
         return await self._answer(
             "", "snapshot", lambda: venue.snapshot(began_ns, since_ns, since_ns - ahead_ns)
         )
@@ -302,13 +303,21 @@ class SimulatedExecutor:
         """Return how long the venue wants to be left alone; 0 if it does not, or nobody knows yet."""
         network = self._network
         left_s = (self._paused_until_ns - self._clock.now_ns()) / 1e9
-        if left_s <= 0 and network.time.now_s < network.banned_until_s:
-            self._oracle.on_ban(self.name, is_on_record=network.is_ban_on_record)
+        if left_s <= 0 and network.time.now_s + ROUNDING_S < network.banned_until_s:
+            # A pause is kept over a restart by the wall clock: set forward, it cuts the pause short.
+            was_set = self._ahead_ns() > network.ahead_when_told_ns + int(ROUNDING_S * 1e9)
+            is_on_record = network.is_ban_on_record and not was_set
+            self._oracle.on_ban(self.name, is_on_record=is_on_record)
             left_s = network.banned_until_s - network.time.now_s
+            network.ahead_when_told_ns = self._ahead_ns()
             self._paused_until_ns = self._clock.now_ns() + int(left_s * 1e9)
             network.told_of_ban_s = network.time.now_s
             network.story.tell(network.time.now_s, self.name, "bans us for {:.1f} s", left_s)
         return max(left_s, 0.0)
+
+    def _ahead_ns(self) -> int:
+        """Return how far this run's clock is ahead of the true time."""
+        return self._clock.now_ns() - true_ns(self._network.time.now_s)
 
     async def _answer(self, about: str, what: str, ask: Callable[[], Any]) -> Any:
         """Put a question that changes nothing."""
