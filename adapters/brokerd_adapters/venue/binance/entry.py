@@ -53,54 +53,42 @@ def read_entry(desk: Desk, params: Params) -> Entry:
     """Read a new order and check it; raises Rejected."""
     instrument = desk.instrument(params)
     side = params.choice("side", SIDES, -1117, "Invalid side.")
-    type_word = params.need("type")
     kind = params.choice("type", TYPES, -1116, "Invalid orderType.")
+    type_word = params.need("type")
     for name, msg in _UNSUPPORTED.items():
         if params.text(name) is not None:
             raise order_refused(msg)
-    tif_word = _time_in_force(params, type_word)
+    facts = _facts(params, type_word)
     px, stop_px = _prices(params, kind)
-    quote_qty = params.decimal("quoteOrderQty")
-    qty = _qty(desk, params, kind, instrument, side)
-    filters.check_px(instrument, px)
-    filters.check_px(instrument, stop_px)
-    is_market = kind.ord_type is OrdType.MARKET
-    filters.check_qty(instrument, qty, is_market=is_market)
-    _check_worth(desk, instrument, qty, px, stop_px, is_market=is_market)
-    _check_counts(desk, instrument.symbol, is_stop=stop_px is not None)
-    if stop_px is not None:
-        _check_sleeps(desk, instrument.symbol, side, kind, stop_px)
-    iceberg = params.decimal("icebergQty")
-    if iceberg is not None and iceberg > qty:
-        raise order_refused("IcebergQty exceeds QTY.")
-    if iceberg is not None and tif_word != "GTC":
-        raise bad_request(-1014, "Unsupported order combination.")
-    filters.check_iceberg(instrument, qty, iceberg)
-    self_trade = params.word("selfTradePreventionMode", SELF_TRADES, SELF_TRADE_DEFAULT)
     new = NewOrder(
         client_order_id=params.client_id("newClientOrderId") or desk.new_name(),
         symbol=instrument.symbol,
         side=side,
         ord_type=kind.ord_type,
-        qty=qty,
+        qty=_qty(desk, params, kind, instrument, side),
         px=px,
         stop_px=stop_px,
-        time_in_force=TIMES_IN_FORCE[tif_word] if px is not None else TimeInForce.GTC,
+        time_in_force=TIMES_IN_FORCE[facts.tif_word] if px is not None else TimeInForce.GTC,
         post_only=kind.post_only,
-        special=Special(kind.takes_profit, SELF_TRADES[self_trade]),
+        special=Special(kind.takes_profit, SELF_TRADES[facts.self_trade]),
     )
-    facts = Facts(
-        type_word=type_word,
-        tif_word=tif_word,
-        self_trade=self_trade,
-        iceberg_qty=None if iceberg is None else number(iceberg),
-        quote_order_qty=number(quote_qty),
-        strategy_id=params.integer("strategyId"),
-        strategy_type=_strategy_type(params),
-    )
+    _check_filters(desk, instrument, new, params.decimal("icebergQty"))
     answers_full = type_word in {"LIMIT", "MARKET"}
     response = params.word("newOrderRespType", RESPONSES, "FULL" if answers_full else "ACK")
     return Entry(new, facts, response)
+
+
+def _facts(params: Params, type_word: str) -> Facts:
+    iceberg = params.decimal("icebergQty")
+    return Facts(
+        type_word=type_word,
+        tif_word=_time_in_force(params, type_word),
+        self_trade=params.word("selfTradePreventionMode", SELF_TRADES, SELF_TRADE_DEFAULT),
+        iceberg_qty=None if iceberg is None else number(iceberg),
+        quote_order_qty=number(params.decimal("quoteOrderQty")),
+        strategy_id=params.integer("strategyId"),
+        strategy_type=_strategy_type(params),
+    )
 
 
 def _time_in_force(params: Params, type_word: str) -> str:
@@ -150,34 +138,40 @@ def _qty(desk: Desk, params: Params, kind: TypeWord, instrument: Instrument, sid
     return floor_to(divide(quote_qty, px), instrument.lot)
 
 
-def _check_worth(
-    desk: Desk,
-    instrument: Instrument,
-    qty: Decimal,
-    px: Decimal | None,
-    stop_px: Decimal | None,
-    *,
-    is_market: bool,
+def _check_filters(
+    desk: Desk, instrument: Instrument, new: NewOrder, iceberg: Decimal | None
 ) -> None:
-    """Check price and value against what the market pays."""
-    market_px = desk.market.average_px(instrument.symbol)
-    filters.check_distance(px, market_px)
-    worth_px = px or stop_px or market_px
+    filters.check_px(instrument, new.px)
+    filters.check_px(instrument, new.stop_px)
+    is_market = new.ord_type is OrdType.MARKET
+    filters.check_qty(instrument, new.qty, is_market=is_market)
+    market_px = desk.market.average_px(new.symbol)
+    filters.check_distance(new.px, market_px)
+    worth_px = new.px or new.stop_px or market_px
     if worth_px is not None:
-        filters.check_notional(instrument, qty, worth_px, is_market=is_market)
-
-
-def _check_counts(desk: Desk, symbol: str, *, is_stop: bool) -> None:
-    if desk.open[symbol] >= desk.caps.orders:
+        filters.check_notional(instrument, new.qty, worth_px, is_market=is_market)
+    if iceberg is not None:
+        _check_iceberg(instrument, new, iceberg)
+    if desk.open[new.symbol] >= desk.caps.orders:
         raise filter_failure("MAX_NUM_ORDERS")
-    if is_stop and desk.asleep[symbol] >= desk.caps.algo_orders:
+    if new.stop_px is not None:
+        _check_stop(desk, new, new.stop_px)
+
+
+def _check_iceberg(instrument: Instrument, new: NewOrder, iceberg: Decimal) -> None:
+    if iceberg > new.qty:
+        raise order_refused("IcebergQty exceeds QTY.")
+    if new.time_in_force is not TimeInForce.GTC:
+        raise bad_request(-1014, "Unsupported order combination.")
+    filters.check_iceberg(instrument, new.qty, iceberg)
+
+
+def _check_stop(desk: Desk, new: NewOrder, stop_px: Decimal) -> None:
+    """Refuse a stop too many, and one that the last price would elect at once."""
+    if desk.asleep[new.symbol] >= desk.caps.algo_orders:
         raise filter_failure("MAX_NUM_ALGO_ORDERS")
-
-
-def _check_sleeps(desk: Desk, symbol: str, side: Side, kind: TypeWord, stop_px: Decimal) -> None:
-    """Refuse a stop that the last price would elect at once."""
-    last_px = desk.market.last_px(symbol)
-    rises = (side is Side.BUY) is not kind.takes_profit
+    last_px = desk.market.last_px(new.symbol)
+    rises = (new.side is Side.BUY) is not new.special.takes_profit
     if last_px is not None and (last_px >= stop_px if rises else last_px <= stop_px):
         raise order_refused("Order would trigger immediately.")
 

@@ -94,10 +94,8 @@ def check_qty(instrument: Instrument, qty: Decimal, *, is_market: bool = False) 
         raise filter_failure("MARKET_LOT_SIZE" if is_market else "LOT_SIZE")
 
 
-def check_iceberg(instrument: Instrument, qty: Decimal, iceberg: Decimal | None) -> None:
+def check_iceberg(instrument: Instrument, qty: Decimal, iceberg: Decimal) -> None:
     """Check the visible part of an iceberg order: LOT_SIZE and ICEBERG_PARTS."""
-    if iceberg is None or not iceberg:
-        return
     check_qty(instrument, iceberg)
     if divide(qty, iceberg) > ICEBERG_PARTS_MAX:
         raise filter_failure("ICEBERG_PARTS")
