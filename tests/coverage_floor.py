@@ -40,6 +40,17 @@ RULES = (
     "stats/replay",
     "stats/sample",
     "stats/tally",
+    "cli/activity",
+    "cli/figures",
+    "cli/plots",
+    "cli/statviews",
+    "cli/topview",
+    "cli/report/axes",
+    "cli/report/charts",
+    "cli/report/measures",
+    "cli/report/page",
+    "cli/report/svg",
+    "cli/report/tables",
 )
 WIRE = (
     "alpaca/wire",

@@ -9,7 +9,7 @@ import pytest
 from tests.daemon_process import limit, market, running
 from tests.scripted_daemon import ScriptedDaemon
 
-from brokerd.cli import main
+from brokerd.cli import main, statviews
 from brokerd.cli.errors import Exit
 from brokerd.cli.figures import amount, amounts, bps, curve, n_of, percent, span
 
@@ -73,6 +73,22 @@ def test_without_groups_there_is_a_card_with_every_figure(
 def test_what_nobody_could_measure_is_a_dash(capsys: pytest.CaptureFixture[str]) -> None:
     out, _ = stats(capsys, "-o", "table")
     assert re.search(r"to decision +- +- +- +- +- +0 of 372", out)
+
+
+def test_colours_say_paper_and_what_was_paid() -> None:
+    columns = {each.title: each for each in statviews.columns([])}
+    styles = [columns["slippage"].style, columns["mode"].style]
+    assert [style("paper") for style in styles[1:] if style] == ["yellow"]
+    assert [style("live") for style in styles[1:] if style] == [None]
+    for text, colour in (("  +0.10", "red"), (" -0.10", "green"), ("0.00", None), ("   -", None)):
+        assert [style(text) for style in styles[:1] if style] == [colour]
+
+
+def test_an_order_that_never_filled_has_no_curve(capsys: pytest.CaptureFixture[str]) -> None:
+    row = ANSWER["rows"][0] | {"filled_by": []}
+    with ScriptedDaemon({"stats.get": ANSWER | {"rows": [row]}}) as daemon:
+        assert main(["--socket", daemon.path, "stats", "-o", "table"]) == Exit.DONE
+    assert "filled by" not in capsys.readouterr().out
 
 
 def test_no_orders_are_said_beside_the_data(capsys: pytest.CaptureFixture[str]) -> None:

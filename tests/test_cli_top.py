@@ -257,6 +257,31 @@ def test_text_from_outside_cannot_move_the_cursor() -> None:
     assert "\x1b" not in lines(told, View(executor=evil))
 
 
+def test_help_and_a_story_take_the_place_of_the_tables() -> None:
+    told = Told(daemon=INFO, executors=EXECUTORS, story=["the story"])
+    assert "this help" in lines(told, View(helping=True))
+    story = lines(told, View(story_of="a-1"))
+    assert "the story" in story
+    assert "live orders" not in lines(told, View(helping=True)) + story
+
+
+def test_a_daemon_that_takes_no_orders_says_so_and_without_doubts_there_is_no_table_of_them() -> (
+    None
+):
+    assert "it takes no new orders" in lines(Told(daemon=INFO | {"accepts_orders": False}))
+    assert "in doubt: nobody" not in lines(Told(daemon=INFO))
+    assert "in doubt: nobody knows yet whether it happened (1)" in lines(Told(executors=EXECUTORS))
+
+
+def test_colours_say_what_stands_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(OUT, "colour", True)
+    told = Told(daemon=INFO, executors=EXECUTORS, orders=[order()])
+    assert "\x1b[35m1 in doubt" in lines(told)
+    assert "0 pending" in lines(told)
+    assert "\x1b[33m0 pending" not in lines(told)
+    assert "\x1b[35mnew" in lines(told)
+
+
 def test_orders_are_filtered_and_sorted_as_chosen() -> None:
     orders = [order("c", symbol="B"), order("b", symbol="A"), order("a", executor="other")]
     told = Told(orders=orders)
@@ -301,6 +326,24 @@ def test_times_are_from_sending_to_the_word_and_from_receipt_to_the_first_fill_o
     assert activity.ack_s(2.0) == pytest.approx([0.002])
     assert activity.first_fill_s(2.0) == pytest.approx([0.5])
     assert activity.ack_s(62.0) == []
+
+
+def test_what_is_remembered_is_bounded_and_what_makes_no_sense_is_only_counted(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("brokerd.cli.activity.FOLLOWED_MAX", 1)
+    activity = Activity()
+    activity.begin(0.0)
+    activity.begin(50.0)
+    for no in range(200):
+        activity.take(event("order_submitted", no, cl_ord_id=f"o-{no}"), float(no))
+    assert activity.per_s("order_submitted", 200.0) == 1.0
+    assert len(activity._counts) <= 62
+    activity.take(event("order_traded", 300.0, cl_ord_id="o-1"), 200.0)
+    activity.take({"event": "order_traded", "at": "soon"}, 200.0)
+    activity.take(event("order_acknowledged", 300.0), 200.0)
+    assert activity.first_fill_s(200.0) == activity.ack_s(200.0) == []
+    assert activity.by_second("order_traded", 201.0, 1) == [2]
 
 
 def test_quantiles_are_values_that_were_measured() -> None:

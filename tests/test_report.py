@@ -127,6 +127,7 @@ def test_what_has_no_benchmark_is_not_measured(changes: dict[str, Any]) -> None:
 def test_a_stage_that_ran_backwards_or_was_not_reached_is_missing() -> None:
     measured = measure(done(sent_at="2026-01-31T09:29:00Z", closed_at=None))
     assert set(measured.stages_s) == {"sent to the venue's word", "word to first fill"}
+    assert measure(done(sent_at="soon", acked_at=None, closed_at=None)).stages_s == {}
 
 
 def test_the_worst_are_the_dearest_and_gains_are_not_among_them() -> None:
@@ -213,9 +214,10 @@ def test_an_empty_window_is_said() -> None:
 
 
 def test_nothing_measured_draws_nothing_and_says_so() -> None:
-    text = report([], told=ANSWER | {"rows": [ROW | {"filled_by": [], "markout_bps": {}}]})
-    assert set(pictures(text)) == {"How orders ended"}
-    assert text.count("nothing to draw") == 5
+    row = ROW | {"filled_by": [], "markout_bps": {}, "outcomes": {}, "canceled": {}, "rejected": {}}
+    text = report([], told=ANSWER | {"rows": [row]})
+    assert pictures(text) == {}
+    assert text.count("nothing to draw") == 6
     assert "No order cost more than its mid at arrival" in text
 
 
@@ -268,6 +270,7 @@ def test_a_value_beyond_the_edge_stands_on_it() -> None:
     assert axis.at(5) == pytest.approx(50)
     assert Axis(1, 1, 0, 100).at(1) == 50
     assert nearest_rank([1, 2, 3, 4], 0.5) == 2
+    assert round_ticks(3, 3) == [3]
     assert shortened("x" * 99) == "x" * 25 + "..."
 
 

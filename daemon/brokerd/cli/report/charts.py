@@ -8,7 +8,7 @@ neither hide nor flatten the rest.
 import math
 from collections.abc import Sequence
 
-from brokerd.cli.figures import bps, count, decimal, span
+from brokerd.cli.figures import bps, count, decimal, n_of, span
 from brokerd.cli.jsontext import Record, as_record, as_records
 from brokerd.cli.report.axes import Axis, padded, round_ticks
 from brokerd.cli.report.measures import STAGES, Measured, nearest_rank
@@ -250,9 +250,9 @@ def markouts(row: Record) -> str:
     ):
         middle = LEFT + room * (number + 0.5)
         parts.append(box((middle - 7, up.at(high)), 14, up.at(low) - up.at(high), "stage"))
-        parts.append(text((middle + 12, up.at(mean) + 4), bps(figure.get("bps")), "label"))
+        parts.append(text((middle + 12, up.at(mean) - 6), bps(figure.get("bps")), "label"))
         parts.append(text((middle, FLOOR + 14), f"after {horizon}", "tick", "middle"))
-        parts.append(text((middle, FLOOR + 28), f"n {count(figure.get('n'))}", "tick", "middle"))
+        parts.append(text((middle, FLOOR + 28), f"n {n_of(figure)}", "tick", "middle"))
         means.append((middle, up.at(mean)))
     return picture(
         "Markouts of fills by horizon", [*parts, path(means, "median"), dots(means, "middle")]
