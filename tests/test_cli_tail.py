@@ -16,6 +16,7 @@ from tests.scripted_daemon import Error, Peer, Request, ScriptedDaemon, hang_up,
 
 from brokerd.cli import main
 from brokerd.cli.errors import Exit
+from brokerd.events import EVENT_NAMES
 
 THE_END = Error(400, "that was all")
 """Refuses the next subscription: the only way out of tail that is no signal."""
@@ -272,6 +273,9 @@ def test_a_person_gets_the_last_ten_first_and_colours_by_outcome() -> None:
     events = [event(no, event=name) for no, name in enumerate(outcomes, 4)]
     script = {"events.subscribe": [stream(*events), Error(400, "that was all")]}
     shown, daemon = on_a_terminal(script)
-    assert daemon.params("events.subscribe")[0] == {"last": 10}
+    first = daemon.params("events.subscribe")[0]
+    assert first.pop("last") == 10
+    assert set(first.pop("events")) == EVENT_NAMES - {"quote_sampled"}
+    assert first == {}
     for name, colour in outcomes.items():
         assert f"\x1b[{colour}m{name}" in shown

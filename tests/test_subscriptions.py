@@ -1,5 +1,6 @@
 """Events over the socket: no gap and no repeat, wherever a bot resumes and however it reads."""
 
+import asyncio
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -23,7 +24,7 @@ from tests.journal_rows import both
 
 from brokerd.events import DaemonStopped, Entry
 from brokerd.feed import Feed
-from brokerd.lookback import first_position
+from brokerd.lookback import first_position, seq_before_last
 from brokerd.params import SubscribeParams
 from brokerd.rpc import BATCH_MAX
 from brokerd.subscriptions import LAG_MAX
@@ -128,10 +129,14 @@ def test_a_bot_that_was_killed_in_mid_stream_resumes_where_it_was(daemon: Daemon
 
 def test_without_after_seq_only_what_is_new_is_told(bot: Bot) -> None:
     seq = bot.call("daemon.info")["seq"]
-    assert bot.call("events.subscribe")["seq"] >= seq
+    begin = bot.call("events.subscribe")["seq"]
+    assert begin >= seq
     order = bot.call("order.submit", **limit())
-    (first,) = told(bot, 1)
-    assert (first["event"], first["cl_ord_id"]) == ("order_submitted", order["cl_ord_id"])
+    events = told(bot, 1)
+    while events[-1].get("cl_ord_id") != order["cl_ord_id"]:
+        events += told(bot, 1)  # of orders before it, which are not done yet
+    assert events[-1]["event"] == "order_submitted"
+    assert [event["seq"] for event in events] == list(range(begin + 1, begin + 1 + len(events)))
 
 
 async def test_a_bot_may_go_on_from_an_answer_whose_event_is_not_published_yet(
@@ -271,6 +276,38 @@ def test_a_subscription_may_begin_at_a_time(daemon: DaemonProcess, bot: Bot) -> 
     assert daemon.call("events.subscribe", since="2000-01-01T00:00:00Z") == {"seq": 0}
     end = daemon.call("daemon.info")["seq"]
     assert daemon.call("events.subscribe", since="2200-01-01T00:00:00Z")["seq"] >= end
+
+
+def test_no_number_of_looks_back_at_once_gets_more_subscriptions(bot: Bot) -> None:
+    asked = [bot.ask("events.subscribe", last=5, events=["daemon_started"]) for _ in range(20)]
+    answers = {}
+    while len(answers) < len(asked):
+        message = bot.receive()
+        if "id" in message:
+            answers[message["id"]] = message
+    assert sum("result" in answer for answer in answers.values()) == 8
+
+
+def test_the_last_so_many_are_looked_for_no_further_back_than_a_bound(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Of a filter that lets nothing by, else all of a long journal would be read."""
+    monkeypatch.setattr("brokerd.lookback.LOOKBACK_EVENTS_MAX", 700)
+    read: list[tuple[int, int]] = []
+
+    class Endless:
+        last_seq = 5000
+
+        async def read(self, after_seq: int, limit: int) -> list[tuple[int, str]]:
+            read.append((after_seq, limit))
+            return [(after_seq + no, "") for no in range(1, limit + 1)]
+
+    async def is_wanted(_: str) -> bool:
+        return False
+
+    feed: Any = Endless()
+    assert asyncio.run(seq_before_last(feed, 10, is_wanted)) == 4300  # type: ignore[arg-type]
+    assert read == [(4500, 500), (4300, 200)]
 
 
 def test_a_subscription_begins_in_one_place(bot: Bot) -> None:

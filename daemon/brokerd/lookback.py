@@ -10,12 +10,12 @@ from collections.abc import Awaitable, Callable
 
 from brokerd.errors import InvalidParams
 from brokerd.events import Entry
-from brokerd.feed import Feed
+from brokerd.feed import CHANGES_KEPT, Feed
 from brokerd.params import SubscribeParams, read_time
 
 EVENTS_PER_READ = 500
 
-LOOKBACK_EVENTS_MAX = 50_000
+LOOKBACK_EVENTS_MAX = CHANGES_KEPT
 """How far back the last so many events are looked for: a filter may let nothing by."""
 
 IsWanted = Callable[[Entry], Awaitable[bool]]

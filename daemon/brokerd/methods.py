@@ -8,6 +8,7 @@ foreseen is a bug, told to the bot without its insides and to the log with them.
 
 import os
 from collections.abc import Awaitable, Callable, Iterable
+from contextlib import nullcontext
 from functools import partial
 from heapq import nsmallest
 from operator import itemgetter
@@ -148,15 +149,16 @@ class Methods:
 
     async def subscribe(self, peer: Peer, params: SubscribeParams) -> results.Subscribed:
         """Start sending events to this connection."""
+        blotter = self._engine.blotter
+        subscription = Subscription(self._feed, blotter, self._history, read_filter(params))
+        async with peer.turn() if params.looks_back else nullcontext():
+            await subscription.begin(params)
         if len(peer.subscriptions) >= SUBSCRIPTIONS_MAX:
             raise InvalidParams(
                 f"this connection has {SUBSCRIPTIONS_MAX} subscriptions",
                 reason="too_many_subscriptions",
                 hint="unsubscribe, or open another connection",
             )
-        blotter = self._engine.blotter
-        subscription = Subscription(self._feed, blotter, self._history, read_filter(params))
-        await subscription.begin(params)
         self._subscriptions += 1
         name = f"subscription-{self._subscriptions}"
         begin = results.Subscribed(subscription.seq)

@@ -183,6 +183,11 @@ class SubscribeParams(Struct, frozen=True, forbid_unknown_fields=True, kw_only=T
     group: Group = {}
     events: Events = []
 
+    @property
+    def looks_back(self) -> bool:
+        """Whether the journal must be searched for where to begin."""
+        return self.last is not None or self.since is not None
+
 
 def order_filter(params: FilterParams | SubscribeParams) -> OrderFilter:
     """Return which orders a method's filters mean."""

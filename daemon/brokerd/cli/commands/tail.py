@@ -75,8 +75,10 @@ def add_options(parser: Parser) -> None:
 
 def run(control: Control, options: Namespace) -> Exit:
     """Print events as they come until interrupted; a lost connection is resumed where it broke."""
-    is_read_by_person = control.out.is_terminal and not control.out.is_json
-    start = _start(options, LINES if is_read_by_person else None)
+    is_at_terminal = control.out.is_terminal and not control.out.is_json
+    start = _start(options, LINES if is_at_terminal else None)
+    if not control.out.is_json and options.event is None:
+        options.event = _of_interest()
     feed = Feed(start, _filters(options))
     wait_s = 0.0
     while True:
@@ -190,6 +192,13 @@ def _start(options: Namespace, lines: int | None) -> Record:
     if len(told) > 1 or (options.last and options.since):
         raise Usage("-n, --after-seq, --since and --last exclude each other")
     return told or ({} if lines is None else {"last": lines})
+
+
+def _of_interest() -> list[str]:
+    """Return what a person wants to see: quotes are kept for statistics, several for each fill."""
+    from brokerd.events import EVENT_NAMES  # noqa: PLC0415 - a program does not wait for it
+
+    return sorted(EVENT_NAMES - {"quote_sampled"})
 
 
 def _ago(length_s: int) -> str:
