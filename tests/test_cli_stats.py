@@ -2,6 +2,7 @@
 
 import json
 import re
+from decimal import ROUND_UP, localcontext
 from pathlib import Path
 from typing import Any
 
@@ -130,6 +131,13 @@ def test_basis_points_have_a_sign_and_two_digits(value: object, told: str) -> No
 )
 def test_amounts_are_cut_to_what_a_person_reads(value: object, told: str) -> None:
     assert amount(value) == told
+
+
+def test_figures_are_rounded_the_same_whatever_a_library_has_set() -> None:
+    with localcontext(rounding=ROUND_UP, prec=3):
+        assert percent("0.8125") == "81.2%"
+        assert bps("1.031") == "+1.03"
+        assert amount("52167.4018") == "52,167.40"
 
 
 def test_figures_say_what_they_are_of() -> None:

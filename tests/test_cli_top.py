@@ -57,6 +57,8 @@ class Terminal:
         self.resize(columns, lines)
         self.before = termios.tcgetattr(self.leader)
         environ = {**os.environ, "TERM": "xterm", "NO_COLOR": "1"}
+        for name in ("COLUMNS", "LINES"):  # they would win over the terminal's size
+            environ.pop(name, None)
         command = [sys.executable, "-m", "brokerd.cli", "--socket", path, "top", "--every", "0.25"]
         self.process = subprocess.Popen(
             command,

@@ -7,7 +7,7 @@ digits; the exact ones are in the JSON.
 
 import math
 from collections.abc import Sequence
-from decimal import Context, Decimal, InvalidOperation
+from decimal import ROUND_HALF_EVEN, Context, Decimal, InvalidOperation
 
 from brokerd.cli.jsontext import Record, as_record
 from brokerd.cli.plots import spark
@@ -15,7 +15,8 @@ from brokerd.cli.views import duration
 
 MISSING = "-"
 
-_SHORT = Context(prec=4)
+_SHORT = Context(prec=4, rounding=ROUND_HALF_EVEN)
+_WIDE = Context(prec=60, rounding=ROUND_HALF_EVEN)
 
 
 def decimal(value: object) -> Decimal | None:
@@ -32,14 +33,14 @@ def bps(value: object) -> str:
     number = decimal(value)
     if number is None:
         return MISSING
-    text = f"{number:+.2f}"
+    text = f"{_rounded(number, 2):+.2f}"
     return text[1:] if text in {"+0.00", "-0.00"} else text
 
 
 def percent(value: object) -> str:
     """Return a share (0 to 1) in percent."""
     number = decimal(value)
-    return MISSING if number is None else f"{number * 100:.1f}%"
+    return MISSING if number is None else f"{_rounded(_WIDE.scaleb(number, 2), 1):.1f}%"
 
 
 def span(took_s: object) -> str:
@@ -78,7 +79,7 @@ def amount(value: object) -> str:
         return MISSING
     if number and abs(number) < 1:
         return f"{number.normalize(_SHORT):f}"
-    return f"{number:,.2f}"
+    return f"{_rounded(number, 2):,.2f}"
 
 
 def curve(points: Sequence[Record], cells: int) -> str:
@@ -91,6 +92,11 @@ def curve(points: Sequence[Record], cells: int) -> str:
     factor = (last_s / first_s) ** (1 / max(cells - 1, 1))
     moments = [first_s * factor**cell for cell in range(cells)]
     return spark([_share_at(known, moment) for moment in moments], top=1.0)
+
+
+def _rounded(number: Decimal, places: int) -> Decimal:
+    """Round a half to even, whatever somebody has set for the rest of the process."""
+    return number.quantize(Decimal(1).scaleb(-places), context=_WIDE)
 
 
 def _share_at(steps: Sequence[tuple[float, float]], moment_s: float) -> float:
