@@ -5,6 +5,7 @@ A poll is proof, so nothing is lost this way; it only comes later, and costs req
 """
 
 import asyncio
+from collections import Counter
 from collections.abc import AsyncGenerator
 from contextlib import suppress
 from decimal import Decimal
@@ -14,8 +15,16 @@ from msgspec.structs import replace
 
 from brokerd.executor import OrderRef, OrderView, Report
 from brokerd.orders import FINAL, ExecType, OrdStatus
+from brokerd_adapters.kit.faults import Unsent
 
 EXPECTED_MAX = 10_000
+ASKED_MAX = 20
+"""How often in a row an order is asked for in vain; the daemon's own polls go on about it."""
+
+ROUNDS_A_POLL = 4
+"""How many rounds news may bring about in the time of one: each costs requests."""
+
+BUDGET_WAIT_S_MAX = 30.0
 
 _ENDS = {
     OrdStatus.CANCELED: ExecType.CANCELED,
@@ -48,6 +57,7 @@ class Watch:
         self._poll_s = poll_s
         self._expected: dict[str, OrderRef] = {}
         self._filled: dict[str, Decimal] = {}
+        self._in_vain: Counter[str] = Counter()
         self._news = asyncio.Event()
 
     def look(self) -> None:
@@ -58,18 +68,33 @@ class Watch:
         """Ask about an order until it is done; the oldest are left to the daemon's own polls."""
         if ref.venue_order_id is not None:
             if len(self._expected) >= EXPECTED_MAX:
-                del self._expected[next(iter(self._expected))]
+                self._forget(next(iter(self._expected)))
             self._expected[ref.venue_order_id] = ref
 
     async def reports(self) -> AsyncGenerator[Report, None]:
-        """Yield what is new, for ever; raises what a question raises."""
+        """
+        Yield what is new, for ever; raises what a question raises.
+
+        A budget that is used up is waited for: the next round sees what this one would have.
+        """
         while True:
             self._news.clear()
-            for report in await self._round():
+            try:
+                told = await self._round()
+            except Unsent as error:
+                if error.reason != "rate_budget":
+                    raise
+                told = []
+                await asyncio.sleep(min(error.extra["retry_after_s"], BUDGET_WAIT_S_MAX))
+            for report in told:
                 yield report
-            with suppress(TimeoutError):
-                async with asyncio.timeout(self._poll_s):
-                    await self._news.wait()
+            await self._pause()
+
+    async def _pause(self) -> None:
+        await asyncio.sleep(self._poll_s / ROUNDS_A_POLL)
+        with suppress(TimeoutError):
+            async with asyncio.timeout(self._poll_s):
+                await self._news.wait()
 
     async def _round(self) -> list[Report]:
         open_now = {each.venue_order_id: each for each in await self._questions.open_orders()}
@@ -89,19 +114,28 @@ class Watch:
         return told
 
     async def _asked(self, ref: OrderRef) -> tuple[Report, ...]:
-        """Ask for one order; what is done is not asked for again."""
+        """Ask for one order; what is done, or not there time and again, is not asked for again."""
         shown = await self._questions.order(ref)
-        if shown is None:
-            return ()
-        self._note(shown)
-        return reports_of(shown)
+        venue_order_id = ref.venue_order_id or ""
+        self._in_vain[venue_order_id] += 1
+        if shown is not None:
+            self._note(shown)
+        if self._in_vain[venue_order_id] >= ASKED_MAX:
+            self._forget(venue_order_id)
+        return () if shown is None else reports_of(shown)
 
     def _note(self, shown: OrderView) -> None:
+        if self._filled.get(shown.venue_order_id) != shown.cum_qty:
+            self._in_vain.pop(shown.venue_order_id, None)
         self._filled[shown.venue_order_id] = shown.cum_qty
         executed = sum((each.last_qty for each in shown.executions), Decimal(0))
         if shown.ord_status in FINAL and executed == shown.cum_qty:
-            del self._filled[shown.venue_order_id]
-            self._expected.pop(shown.venue_order_id, None)
+            self._forget(shown.venue_order_id)
+
+    def _forget(self, venue_order_id: str) -> None:
+        self._expected.pop(venue_order_id, None)
+        self._filled.pop(venue_order_id, None)
+        self._in_vain.pop(venue_order_id, None)
 
 
 def reports_of(shown: OrderView) -> tuple[Report, ...]:
