@@ -145,3 +145,18 @@ async def test_a_failed_measurement_leaves_the_one_before() -> None:
     with pytest.raises(OutcomeUnknown):
         await offset.measure(lost)
     offset.venue_ns()
+
+
+async def test_it_is_worn_long_before_it_refuses() -> None:
+    clock = TwoClocks()
+    offset = ClockOffset(clock, error_s_max=0.5)
+    assert offset.is_worn
+
+    async def ask() -> int:
+        return clock.now_ns()
+
+    await offset.measure(ask)
+    assert not offset.is_worn
+    clock.at_ns += 1_500 * S
+    assert offset.is_worn
+    offset.venue_ns()

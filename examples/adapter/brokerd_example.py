@@ -392,6 +392,8 @@ class ExampleExecutor:
             return outcome_of(error, kind, TABLE, signed_at_ns=signed_at_ns)
         finally:
             self._watch.look()
+        if str(told.get("code", "")) == "-1021":
+            self._offset.forget()
         if answer.status != 200:
             return TABLE.outcome(
                 kind,
@@ -467,11 +469,14 @@ class ExampleExecutor:
                 self._quotes[each["symbol"]] = Quote(bid_px, ask_px, at_ns)
 
     async def _keep_quoting(self) -> None:
+        """Keep quotes and the clock fresh; what fails is tried again."""
         while True:
             await asyncio.sleep(self._settings.poll_s)
             try:
                 async with guarded(self.name, None):
                     await self._quote()
+                    if self._offset.is_worn:
+                        await self._offset.measure(self._time_ns)
             except BrokerdError:
                 continue
 

@@ -46,7 +46,6 @@ from brokerd_adapters.kit.limits import Priority
 from brokerd_adapters.kit.watch import Watch
 
 CLOCK_ERROR_S_MAX = 1.0
-CLOCK_FRESH_S = 900.0
 
 log = structlog.get_logger(__name__)
 
@@ -314,16 +313,13 @@ class CcxtExecutor:
 
     async def _quote(self) -> None:
         """Keep quotes and the clock fresh; what fails is tried again."""
-        loop = asyncio.get_running_loop()
-        measured_s = loop.time()
         while True:
             await asyncio.sleep(self._config.quote_s)
             try:
                 async with guarded(self.name, None):
                     await self._questions.quotes(self._quotes)
-                    if self._offset.error_s is None or loop.time() - measured_s > CLOCK_FRESH_S:
+                    if self._offset.is_worn:
                         await self._measure()
-                        measured_s = loop.time()
             except BrokerdError as error:
                 log.debug("quotes_failed", executor=self.name, why=str(error))
 

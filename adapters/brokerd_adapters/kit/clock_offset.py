@@ -106,6 +106,12 @@ class ClockOffset:
         venue_ns = self._clock.monotonic_ns() + self._estimate.offset_ns
         return (venue_ns - self._clock.now_ns()) / 1e9
 
+    @property
+    def is_worn(self) -> bool:
+        """Whether it is time to measure anew: half of the error that is borne is used up."""
+        error_s = self.error_s
+        return error_s is None or error_s * 2e9 > self._error_ns_max
+
     def forget(self) -> None:
         """Take back the estimate: the venue has said that it is wrong."""
         self._estimate = None
