@@ -10,7 +10,7 @@ from tests.journal_rows import both
 from tests.scripted import CLOCK, ScriptedExecutor, submit, until
 
 from brokerd.config.load import DaemonConfig
-from brokerd.desk import Desk
+from brokerd.desk import Desk, still_paused_until
 from brokerd.errors import Busy
 from brokerd.executor import InDoubt, LinkState, Snapshot, Standing
 from brokerd.history.model import SqliteHistory
@@ -47,7 +47,7 @@ async def test_a_run_looks_back_to_where_the_last_one_was_in_sync_however_long_i
     async with run_of(tmp_path, second):
         pass
     (since_ns,) = second.since
-    assert days_ago_ns - 60 * 10**9 < since_ns < days_ago_ns
+    assert days_ago_ns - HOUR_NS - 60 * 10**9 < since_ns < days_ago_ns
 
 
 async def test_a_ban_survives_a_restart(tmp_path: Path) -> None:
@@ -59,8 +59,29 @@ async def test_a_ban_survives_a_restart(tmp_path: Path) -> None:
         await until(lambda: listener._paused_until_ns == until_ns)
         await desk.engine.do(submit(at_ns=CLOCK.now_ns()))
     async with run_of(tmp_path, second):
-        assert second.resumed == [(until_ns, "418: banned")]
-        assert first.resumed == []
+        ((resumed_ns, reason),) = second.resumed
+        assert (reason, first.resumed) == ("418: banned", [])
+        assert until_ns <= resumed_ns <= CLOCK.now_ns() + HOUR_NS
+
+
+@pytest.mark.parametrize(
+    ("until_ns", "kept_ns"),
+    [
+        (50, 1_000),
+        (160, 1_060),
+        (2_000, 2_900),
+        (100 + 2 * HOUR_NS, 100 + 2 * HOUR_NS),
+        (100 + HOUR_NS, 1_000 + HOUR_NS),
+    ],
+    ids=["over", "60 ns left", "by what was left", "by the clock", "an hour at most"],
+)
+def test_a_clock_set_between_two_runs_does_not_end_a_ban_early(until_ns: int, kept_ns: int) -> None:
+    """The last run stamped its last row at 100; this one begins at 1,000 by its own clock."""
+    assert still_paused_until(until_ns, 100, 1_000) == kept_ns
+
+
+def test_a_day_long_ban_is_waited_for_an_hour_anew_though_the_clock_says_it_is_over() -> None:
+    assert still_paused_until(24 * HOUR_NS, 0, 30 * HOUR_NS) == 31 * HOUR_NS
 
 
 async def test_a_run_starts_on_a_disk_so_full_that_history_cannot_be_written(

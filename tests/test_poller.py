@@ -370,7 +370,8 @@ async def test_the_first_look_of_a_run_begins_where_the_last_one_was_in_sync_how
     async with desk(tmp_path, query_lag_s=2.0) as at:
         at.poller.resume(10**18)
         await at.poller.sync()
-        assert at.venue.since == [10**18 - int((2.0 + module.OVERLAP_S) * 1e9)]
+        back_s = 2.0 + module.OVERLAP_S + module.RESTART_OVERLAP_S
+        assert at.venue.since == [10**18 - int(back_s * 1e9)]
 
 
 async def test_it_goes_on_record_now_and_then_how_far_all_is_known(tmp_path: Path) -> None:

@@ -25,6 +25,9 @@ from brokerd.poller import Poller
 from brokerd.sampler import Sampler
 from brokerd.storage import History, Journal
 
+PAUSE_DISTRUST_NS = 3_600 * 1_000_000_000
+"""How much of a pause is waited for anew, whatever the clock says has passed between two runs."""
+
 log = structlog.get_logger(__name__)
 
 
@@ -59,6 +62,7 @@ class Desk:
         )
         self._config = config
         self._clock = clock
+        self._journal = journal
         self._history = history
         self._told = on_changes
         self._sampler = Sampler(self.engine, self.links, clock)
@@ -98,14 +102,16 @@ class Desk:
         Returns the tasks, all in `group`, that work until they are cancelled.
         """
         # History is asked before this run writes: on a full disk it could not follow.
+        newest = await self._journal.rows([self._journal.last_seq])
+        known_until_ns = newest[0].entry.event.at_ns if newest else 0
+        now_ns = self._clock.now_ns()
         await self._recall()
-        await self._resume()
+        await self._resume(known_until_ns, now_ns)
         tasks = [
             group.create_task(self.engine.run(), name="engine"),
             group.create_task(self._history.run(), name="history"),
             group.create_task(self._sampler.run(), name="sampler"),
         ]
-        now_ns = self._clock.now_ns()
         started = DaemonStarted(at_ns=now_ns, version=__version__, epoch=epoch)
         await self.engine.note(started)
         await self._doubt_outstanding(now_ns)
@@ -119,7 +125,7 @@ class Desk:
         for order in await self._history.unsettled():
             self.engine.blotter.remember(order, exec_ids.get(order.cl_ord_id, ()))
 
-    async def _resume(self) -> None:
+    async def _resume(self, known_until_ns: int, now_ns: int) -> None:
         """Begin each link where the last run was in sync, and in the pause it was told to make."""
         for mark in await self._history.marks():
             link = self.links.by_name.get(mark.executor)
@@ -128,7 +134,8 @@ class Desk:
             if isinstance(mark, ExecutorSynced):
                 link.poller.resume(mark.synced_ns)
             else:
-                link.listener.resume(mark.paused_until_ns, mark.reason)
+                until_ns = still_paused_until(mark.paused_until_ns, known_until_ns, now_ns)
+                link.listener.resume(until_ns, mark.reason)
 
     async def _doubt_outstanding(self, now_ns: int) -> None:
         blotter = self.engine.blotter
@@ -144,3 +151,14 @@ class Desk:
         self._told(changes, bodies)
         self.links.watch(changes)
         self._sampler.watch(changes)
+
+
+def still_paused_until(paused_until_ns: int, known_until_ns: int, now_ns: int) -> int:
+    """
+    Return until when a pause of an earlier run is to be kept; `known_until_ns` is its last stamp.
+
+    What was left of it then, up to an hour, is waited for from now on: the clock may have been set
+    between the runs, and who asks too early is banned for longer.
+    """
+    left_ns = max(paused_until_ns - known_until_ns, 0)
+    return max(paused_until_ns, now_ns + min(left_ns, PAUSE_DISTRUST_NS))

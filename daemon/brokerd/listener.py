@@ -77,8 +77,7 @@ class Listener:
         await self._engine.note(self._changed(LinkState.FROZEN, self.reason))
 
     def resume(self, paused_until_ns: int, reason: str) -> None:
-        """Keep a pause that an earlier run was told of. Called before `run`."""
-        self._paused_until_ns = paused_until_ns
+        """Keep a pause that an earlier run was told of, and note it by this run's clock. Called before `run`."""
         if paused_until_ns > self._clock.now_ns():
             self._executor.resume(paused_until_ns, reason)
 

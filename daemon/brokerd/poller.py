@@ -33,7 +33,10 @@ OVERLAP_S = 5.0
 """How far a snapshot reaches back behind the one before, beyond what its venue says may be late."""
 
 RESTART_OVERLAP_S = 3600.0
-"""How far the first snapshot of a run reaches back where no run before it was in sync."""
+"""
+How far the first snapshot of a run reaches back behind what the last one knew: that was stamped by
+a clock that may have been set right since.
+"""
 
 SYNC_NOTED_EVERY_S = 300.0
 """How often it goes on record that all is known up to now: so much is looked at again at a start."""
@@ -54,7 +57,7 @@ class Poller:
     """
     The questions to one executor. `ask` never waits; `run` works until cancelled. `since_ns` is when
     the last run ended; `resume` tells better, where a run was in sync: the first snapshot looks for
-    executions from there on, however long ago that is.
+    executions from RESTART_OVERLAP_S before that on, however long ago it is.
 
     An order is asked about until nothing is in doubt or missing any more, at intervals that
     double up to ASK_INTERVAL_S_MAX, so that the rate of requests an order costs is bounded.
@@ -105,7 +108,7 @@ class Poller:
 
     def resume(self, synced_ns: int) -> None:
         """Begin to look where an earlier run was in sync. Called before the first look."""
-        self._since_ns = synced_ns - self._overlap_ns
+        self._since_ns = max(synced_ns - self._overlap_ns - int(RESTART_OVERLAP_S * 1e9), 0)
 
     def questions_about(self, cl_ord_id: str) -> int:
         """Return how often the venue was asked about an order since the matter came up."""
