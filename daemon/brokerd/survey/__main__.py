@@ -16,7 +16,7 @@ from brokerd.scorecard import show_statistics
 from brokerd.survey.question import Answered, Asked, decode_asked, encode
 from brokerd.survey.store import Store, open_store
 
-NICE = 5
+NICE = 10
 STEPS_PER_LINE = 50
 """Steps taken for one line before it is answered that the survey is behind."""
 
