@@ -1,7 +1,8 @@
 """What every test shares."""
 
 import os
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
+from decimal import localcontext
 
 import pytest
 from hypothesis import settings
@@ -9,6 +10,13 @@ from hypothesis import settings
 # A loaded machine is no defect: tests have a deadline of their own.
 settings.register_profile("brokerd", deadline=None)
 settings.load_profile("brokerd")
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_protocol() -> Generator[None, object, object]:
+    """Give each test an arithmetic of its own: ccxt changes how its thread's Decimals round."""
+    with localcontext():
+        return (yield)
 
 
 @pytest.fixture(autouse=True, scope="session")

@@ -6,7 +6,7 @@ import subprocess
 import sys
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
-from decimal import Decimal
+from decimal import ROUND_HALF_EVEN, Decimal, Underflow, getcontext
 from pathlib import Path
 from typing import Any
 
@@ -294,3 +294,12 @@ def test_the_receive_window_is_the_one_that_ccxt_sends() -> None:
     assert library(config).about.recv_window_s == 10.0
     longer = replace(config, options={**config.options, "recvWindow": 60_000})
     assert library(longer).about.recv_window_s == 60.0
+
+
+def test_our_arithmetic_is_not_ccxts() -> None:
+    """ccxt changes the rounding of the thread's Decimals in place, for all who share them."""
+    made = library(config_for(urls("http://127.0.0.1:1")))
+    load(made)
+    assert made.exactly("BTC/USDT", Decimal("0.00001"), Decimal("39400.01"))
+    assert getcontext().rounding == ROUND_HALF_EVEN
+    assert not getcontext().traps[Underflow]

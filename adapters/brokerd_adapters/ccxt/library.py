@@ -17,7 +17,7 @@ import socket
 from collections.abc import Mapping
 from contextlib import AsyncExitStack
 from contextvars import ContextVar
-from decimal import Decimal
+from decimal import Decimal, localcontext
 from typing import Any, cast
 
 import aiohttp
@@ -109,9 +109,10 @@ class Library:
 
     def exactly(self, symbol: str, qty: Decimal, px: Decimal | None) -> bool:
         """Say whether ccxt would send these very numbers: it cuts what is too fine."""
-        sent = [(qty, self._exchange.amount_to_precision(symbol, qty))]
-        if px is not None:
-            sent.append((px, self._exchange.price_to_precision(symbol, px)))
+        with localcontext():
+            sent = [(qty, self._exchange.amount_to_precision(symbol, qty))]
+            if px is not None:
+                sent.append((px, self._exchange.price_to_precision(symbol, px)))
         return all(Decimal(text) == value for value, text in sent)
 
     def set_clock(self, offset_s: float) -> None:
@@ -150,8 +151,10 @@ class Library:
             call = Call(priority, turns)
             token = _CALL.set(call)
             try:
-                async with asyncio.timeout(TIMEOUT_S):
-                    return await getattr(self._exchange, method)(*arguments), call
+                # ccxt sets how its thread's Decimals round: it gets an arithmetic of its own.
+                with localcontext():
+                    async with asyncio.timeout(TIMEOUT_S):
+                        return await getattr(self._exchange, method)(*arguments), call
             except Unsent as error:
                 if call.on_wire:
                     # One call may be several requests, and this was not the first.
@@ -180,7 +183,8 @@ class Library:
     async def watch(self, method: str, *arguments: Any) -> None:
         """Wait for news on one of ccxt's streams; raises Spoken or Unsent when there are none."""
         try:
-            await getattr(self._exchange, method)(*arguments)
+            with localcontext():
+                await getattr(self._exchange, method)(*arguments)
         except (_base_error(), aiohttp.ClientError, OSError) as error:
             raise Spoken(type(error).__name__, "the stream ended") from None
 
