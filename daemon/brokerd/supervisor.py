@@ -99,6 +99,11 @@ def history_path(journal: Path) -> Path:
     return journal.with_name(f"{journal.stem}-history.db")
 
 
+def survey_path(journal: Path) -> Path:
+    """Return where what the survey of a journal has added up lies: beside it."""
+    return journal.with_name(f"{journal.stem}-survey.db")
+
+
 class Daemon:
     """The parts of a running daemon and how they hang together."""
 
@@ -121,7 +126,8 @@ class Daemon:
         self._log_events = EventLog(drain, config.daemon.log_level)
         self._desk = Desk(config.daemon, clock, journal, history, on_changes=self._log_events)
         self._links, self._engine = self._desk.links, self._desk.engine
-        self._surveyor = Surveyor(history, history_path(config.daemon.journal), clock)
+        path = config.daemon.journal
+        self._surveyor = Surveyor(history, history_path(path), survey_path(path), clock)
         self._asked_to_stop = asyncio.Event()
         self._reason = ""
         self._server: Server | None = None

@@ -30,11 +30,17 @@ log = structlog.get_logger(__name__)
 
 
 class Surveyor:
-    """One survey process over the read model at `history_path`. `run` keeps it following."""
+    """
+    One survey process over the read model at `history_path`. `run` keeps it following.
 
-    def __init__(self, history: History, history_path: Path, clock: Clock) -> None:
+    `survey_path` is where it keeps what it has added up.
+    """
+
+    def __init__(
+        self, history: History, history_path: Path, survey_path: Path, clock: Clock
+    ) -> None:
         self._history = history
-        self._paths = history_path, history_path.with_name(f"{history_path.stem}-survey.db")
+        self._paths = history_path, survey_path
         self._clock = clock
         self._process: Process | None = None
         self._lock = asyncio.Lock()
