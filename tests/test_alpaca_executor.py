@@ -467,6 +467,16 @@ class TestBudget:
             assert isinstance(paused, NotSent)
             assert _commands(at.venue) == ["place"]
 
+    async def test_a_pause_of_one_key_is_not_the_other_keys(self) -> None:
+        async with trading() as at:
+            config = AlpacaConfig(base_url=at.venue.urls["rest"])
+            other_key = Credential(api_key=Secret("another key"), secret=Secret("its secret"))
+            other = AlpacaExecutor("other", config, other_key, clock=CLOCK)
+            other.resume(CLOCK.now_ns() + 60 * 10**9, "429 too many requests")
+            assert other.standing().pause_reason == "429 too many requests"
+            assert at.executor.standing().paused_until_ns is None
+            assert isinstance(await at.place(), Accepted)
+
     async def test_what_the_venue_counted_is_believed(self) -> None:
         headers = (
             "X-Ratelimit-Limit: 1000",

@@ -9,7 +9,7 @@ from tests.scripted import until
 from brokerd.clock import SystemClock
 from brokerd.secrets import Secret
 from brokerd_adapters.kit import Budget, Priority, Unsent, Window, key_mark, shared_budget
-from brokerd_adapters.kit.budget import WAITING_MAX
+from brokerd_adapters.kit.budget import PAUSE_S_MAX, WAITING_MAX
 
 S = 10**9
 P = Priority
@@ -187,8 +187,28 @@ async def test_a_pause_holds_everything_and_is_told() -> None:
         async with budget.spend(ONE, P.CANCEL):
             pass
     assert caught.value.extra["retry_after_s"] == 30
-    assert budget.paused is not None
-    assert budget.paused.reason == "429 Too Many Requests"
+    paused = budget.paused(ONE)
+    assert paused is not None
+    assert paused.reason == "429 Too Many Requests"
+
+
+@pytest.mark.parametrize("seconds", [float("inf"), 1e300, 31_536_000.0])
+async def test_no_answer_can_ask_for_a_pause_beyond_the_longest_ban(seconds: float) -> None:
+    budget = budget_of(100)
+    budget.pause(seconds, "418")
+    paused = budget.paused(ONE)
+    assert paused is not None
+    assert paused.until_ns == budget.now_ns() + int(PAUSE_S_MAX * S)
+
+
+async def test_who_waits_for_room_is_not_told_of_anothers_pause() -> None:
+    budget = budget_of(1)
+    budget.pause(3_600, "the other key's 429", counts="other")
+    async with budget.spend(ONE, P.CANCEL):
+        pass
+    with pytest.raises(Unsent, match="the rate budget is used up"):
+        async with budget.spend(ONE, P.CANCEL):
+            pass
 
 
 async def test_a_pause_of_an_earlier_run_goes_on() -> None:

@@ -183,16 +183,21 @@ def test_in_a_pause_not_even_a_cancel_is_sent() -> None:
     limits.pause(Pause(T0 + 5 * S, "418"))
     limits.pause(Pause(T0 + 3 * S, "429"))
     assert limits.wait_ns({"weight": 1}, P.CANCEL, T0) == 5 * S
-    assert limits.paused(T0) == Pause(T0 + 5 * S, "418")
-    assert limits.paused(T0 + 5 * S) is None
+    assert limits.paused({"weight": 1}, T0) == Pause(T0 + 5 * S, "418")
+    assert limits.paused({"weight": 1}, T0 + 5 * S) is None
     assert limits.wait_ns({"weight": 1}, P.CANCEL, T0 + 5 * S) == 0
 
 
-def test_a_pause_of_orders_lets_cancels_pass() -> None:
+def test_a_pause_of_orders_lets_cancels_and_questions_pass() -> None:
+    """Also while its windows are in use: it may last until the end of the venue's day."""
     limits = Limits([window(1000)])
     limits.pause(Pause(T0 + 5 * S, "-1015", counts="orders"))
+    assert spend(limits, 1, T0) == 0
     assert limits.wait_ns({"weight": 1, "orders": 1}, P.ORDER, T0) == 5 * S
     assert limits.wait_ns({"weight": 1}, P.CANCEL, T0) == 0
+    assert limits.wait_ns({"weight": 1}, P.QUESTION, T0) == 0
+    assert limits.paused({"weight": 1}, T0) is None
+    assert limits.paused({"orders": 1}, T0) == Pause(T0 + 5 * S, "-1015", counts="orders")
 
 
 def test_after_a_pause_a_window_opens_little_by_little_but_for_cancels() -> None:

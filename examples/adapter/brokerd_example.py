@@ -257,7 +257,7 @@ class ExampleExecutor:
 
     def standing(self) -> Standing:
         """Return how things stand, without waiting."""
-        pause = self._budget.paused
+        pause = self._budget.paused({"weight": 1})
         return Standing(
             clock_offset_s=self._offset.offset_s,
             clock_error_s=self._offset.error_s,

@@ -108,7 +108,7 @@ class AlpacaExecutor:
 
     def standing(self) -> Standing:
         """Return how things stand: budget, pause, weaknesses. No request is signed with a time."""
-        pause = self._rest.budget.paused
+        pause = self._rest.paused
         dead_after_s = self._config.dead_after_s
         told = f"{dead_after_s} s is when a request is taken for dead: configured, not documented"
         return Standing(
@@ -120,7 +120,7 @@ class AlpacaExecutor:
 
     def resume(self, paused_until_ns: int, reason: str) -> None:
         """Keep a pause that an earlier run was told of."""
-        self._rest.budget.pause_until(paused_until_ns, reason)
+        self._rest.pause_until(paused_until_ns, reason)
 
     async def connect(self) -> None:
         """

@@ -20,6 +20,7 @@ from brokerd_adapters.kit import (
     Credential,
     Http,
     HttpAnswer,
+    Pause,
     Priority,
     Unanswered,
     Unsent,
@@ -27,6 +28,7 @@ from brokerd_adapters.kit import (
     key_mark,
     outcome_of,
     shared_budget,
+    whole,
 )
 
 PAUSE_S_MAX = 120.0
@@ -52,6 +54,15 @@ class Rest:
     def left(self) -> int:
         """How many requests may still be sent."""
         return self.budget.left[self._window]
+
+    @property
+    def paused(self) -> Pause | None:
+        """The pause under way for this key, if there is one."""
+        return self.budget.paused({self._window: 1})
+
+    def pause_until(self, until_ns: int, reason: str) -> None:
+        """Send nothing with this key until then."""
+        self.budget.pause_until(until_ns, reason, counts=self._window)
 
     async def ask(self, path: str, query: str = "") -> HttpAnswer:
         """
@@ -131,8 +142,8 @@ class Rest:
         return answer
 
     def _observe(self, answer: HttpAnswer, charge: Charge) -> None:
-        limit = _whole(answer.headers, "X-Ratelimit-Limit")
-        remaining = _whole(answer.headers, "X-Ratelimit-Remaining")
+        limit = whole(answer.headers.get("X-Ratelimit-Limit"))
+        remaining = whole(answer.headers.get("X-Ratelimit-Remaining"))
         if limit and limit != self._limit:
             self._limit = limit
             self._configure()
@@ -145,9 +156,9 @@ class Rest:
 
     def _pause_s(self, headers: Mapping[str, str]) -> float:
         """Return how long a 429 wants to be left alone."""
-        told_s = _whole(headers, "Retry-After")
+        told_s = whole(headers.get("Retry-After"))
         if told_s is None:
-            reset_s = _whole(headers, "X-Ratelimit-Reset") or 0
+            reset_s = whole(headers.get("X-Ratelimit-Reset")) or 0
             told_s = reset_s - self._clock.now_ns() // NS_PER_S
         return min(max(float(told_s), 1.0), PAUSE_S_MAX)
 
@@ -194,8 +205,3 @@ def _unanswered(path: str, answer: HttpAnswer) -> VenueUnavailable | OutcomeUnkn
     if answer.status in {401, 403}:
         return VenueUnavailable(told, reason="not_authorized", status=answer.status)
     return OutcomeUnknown(told, reason="no_answer")
-
-
-def _whole(headers: Mapping[str, str], name: str) -> int | None:
-    text = headers.get(name, "")
-    return int(text) if text.isascii() and text.isdigit() and len(text) < 16 else None

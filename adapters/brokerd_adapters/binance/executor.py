@@ -135,7 +135,8 @@ class BinanceExecutor:
 
     def standing(self) -> Standing:
         """Return how things stand with the venue."""
-        pause = self._budget.paused
+        # Too many orders is no such pause: cancels and questions go on.
+        pause = self._budget.paused(CONNECT_COST)
         return Standing(
             clock_offset_s=self._offset.offset_s,
             clock_error_s=self._offset.error_s,

@@ -10,6 +10,7 @@ from collections.abc import Iterable, Mapping
 
 from brokerd_adapters.binance.requests import Call
 from brokerd_adapters.binance.shapes import RateLimit
+from brokerd_adapters.kit.http import whole
 from brokerd_adapters.kit.limits import Cost, Window
 
 WEIGHT, RAW = "weight", "raw"
@@ -65,9 +66,10 @@ class Meters:
         used: dict[str, int] = {}
         for name, text in headers.items():
             found = _HEADER.fullmatch(name.lower())
-            if found is not None and text.isdecimal() and len(text) < 16:
+            count = whole(text)
+            if found is not None and count is not None:
                 kind, number, letter = found.groups()
-                used[self._name(_HEADER_KINDS[kind], f"{number}{letter}")] = int(text)
+                used[self._name(_HEADER_KINDS[kind], f"{number}{letter}")] = count
         return used
 
     def shown(self, left: Mapping[str, int]) -> dict[str, int]:

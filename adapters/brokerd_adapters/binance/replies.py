@@ -29,11 +29,9 @@ from brokerd_adapters.binance.shapes import (
     read,
 )
 from brokerd_adapters.binance.verdicts import OUTCOMES
+from brokerd_adapters.kit.http import whole
 
 MS_PER_S = 1_000
-DIGITS_MAX = 10
-"""Of a Retry-After in seconds; longer ones are not believed."""
-
 PARTLY_REPLACED = -2021
 NOT_REPLACED = -2022
 
@@ -69,9 +67,8 @@ def from_http(status: int, body: bytes, *, retry_after: str | None = None) -> An
         error = read(ErrorShape, body)
     except ValueError:
         error = None
-    told_s = _retry_after_s(error)
-    if retry_after is not None and retry_after.isdecimal() and len(retry_after) < DIGITS_MAX:
-        told_s = float(retry_after)
+    header_s = whole(retry_after)
+    told_s = _retry_after_s(error) if header_s is None else float(header_s)
     return Answer(status=status, error=error, retry_after_s=told_s)
 
 

@@ -77,7 +77,7 @@ class CcxtExecutor:
     def standing(self) -> Standing:
         """Return how things stand, without waiting."""
         budget = self._library.budget
-        pause = budget.paused
+        pause = self._library.paused
         return Standing(
             clock_offset_s=self._offset.offset_s,
             clock_error_s=self._offset.error_s,

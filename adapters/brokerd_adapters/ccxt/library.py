@@ -33,8 +33,8 @@ from brokerd_adapters.ccxt.promises import Exchange
 from brokerd_adapters.ccxt.words import part
 from brokerd_adapters.kit.budget import Budget, shared_budget
 from brokerd_adapters.kit.faults import Unanswered, Unsent
-from brokerd_adapters.kit.http import sent_once
-from brokerd_adapters.kit.limits import Priority, Window
+from brokerd_adapters.kit.http import sent_once, whole
+from brokerd_adapters.kit.limits import Pause, Priority, Window
 
 TIMEOUT_S = 9.0
 WINDOW_S = 10
@@ -106,6 +106,11 @@ class Library:
     def precision_mode(self) -> int:
         """How ccxt writes this exchange's precisions."""
         return int(self._exchange.precisionMode)
+
+    @property
+    def paused(self) -> Pause | None:
+        """The pause under way, if there is one."""
+        return self.budget.paused({"ms": 1})
 
     def exactly(self, symbol: str, qty: Decimal, px: Decimal | None) -> bool:
         """Say whether ccxt would send these very numbers: it cuts what is too fine."""
@@ -220,8 +225,8 @@ class Library:
         return response
 
     def _pause(self, call: Call | None, response: aiohttp.ClientResponse) -> None:
-        told = response.headers.get("Retry-After", "")
-        seconds = float(told) if told.isascii() and told.isdigit() else PAUSE_S
+        told = whole(response.headers.get("Retry-After"))
+        seconds = PAUSE_S if told is None else float(told)
         self.budget.pause(seconds, f"status {response.status}")
         if call is not None:
             call.retry_after_s = seconds

@@ -23,6 +23,9 @@ from brokerd_adapters.kit.limits import Cost, Limits, Pause, Priority, Window
 PATIENCE_S = 1.0
 """How long a request waits for its turn: well below the deadline of an order."""
 
+PAUSE_S_MAX = 3 * 86_400.0
+"""The longest ban a venue documents (Binance's 418). What asks for more is a fault, not a wish."""
+
 WAITING_MAX = 1_024
 LOOK_S_MAX = 60.0
 
@@ -96,17 +99,17 @@ class Budget:
         )
 
     def pause(self, seconds: float, reason: str, *, counts: str | None = None) -> None:
-        """Obey a Retry-After: send nothing for that long, or nothing that uses `counts`."""
-        self.pause_until(self.now_ns() + int(seconds * 1e9), reason, counts=counts)
+        """Obey a Retry-After, up to PAUSE_S_MAX: send nothing, or nothing that uses `counts`."""
+        pause_ns = int(min(seconds, PAUSE_S_MAX) * 1e9)
+        self.pause_until(self.now_ns() + pause_ns, reason, counts=counts)
 
     def pause_until(self, until_ns: int, reason: str, *, counts: str | None = None) -> None:
         """Send nothing until then, by the venue's clock; for what an earlier run was told, too."""
         self._limits.pause(Pause(until_ns, reason, counts))
 
-    @property
-    def paused(self) -> Pause | None:
-        """The pause under way, if there is one."""
-        return self._limits.paused(self.now_ns())
+    def paused(self, cost: Cost) -> Pause | None:
+        """Return the pause under way that holds up what costs this, if there is one."""
+        return self._limits.paused(cost, self.now_ns())
 
     @property
     def left(self) -> dict[str, int]:
@@ -134,12 +137,12 @@ class Budget:
         if not waiter.turn.done():
             wait_ns = self._wait_ns(waiter)
             if wait_ns > patience_s * 1e9:
-                raise self._refusal(wait_ns)
+                raise self._refusal(waiter, wait_ns)
         try:
             async with asyncio.timeout(patience_s):
                 return await waiter.turn
         except TimeoutError:
-            raise self._refusal(self._wait_ns(waiter)) from None
+            raise self._refusal(waiter, self._wait_ns(waiter)) from None
 
     def _wait_ns(self, waiter: _Waiter) -> int:
         return self._limits.wait_ns(waiter.cost, waiter.priority, self.now_ns())
@@ -178,8 +181,8 @@ class Budget:
             self._limits.refund(charge.cost, charge.at_ns)
         self._serve()
 
-    def _refusal(self, wait_ns: int) -> Unsent:
-        pause = self.paused
+    def _refusal(self, waiter: _Waiter, wait_ns: int) -> Unsent:
+        pause = self.paused(waiter.cost)
         why = (
             f"the venue asked for a pause: {pause.reason}"
             if pause

@@ -46,6 +46,8 @@ class HttpAnswer(Struct, frozen=True):
     body: bytes
 
 
+WHOLE_DIGITS_MAX = 15
+
 NO_HEADERS: CIMultiDictProxy[str] = CIMultiDictProxy(CIMultiDict())
 
 
@@ -137,6 +139,12 @@ class Http:
                 )
                 raise Unanswered(WireFault.GARBLED, told)
         return bytes(read)
+
+
+def whole(text: str | None) -> int | None:
+    """Read a header that is a whole number; None where there is none, or none to be believed."""
+    is_number = text is not None and text.isascii() and text.isdigit()
+    return int(text) if text and is_number and len(text) <= WHOLE_DIGITS_MAX else None
 
 
 async def sent_once(

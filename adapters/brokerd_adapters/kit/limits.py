@@ -145,7 +145,6 @@ class Limits:
     def __init__(self, windows: Iterable[Window] = ()) -> None:
         self._meters: dict[str, _Fixed | _Rolling] = {}
         self._pauses: dict[str | None, Pause] = {}
-        self._recovering_from_ns: int | None = None
         self._open: Counter[str] = Counter()
         self.configure(windows)
 
@@ -161,11 +160,7 @@ class Limits:
 
     def wait_ns(self, cost: Cost, priority: Priority, now_ns: int) -> int:
         """Return 0 if such a request may be sent now, else for how long it surely cannot (ns)."""
-        waits_ns = [
-            pause.until_ns - now_ns
-            for pause in self._pauses.values()
-            if pause.counts is None or cost.get(pause.counts)
-        ]
+        waits_ns = [pause.until_ns - now_ns for pause in self._pauses_of(cost)]
         waits_ns += [
             self._until_room(meter, amount, priority, now_ns)
             for meter in self._meters.values()
@@ -183,11 +178,14 @@ class Limits:
         ceiling = max(limit - limit * priority // 100, amount)
         if used + amount > ceiling:
             return meter.until_room(ceiling - amount, now_ns)
-        if not used or priority is Priority.CANCEL or self._recovering_from_ns is None:
+        if not used or priority is Priority.CANCEL:
             return 0
-        # Paced: the window opens again little by little.
+        # Paced: after a pause the window opens again little by little.
+        paused_until_ns = max(
+            (each.until_ns for each in self._pauses_of({meter.window.counts: 1})), default=0
+        )
         open_ns = -(-RECOVERY_NS * (used + amount) // ceiling)
-        return max(self._recovering_from_ns + open_ns - now_ns, 0)
+        return max(paused_until_ns + open_ns - now_ns, 0)
 
     def charge(self, cost: Cost, now_ns: int) -> None:
         """Count a request that is about to be sent; `settle` it when its reply is here."""
@@ -225,12 +223,16 @@ class Limits:
         known = self._pauses.get(pause.counts)
         if known is None or pause.until_ns > known.until_ns:
             self._pauses[pause.counts] = pause
-        self._recovering_from_ns = max(self._recovering_from_ns or 0, pause.until_ns)
 
-    def paused(self, now_ns: int) -> Pause | None:
-        """Return the longest pause that is not over."""
-        under_way = [each for each in self._pauses.values() if each.until_ns > now_ns]
+    def paused(self, cost: Cost, now_ns: int) -> Pause | None:
+        """Return the longest pause that is not over and holds up what costs this."""
+        under_way = [each for each in self._pauses_of(cost) if each.until_ns > now_ns]
         return max(under_way, key=lambda each: each.until_ns, default=None)
+
+    def _pauses_of(self, cost: Cost) -> list[Pause]:
+        return [
+            each for each in self._pauses.values() if each.counts is None or cost.get(each.counts)
+        ]
 
     def left(self, now_ns: int) -> dict[str, int]:
         """Return what may still be used of each window."""
