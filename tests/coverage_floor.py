@@ -73,6 +73,7 @@ WIRE = (
     "ccxt/promises",
     "ccxt/words",
     "kit/limits",
+    "kit/links",
     "venue/faults",
     "venue/orders",
     "venue/wirelog",

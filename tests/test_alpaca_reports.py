@@ -8,7 +8,7 @@ from tests.fixtures.alpaca.bodies import ROOT, activities, link, order, update
 from brokerd.executor import Report
 from brokerd.orders import ExecType, OrdStatus
 from brokerd.terms import OrdType, Side
-from brokerd_adapters.alpaca.chains import CHAIN_MAX, Chains, chain, link_id, named
+from brokerd_adapters.alpaca.chains import CHAIN_MAX, Chains, chain
 from brokerd_adapters.alpaca.reports import (
     accepted,
     activity_report,
@@ -163,24 +163,6 @@ class TestEvents:
 
 
 class TestChains:
-    @pytest.mark.parametrize(
-        ("client_id", "root", "number"),
-        [
-            ("bkd-0-1", "bkd-0-1", 0),
-            ("bkd-0-1-r3", "bkd-0-1", 3),
-            ("bkd-0-1r3", "bkd-0-1r3", 0),
-            ("bkd-0-1-r0", "bkd-0-1-r0", 0),
-            ("-r1", "-r1", 0),
-            ("by hand", "by hand", 0),
-        ],
-    )
-    def test_a_links_name_tells_its_order_and_its_replace(
-        self, client_id: str, root: str, number: int
-    ) -> None:
-        assert named(client_id) == (root, number)
-        if number:
-            assert link_id(root, number) == client_id
-
     def test_fills_of_every_link_count_and_the_last_ones_rest_is_still_to_come(self) -> None:
         first = order("a", status="replaced", replaced_by="b", filled_qty="4")
         second = link("b", 1, "a", status="replaced", replaced_by="c", qty="6", filled_qty="1")
@@ -243,6 +225,24 @@ class TestChains:
         (report,) = told("partial_fill", second, price=D(150), qty=D(2))
         assert (report.exec_type, report.cum_qty) == (E.TRADE, None)
 
+    def test_what_somebody_else_puts_in_our_orders_place_is_our_order(self) -> None:
+        """Alpaca gives a replace from its dashboard a client id of its own making."""
+        first = order("a", status="replaced", replaced_by="b", filled_qty="4")
+        theirs = order("b", client_order_id="made-by-alpaca", replaces="a", qty="6", status="new")
+        (report,) = told("new", theirs, first)
+        assert (report.exec_type, report.venue_cl_ord_id, report.venue_order_id) == (
+            E.REPLACED,
+            ROOT,
+            "b",
+        )
+        assert (report.qty, report.replace_no) == (D(10), None)
+        (report,) = told("fill", theirs, first, price=D(150), qty=D(0))
+        assert report.venue_cl_ord_id == ROOT
+        assert viewed(chain([first, theirs])).venue_cl_ord_id == ROOT
+        # Without the past, it is what its name says.
+        assert told("new", theirs) == ()
+        assert seen(theirs).root(theirs) == "made-by-alpaca"
+
 
 class TestMemory:
     def test_the_later_word_is_kept_whichever_came_first(self) -> None:
@@ -264,3 +264,15 @@ class TestMemory:
     def test_a_chain_in_a_circle_ends(self) -> None:
         chains = seen(order("a", replaces="b", filled_qty="1"), order("b", replaces="a"))
         assert chains.filled_before(order("a", replaces="b")) == D(CHAIN_MAX // 2)
+
+    def test_the_link_that_holds_an_order_is_followed_as_far_as_it_is_known(self) -> None:
+        first = order("a", status="replaced", replaced_by="b")
+        chains = seen(first, link("b", 1, "a", status="replaced", replaced_by="c"))
+        assert chains.latest("a") == "c"
+        assert chains.latest("of-another") == "of-another"
+
+    def test_links_that_replace_each_other_are_not_followed_for_ever(self) -> None:
+        """No venue says so, but what it says must not stop the daemon."""
+        here = order("a", status="replaced", replaced_by="b")
+        there = order("b", status="replaced", replaced_by="a")
+        assert seen(here, there).latest("a") in {"a", "b"}

@@ -113,7 +113,7 @@ def test_an_order_amended_to_what_is_filled_has_expired() -> None:
     [
         ({}, True),
         ({"clientOrderId": "random", "origClientOrderId": CL_ORD_ID}, True),
-        ({"clientOrderId": f"{CL_ORD_ID}_r1"}, True),
+        ({"clientOrderId": f"{CL_ORD_ID}-r1"}, True),
         ({"clientOrderId": ""}, True),
         ({"clientOrderId": "other"}, False),
         ({"symbol": "ETHUSDT"}, False),
@@ -172,6 +172,20 @@ def test_a_trade_of_nothing_cannot_be_read(qty: str) -> None:
         orders.execution(read(TradeShape, raw(REPLIES["trade"] | {"qty": qty})))
 
 
+def test_a_trade_without_a_number_cannot_be_read() -> None:
+    """All of them would have one name, and count once."""
+    fill = {"price": "1", "qty": "1", "commission": "0", "commissionAsset": "BNB", "tradeId": -1}
+    with pytest.raises(ValueError, match="the number -1"):
+        orders.placed(order("result", fills=[fill, fill]), CL_ORD_ID)
+    with pytest.raises(ValueError, match="the number -1"):
+        orders.execution(read(TradeShape, raw(REPLIES["trade"] | {"id": -1})))
+
+
+def test_an_order_that_never_got_a_number_is_named_by_our_id_alone() -> None:
+    (report,) = told("rejected", i=-1)
+    assert (report.venue_cl_ord_id, report.venue_order_id) == (CL_ORD_ID, None)
+
+
 def test_a_new_order_shows_on_the_stream() -> None:
     (report,) = told("new")
     assert (report.exec_type, report.venue_cl_ord_id) == (E.NEW, CL_ORD_ID)
@@ -193,7 +207,7 @@ def test_a_fill_shows_with_its_price_fee_and_liquidity() -> None:
 
 
 def test_a_fill_without_an_id_cannot_be_read() -> None:
-    with pytest.raises(ValueError, match="without an id"):
+    with pytest.raises(ValueError, match="the number -1"):
         told("trade", t=-1)
 
 
@@ -242,21 +256,21 @@ def test_an_order_filled_with_less_than_was_ordered_was_cut_down_first() -> None
 
 def test_the_halves_of_a_cancel_replace_are_one_replacement() -> None:
     """The old order leaves, of which nothing is told; the new one comes, and takes its name."""
-    assert told("canceled", c=f"{CL_ORD_ID}_r1c") == ()
-    (report,) = told("new", c=f"{CL_ORD_ID}_r1", i=4293160)
+    assert told("canceled", c=f"{CL_ORD_ID}-r1c") == ()
+    (report,) = told("new", c=f"{CL_ORD_ID}-r1", i=4293160)
     assert (report.exec_type, report.venue_cl_ord_id) == (E.REPLACED, CL_ORD_ID)
     assert (report.venue_order_id, report.replace_no) == ("ETHBTC-4293160", 1)
     assert (report.qty, report.px) == (D(1), D("0.1026441"))
 
 
 def test_a_cancel_replace_whose_new_order_is_rejected_has_canceled_the_old() -> None:
-    (report,) = told("rejected", c=f"{CL_ORD_ID}_r1")
+    (report,) = told("rejected", c=f"{CL_ORD_ID}-r1")
     assert (report.exec_type, report.venue_cl_ord_id) == (E.CANCELED, CL_ORD_ID)
     assert report.reason == "insufficient_balances"
 
 
 def test_a_fill_of_a_replacement_is_a_fill_of_the_order() -> None:
-    (report,) = told("trade", c=f"{CL_ORD_ID}_r1", i=4293160)
+    (report,) = told("trade", c=f"{CL_ORD_ID}-r1", i=4293160)
     assert report.venue_cl_ord_id == CL_ORD_ID
 
 

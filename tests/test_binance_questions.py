@@ -124,10 +124,10 @@ async def test_a_list_that_says_no_such_order_is_no_answer() -> None:
 
 
 async def test_an_order_that_left_for_another_is_asked_for_by_its_replacements_id() -> None:
-    left = ORDER | {"status": "CANCELED", "clientOrderId": "bkd-e-1_r1c", "executedQty": "0"}
-    came = ORDER | {"orderId": 10, "status": "NEW", "clientOrderId": "bkd-e-1_r1"}
+    left = ORDER | {"status": "CANCELED", "clientOrderId": "bkd-e-1-r1c", "executedQty": "0"}
+    came = ORDER | {"orderId": 10, "status": "NEW", "clientOrderId": "bkd-e-1-r1"}
     script = Script(order_status=[left, came | {"executedQty": "0"}])
     view = await (await questions(script)).order(ref(venue_order_id="BTCUSDT-9"))
     assert view is not None
     assert (view.venue_order_id, view.venue_cl_ord_id) == ("BTCUSDT-10", "bkd-e-1")
-    assert script.asked[1].params["origClientOrderId"] == "bkd-e-1_r1"
+    assert script.asked[1].params["origClientOrderId"] == "bkd-e-1-r1"

@@ -15,6 +15,7 @@ from brokerd.executor import OrderRef
 from brokerd.terms import OrdType, Side, TimeInForce
 from brokerd_adapters.binance import names, requests
 from brokerd_adapters.binance.signing import rest_payload, ws_payload
+from brokerd_adapters.kit.links import link
 
 SECRET = b"NhqPtmdSJYdKjVHjA7PZj4Mge3R5YNiP1e3UZjInClVN65XAbvqqM6A7H5fATj0j"
 API_KEY = "vmPUZE6mv9SD5VNHk4HlWFsOr6aKE2zvsw0MuIgwCIPy6utIco14y7Ju91duEh8A"
@@ -182,8 +183,8 @@ def test_a_cancel_replace_is_for_orders_without_fills_and_names_both_halves() ->
     assert params["cancelOrderId"] == 9
     assert (params["quantity"], params["price"]) == ("0.00847", "23400")
     new, left = str(params["newClientOrderId"]), str(params["cancelNewClientOrderId"])
-    assert names.first_name(new) == names.first_name(left) == CL_ORD_ID
-    assert (names.replace_no(new), names.successor(left)) == (1, new)
+    assert link(new) == (CL_ORD_ID, 1, False)
+    assert link(left) == (CL_ORD_ID, 1, True)
     assert max(len(new), len(left)) <= 36
 
 
@@ -217,20 +218,6 @@ def test_numbers_are_scoped_by_their_symbol() -> None:
     assert names.venue_number("BTCUSDT-28") == 28
     assert names.venue_number(None) is None
     assert names.venue_number("not-ours") is None
-
-
-@given(st.from_regex(r"bkd-[a-z0-9]{10}-[a-z0-9]{1,6}", fullmatch=True), st.integers(1, 999_999))
-def test_every_name_of_an_order_leads_back_to_its_first(cl_ord_id: str, replace_no: int) -> None:
-    new, left = names.replacement(cl_ord_id, replace_no), names.cancel_mark(cl_ord_id, replace_no)
-    assert names.first_name(new) == names.first_name(left) == cl_ord_id
-    assert names.first_name(cl_ord_id) == cl_ord_id
-    assert (names.replace_no(new), names.replace_no(left), names.replace_no(cl_ord_id)) == (
-        replace_no,
-        None,
-        None,
-    )
-    assert (names.successor(left), names.successor(new)) == (new, None)
-    assert len(left) <= 36
 
 
 def test_a_ref_without_the_venues_number_goes_by_our_id() -> None:

@@ -1,8 +1,8 @@
 """
 One order of ours is a chain of orders at Alpaca: every replace makes a new one with a new id.
 
-Rule 1: the chain is in the client ids. The first link carries the order's own, the n-th replace
-        the same with "-r<n>" behind it, so that any link names its order and its replace.
+Rule 1: the chain is in the client ids (`kit.links`), so that any link of ours names its order and
+        its replace. A link that somebody else made in place of ours is known by what it replaces.
 Rule 2: a link's quantity and fills are its own. The order's are the sums: filled on every link,
         plus what the last one still has to fill.
 Rule 3: what is known of a link only grows; the later word of two is kept.
@@ -11,16 +11,15 @@ Source: docs.alpaca.markets "Replace Order by ID"; that a replacing order counts
 is told in alpacahq/Alpaca-API issue 165.
 """
 
-import re
 from collections import OrderedDict
 from collections.abc import Sequence
 from decimal import Decimal
-from typing import NamedTuple
 
 from msgspec import Struct
 
 from brokerd.money import ZERO, add
 from brokerd_adapters.alpaca.wire import OrderBody, time_ns
+from brokerd_adapters.kit.links import link
 
 LINKS_MAX = 50_000
 """Links remembered; older ones are asked for again if they are needed."""
@@ -28,32 +27,12 @@ LINKS_MAX = 50_000
 CHAIN_MAX = 256
 """Links one order may have before its questions are given up as endless."""
 
-_LINK = re.compile(r"(?P<root>.+)-r(?P<number>[1-9][0-9]{0,8})", re.ASCII)
-
 REPLACED = "replaced"
 REJECTED = "rejected"
 PENDING_CANCEL = "pending_cancel"
 PENDING_REPLACE = "pending_replace"
 NOT_YET = frozenset({"accepted", "pending_new", "accepted_for_bidding", "pending_review", "held"})
 """What a replacing order is before it has taken the old one's place."""
-
-
-class Name(NamedTuple):
-    """Whose link a client id is: the order's own id, and the replace that made it; 0 is the first."""
-
-    root: str
-    replace_no: int
-
-
-def named(client_order_id: str) -> Name:
-    """Read a link's client id."""
-    match = _LINK.fullmatch(client_order_id)
-    return Name(match["root"], int(match["number"])) if match else Name(client_order_id, 0)
-
-
-def link_id(root: str, replace_no: int) -> str:
-    """Return the client id of the link that a replace makes."""
-    return f"{root}-r{replace_no}"
 
 
 class Chain(Struct, frozen=True):
@@ -70,6 +49,11 @@ class Chain(Struct, frozen=True):
     is_refused: bool
 
     @property
+    def root(self) -> str:
+        """The client id that the order was placed under."""
+        return link(self.links[0].client_order_id).root
+
+    @property
     def filled(self) -> Decimal:
         """What all links filled together."""
         return _sum(self.links)
@@ -84,13 +68,13 @@ class Chain(Struct, frozen=True):
 def chain(links: Sequence[OrderBody]) -> Chain:
     """Tell from the links, oldest first, how the order stands."""
     head, is_pending, is_refused = links[0], False, False
-    for link in links[1:]:
-        if head.status != REPLACED and link.status == REJECTED:
+    for each in links[1:]:
+        if head.status != REPLACED and each.status == REJECTED:
             is_refused = True
-        elif head.status != REPLACED and link.status in NOT_YET:
+        elif head.status != REPLACED and each.status in NOT_YET:
             is_pending = True
         else:
-            head, is_pending, is_refused = link, False, False
+            head, is_pending, is_refused = each, False, False
     is_pending = is_pending or head.status in {PENDING_CANCEL, PENDING_REPLACE}
     return Chain(tuple(links), head, is_pending, is_refused)
 
@@ -117,17 +101,35 @@ class Chains:
         """Return what was last said of a link."""
         return self._links.get(order_id)
 
+    def latest(self, order_id: str) -> str:
+        """Return the id of the link that holds an order now, as far as is known."""
+        for _ in range(CHAIN_MAX):
+            known = self._links.get(order_id)
+            if known is None or known.status != REPLACED or known.replaced_by is None:
+                break
+            order_id = known.replaced_by
+        return order_id
+
+    def root(self, body: OrderBody) -> str:
+        """Return the client id of a link's order: that of the earliest link that is known."""
+        return link([body, *self._before(body)][-1].client_order_id).root
+
     def filled_before(self, body: OrderBody) -> Decimal | None:
         """Return what the links before this one filled; None if one of them is not known."""
+        earlier = self._before(body)
+        is_whole = len(earlier) == CHAIN_MAX or [body, *earlier][-1].replaces is None
+        return _sum(earlier) if is_whole else None
+
+    def _before(self, body: OrderBody) -> list[OrderBody]:
+        """Return the links before this one that are known without a gap, latest first."""
         earlier: list[OrderBody] = []
-        link = body
-        while link.replaces is not None and len(earlier) < CHAIN_MAX:
-            before = self._links.get(link.replaces)
+        while body.replaces is not None and len(earlier) < CHAIN_MAX:
+            before = self._links.get(body.replaces)
             if before is None:
-                return None
+                break
             earlier.append(before)
-            link = before
-        return _sum(earlier)
+            body = before
+        return earlier
 
 
 def _is_later(body: OrderBody, known: OrderBody) -> bool:
@@ -139,6 +141,6 @@ def _is_later(body: OrderBody, known: OrderBody) -> bool:
 
 def _sum(links: Sequence[OrderBody]) -> Decimal:
     total = ZERO
-    for link in links:
-        total = add(total, link.filled)
+    for each in links:
+        total = add(total, each.filled)
     return total

@@ -38,7 +38,7 @@ from brokerd.money import subtract
 from brokerd.terms import Instrument, OrdType, Quote, TimeInForce
 from brokerd.times import NS_PER_S
 from brokerd_adapters.alpaca import requests, rules
-from brokerd_adapters.alpaca.chains import PENDING_REPLACE, REPLACED, Chain, Chains, link_id
+from brokerd_adapters.alpaca.chains import PENDING_REPLACE, REPLACED, Chain, Chains
 from brokerd_adapters.alpaca.config import AlpacaConfig, check_symbols
 from brokerd_adapters.alpaca.questions import Questions
 from brokerd_adapters.alpaca.quotes import Quotes
@@ -54,6 +54,7 @@ from brokerd_adapters.alpaca.wire import (
     decode_rows,
 )
 from brokerd_adapters.kit import Credential, HttpAnswer
+from brokerd_adapters.kit.links import ROOM_FOR_LINK, link_id
 
 PROCESSING_BOUND_S = 10.0
 QUERY_LAG_S = 1.0
@@ -288,15 +289,10 @@ class AlpacaExecutor:
 
     async def _last_link(self, ref: OrderRef) -> str | None:
         """Return the id of the link that holds the order now; asks only if nothing is known of it."""
-        order_id = ref.venue_order_id
-        if order_id is None:
+        if ref.venue_order_id is None:
             stands = await self._questions.chain(ref)
             return stands.head.id if stands else None
-        link = self._chains.get(order_id)
-        while link is not None and link.status == REPLACED and link.replaced_by is not None:
-            order_id = link.replaced_by
-            link = self._chains.get(order_id)
-        return order_id
+        return self._chains.latest(ref.venue_order_id)
 
     async def _refused_cancel(self, order_id: str, refused: Refused) -> Outcome:
         """Look why: a link that is being replaced takes no cancel, and the next one will."""
@@ -326,7 +322,7 @@ class AlpacaExecutor:
 
 def _id_refused(venue_cl_ord_id: str) -> Refused | None:
     """Refuse an id that leaves no room for its replaces."""
-    if len(venue_cl_ord_id) + len("-r000000000") <= rules.CLIENT_ID_MAX:
+    if len(venue_cl_ord_id) + ROOM_FOR_LINK <= rules.CLIENT_ID_MAX:
         return None
     return Refused(reason="bad_client_id", evidence=f"{rules.CLIENT_ID_MAX} characters at most")
 

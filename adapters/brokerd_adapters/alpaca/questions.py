@@ -22,8 +22,6 @@ from brokerd_adapters.alpaca.chains import (
     Chain,
     Chains,
     chain,
-    link_id,
-    named,
 )
 from brokerd_adapters.alpaca.reports import activity_report, viewed
 from brokerd_adapters.alpaca.rest import Rest
@@ -36,6 +34,7 @@ from brokerd_adapters.alpaca.wire import (
     decode_rows,
     time_ns,
 )
+from brokerd_adapters.kit.links import link, link_id
 
 PAGES_MAX = 200
 """Pages of one list; more than that is no answer."""
@@ -63,9 +62,9 @@ class Questions:
         if stands is None:
             return None
         fills: list[Activity] = []
-        for link in stands.links:
-            if link.filled:
-                fills += await self._fills(order_id=link.id, after_ns=None)
+        for each in stands.links:
+            if each.filled:
+                fills += await self._fills(order_id=each.id, after_ns=None)
         try:
             return viewed(stands, fills)
         except Unreadable as error:
@@ -219,7 +218,7 @@ class Questions:
 
     def _left_out(self, body: OrderBody, why: str) -> None:
         """Note an order that cannot be shown: of other origin, or a fault worth a look."""
-        is_ours = Ids.are_like(named(body.client_order_id).root)
+        is_ours = Ids.are_like(link(body.client_order_id).root)
         told = log.error if is_ours else log.info
         told("order_left_out", executor=self._name, venue_order_id=body.id, why=why)
 
@@ -227,8 +226,8 @@ class Questions:
 def _by_root(links: Iterable[OrderBody]) -> list[list[OrderBody]]:
     """Group links by their order, oldest first within each."""
     orders: dict[str, list[OrderBody]] = {}
-    for link in links:
-        orders.setdefault(named(link.client_order_id).root, []).append(link)
-    for each in orders.values():
-        each.sort(key=lambda link: named(link.client_order_id).replace_no)
+    for each in links:
+        orders.setdefault(link(each.client_order_id).root, []).append(each)
+    for order in orders.values():
+        order.sort(key=lambda each: link(each.client_order_id).replace_no)
     return list(orders.values())

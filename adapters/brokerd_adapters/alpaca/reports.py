@@ -17,8 +17,9 @@ from brokerd.executor import Execution, OrderView, Report
 from brokerd.money import add, digits
 from brokerd.orders import ExecType, OrdStatus
 from brokerd.terms import OrdType, Side
-from brokerd_adapters.alpaca.chains import Chain, Chains, named
+from brokerd_adapters.alpaca.chains import Chain, Chains
 from brokerd_adapters.alpaca.wire import Activity, OrderBody, TradeUpdate, Unreadable, time_ns
+from brokerd_adapters.kit.links import link
 
 LAST_WORDS: dict[str, OrdStatus] = {
     "filled": OrdStatus.FILLED,
@@ -53,7 +54,7 @@ def updated(update: TradeUpdate, chains: Chains) -> tuple[Report, ...]:
     """Read one event of the stream. `chains` has seen its order."""
     body, event = update.order, update.event
     at_ns = time_ns(update.timestamp)
-    is_replacing = named(body.client_order_id).replace_no > 0
+    is_replacing = body.replaces is not None or link(body.client_order_id).replace_no > 0
     if event in _FILLS:
         return (_filled(update, chains, at_ns),)
     if event == "replaced" or (is_replacing and event not in _ENDS):
@@ -72,7 +73,7 @@ def activity_report(activity: Activity, chains: Chains) -> Report:
     return Report(
         exec_type=ExecType.TRADE,
         symbol=body.symbol or activity.symbol if body else activity.symbol,
-        venue_cl_ord_id=named(body.client_order_id).root if body else None,
+        venue_cl_ord_id=chains.root(body) if body else None,
         venue_order_id=activity.order_id,
         execution=execution(activity),
         venue_at_ns=time_ns(activity.transaction_time),
@@ -107,7 +108,7 @@ def viewed(order: Chain, activities: Iterable[Activity] = ()) -> OrderView:
     open_status = OrdStatus.PARTIALLY_FILLED if filled else OrdStatus.NEW
     ord_status = LAST_WORDS.get(head.status, open_status)
     return OrderView(
-        venue_cl_ord_id=named(head.client_order_id).root,
+        venue_cl_ord_id=order.root,
         venue_order_id=head.id,
         symbol=symbol,
         side=side,
@@ -161,7 +162,7 @@ def _replaced(body: OrderBody, chains: Chains, at_ns: int | None) -> tuple[Repor
             at_ns=at_ns,
             qty=add(before, body.qty),
             px=body.limit_price,
-            replace_no=named(body.client_order_id).replace_no,
+            replace_no=link(body.client_order_id).replace_no or None,
         ),
     )
 
@@ -182,7 +183,7 @@ def _report(
     return Report(
         exec_type=exec_type,
         symbol=body.symbol or "",
-        venue_cl_ord_id=named(body.client_order_id).root,
+        venue_cl_ord_id=chains.root(body),
         venue_order_id=body.id,
         execution=execution,
         qty=qty,

@@ -15,7 +15,7 @@ from brokerd.errors import ConfigError, VenueUnavailable
 from brokerd.executor import Report
 from brokerd.ids import Ids
 from brokerd_adapters.alpaca import requests
-from brokerd_adapters.alpaca.chains import Chains, named
+from brokerd_adapters.alpaca.chains import Chains
 from brokerd_adapters.alpaca.reports import updated
 from brokerd_adapters.alpaca.wire import (
     Frame,
@@ -25,6 +25,7 @@ from brokerd_adapters.alpaca.wire import (
     decode,
 )
 from brokerd_adapters.kit import Credential, JsonSocket
+from brokerd_adapters.kit.links import link
 
 REPLY_S_MAX = 10.0
 
@@ -101,7 +102,7 @@ def _is_ours(frame: Frame) -> bool:
         body = decode(frame.data, _Whose).order
     except Unreadable:
         return True
-    return Ids.are_like(named(body.client_order_id).root)
+    return Ids.are_like(link(body.client_order_id).root)
 
 
 class _Name(Struct, frozen=True):

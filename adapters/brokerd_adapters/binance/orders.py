@@ -26,6 +26,7 @@ from brokerd_adapters.binance.shapes import (
     TradeShape,
     exact,
 )
+from brokerd_adapters.kit.links import link
 
 ORD_STATUSES: dict[str, OrdStatus] = {
     "NEW": OrdStatus.NEW,
@@ -115,7 +116,7 @@ def amended(reply: AmendReply, cl_ord_id: str, replace_no: int) -> tuple[Report,
 def is_about(symbol: str, cl_ord_id: str, order: OrderShape | AmendReply) -> bool:
     """Whether a reply is about the order that was asked about, under any name it had."""
     shape = order.amended_order if isinstance(order, AmendReply) else order
-    told = {names.first_name(each) for each in (shape.client_order_id, shape.orig_client_order_id)}
+    told = {link(each).root for each in (shape.client_order_id, shape.orig_client_order_id)}
     return shape.symbol == symbol and (cl_ord_id in told or told == {""})
 
 
@@ -133,7 +134,7 @@ def view(order: OrderShape, trades: tuple[Execution, ...], *, is_open: bool = Fa
     if ord_type is None:
         raise ValueError(f"unknown order type {order.type[:32]!r}")
     return OrderView(
-        venue_cl_ord_id=names.first_name(order.client_order_id) or None,
+        venue_cl_ord_id=link(order.client_order_id).root or None,
         venue_order_id=names.scoped(order.symbol, order.order_id),
         symbol=order.symbol,
         side=Side(order.side.lower()),
@@ -174,9 +175,10 @@ def traded(trade: TradeShape) -> Report:
 
 def reported(event: ExecutionReport) -> tuple[Report, ...]:
     """Read one executionReport; none for the first half of a cancelReplace, told by its second."""
+    named = link(event.client_order_id)
     match event.exec_type:
         case "NEW":
-            number = names.replace_no(event.client_order_id)
+            number = None if named.has_left else named.replace_no or None
             exec_type = ExecType.NEW if number is None else ExecType.REPLACED
             return (_of_event(event, exec_type, replace_no=number),)
         case "TRADE":
@@ -185,9 +187,9 @@ def reported(event: ExecutionReport) -> tuple[Report, ...]:
             return (*_prevented(event), trade) if event.ord_status == "FILLED" else (trade,)
         case "REPLACED":
             return (_of_event(event, ExecType.REPLACED),)
-        case "CANCELED" if names.successor(event.client_order_id) is not None:
+        case "CANCELED" if named.has_left:
             return ()
-        case "REJECTED" if names.replace_no(event.client_order_id) is not None:
+        case "REJECTED" if named.replace_no:
             # The second half of a cancelReplace failed: the order that was there is gone.
             return (_of_event(event, ExecType.CANCELED, reason=_reason_of_event(event)),)
         case _:
@@ -220,13 +222,13 @@ def _of_event(
     with_cum_qty: bool = True,
 ) -> Report:
     # A cancel or amend by somebody else gives an order another id: C is the one before.
-    cl_ord_id = names.first_name(event.orig_client_order_id or event.client_order_id)
+    cl_ord_id = link(event.orig_client_order_id or event.client_order_id).root
     has_terms = exec_type is ExecType.REPLACED
     return Report(
         exec_type=exec_type,
         symbol=event.symbol,
         venue_cl_ord_id=cl_ord_id or None,
-        venue_order_id=names.scoped(event.symbol, event.order_id),
+        venue_order_id=None if event.order_id < 0 else names.scoped(event.symbol, event.order_id),
         execution=execution,
         qty=_new_qty(event.qty, event.prevented_qty) if has_terms else None,
         px=exact(event.px) or None if has_terms else None,
@@ -281,8 +283,6 @@ def _execution_of_fill(symbol: str, fill: FillShape, venue_at_ns: int | None) ->
 
 
 def _execution_of_event(event: ExecutionReport) -> Execution:
-    if event.trade_id < 0:
-        raise ValueError("a trade without an id")
     return Execution(
         exec_id=names.scoped(event.symbol, event.trade_id),
         last_qty=_traded(event.last_qty),

@@ -29,6 +29,7 @@ from brokerd_adapters.binance.shapes import (
     read_list,
 )
 from brokerd_adapters.kit.clock_offset import ClockOffset
+from brokerd_adapters.kit.links import link, link_id
 
 TRADES_BACK_S = 7 * 86_400.0
 """How far back executions are looked for by symbol; older ones are found with their orders."""
@@ -110,9 +111,10 @@ class Questions:
     async def _latest(self, shape: OrderShape) -> OrderShape:
         """Follow an order that left for a replacement, to the last one that is there."""
         for _ in range(_REPLACES_MAX):
-            next_id = names.successor(shape.client_order_id)
-            if next_id is None:
+            told = link(shape.client_order_id)
+            if not told.has_left:
                 break
+            next_id = link_id(told.root, told.replace_no)
             replacement = await self._order(shape.symbol, cl_ord_id=next_id)
             if replacement is None:
                 self._check_settled(shape)

@@ -16,7 +16,8 @@ from msgspec import Struct
 from brokerd.executor import CancelOrder, OrderRef, PlaceOrder, ReplaceOrder
 from brokerd.money import digits
 from brokerd.terms import OrdType, Side, Terms, TimeInForce
-from brokerd_adapters.binance.names import cancel_mark, replacement, venue_number
+from brokerd_adapters.binance.names import venue_number
+from brokerd_adapters.kit.links import left_id, link_id
 
 TRADES_PAGE = 1_000
 """The most trades one answer holds."""
@@ -133,10 +134,10 @@ def cancel_replace(request: ReplaceOrder, self_trade_prevention: str = "") -> Ca
     Cancel and placing are two steps at the venue, and a fill between them would come on top of the
     new quantity: ONLY_NEW makes the venue refuse both if there is any fill. The old order leaves
     under an id that says what became of it, the new one under one that says where it comes from (see
-    `names`).
+    `kit.links`).
     """
     ref, number = request.ref, request.replace_no
-    cl_ord_id = replacement(ref.venue_cl_ord_id, number)
+    cl_ord_id = link_id(ref.venue_cl_ord_id, number)
     params = _order_params(request.terms, request.qty, request.px, cl_ord_id)
     return Call(
         method="order.cancelReplace",
@@ -147,7 +148,7 @@ def cancel_replace(request: ReplaceOrder, self_trade_prevention: str = "") -> Ca
             **_prevention(self_trade_prevention),
             "cancelReplaceMode": "STOP_ON_FAILURE",
             **_named(ref, "cancelOrderId", "cancelOrigClientOrderId"),
-            "cancelNewClientOrderId": cancel_mark(ref.venue_cl_ord_id, number),
+            "cancelNewClientOrderId": left_id(ref.venue_cl_ord_id, number),
             "cancelRestrictions": "ONLY_NEW",
         },
         weight=ORDER_WEIGHT,

@@ -71,7 +71,11 @@ class Roads:
         Raises VenueUnavailable, or OutcomeUnknown if there was no whole answer.
         """
         async with self._budget.spend(self._meters.cost(call), Priority.QUESTION) as charge:
-            heard = await self._sent(self._rest, call, charge)
+            try:
+                heard = await self._sent(self._rest, call, charge)
+            except Unsent:
+                self._budget.refund(charge)
+                raise
         answer = heard.answer
         if answer.is_good:
             return answer.result

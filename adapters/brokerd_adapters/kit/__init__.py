@@ -9,6 +9,7 @@ What every adapter to a real venue needs, so that none invents it again.
     clock_offset   the venue's time for signing, or a refusal to sign
     limits         a venue's rate limits as a pure account
     watch          the stream of a venue that is asked round by round
+    links          the client ids of an order that is several at its venue
     budget         the queue before them, shared by all executors of a venue and address
 """
 
