@@ -8,7 +8,7 @@ from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from decimal import ROUND_HALF_EVEN, Decimal, Underflow, getcontext
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from ccxt.base import errors
@@ -22,9 +22,11 @@ from brokerd.events import RequestKind
 from brokerd.executor import Accepted, CancelOrder, InDoubt, NotSent, OrderRef
 from brokerd.outcomes import Verdict
 from brokerd.secrets import Secret
-from brokerd_adapters.ccxt import CcxtConfig, CcxtCredential, CcxtExecutor, promises
+from brokerd_adapters.ccxt import CcxtConfig, CcxtCredential, CcxtExecutor, promises, words
 from brokerd_adapters.ccxt.library import Library, _about
 from brokerd_adapters.ccxt.outcomes import NOT_EXECUTED, REFUSALS, TABLE
+from brokerd_adapters.ccxt.promises import Exchange
+from brokerd_adapters.ccxt.questions import Questions
 
 K, V = RequestKind, Verdict
 
@@ -241,14 +243,79 @@ def test_a_sandbox_that_is_not_there_is_told() -> None:
     assert "no sandbox of kraken" in refusal(exchange="kraken", sandbox=True)
 
 
-def test_an_option_that_sends_twice_is_refused() -> None:
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"maxRetriesOnFailure": 3},
+        {"defaultMaxRetriesOnFailure": 3},
+        {"order": {"maxRetriesOnFailure": 3}},
+        {"order": {"defaultMaxRetriesOnFailure": 1}},
+    ],
+)
+def test_an_option_that_sends_twice_is_refused(options: dict[str, Any]) -> None:
     with pytest.raises(ValueError, match="sends orders twice"):
-        CcxtConfig(
-            exchange="binance",
-            credential="main",
-            symbols=("BTC/USDT",),
-            options={"maxRetriesOnFailure": 3},
+        CcxtConfig(exchange="binance", credential="main", symbols=("BTC/USDT",), options=options)
+
+
+def test_options_that_send_once_are_taken() -> None:
+    options = {"maxRetriesOnFailure": 0, "order": {"warnings": [1]}, "recvWindow": 5_000}
+    made = CcxtConfig(exchange="binance", credential="main", symbols=("A/B",), options=options)
+    assert made.options == options
+
+
+class Told:
+    """A library that answers `fetch_my_trades` out of a list of (ms, id), a page at a time."""
+
+    def __init__(self, trades: list[tuple[int, str]], *, limit: int) -> None:
+        self.about = Exchange(
+            exchange_id="x",
+            has={"fetchOrder": True},
+            create={},
+            trades={"limit": limit},
+            takes_client_id=True,
+            asks_client_id=True,
         )
+        self._trades = trades
+        self.order: dict[str, Any] = {}
+
+    async def ask(self, method: str, symbol: str, *arguments: Any) -> Any:
+        if method == "fetch_order":
+            return self.order
+        since_ms, limit = arguments
+        return [
+            {
+                "id": own_id,
+                "order": "1",
+                "symbol": symbol,
+                "timestamp": at_ms,
+                "price": Decimal(1),
+                "amount": Decimal(1),
+            }
+            for at_ms, own_id in self._trades
+            if at_ms >= since_ms
+        ][:limit]
+
+
+async def test_trades_after_a_page_of_one_millisecond_are_told_as_well() -> None:
+    """A large taker order makes hundreds of fills in one millisecond."""
+    crowd = [(1_000, str(number)) for number in range(4)]
+    told = Told([*crowd, (1_001, "late"), (90_000, "later")], limit=3)
+    questions = Questions(cast("Library", told), ("A/B",), SystemClock())
+    found = {each.execution.exec_id for each in await questions.executions(0) if each.execution}
+    assert {"A/B:late", "A/B:later"} <= found
+
+
+@pytest.mark.parametrize("changes", [{"id": "18"}, {"symbol": "C/D"}])
+async def test_an_answer_about_another_order_is_no_answer(changes: dict[str, str]) -> None:
+    told = Told([], limit=3)
+    told.order = {"id": "17", "symbol": "BTC/USDT", **changes}
+    questions = Questions(cast("Library", told), ("BTC/USDT",), SystemClock())
+    with pytest.raises(OutcomeUnknown, match="about another order"):
+        await questions.order(CANCEL.ref)
+
+
+def test_an_exchanges_own_id_may_hold_a_colon() -> None:
+    assert words.own_id("A/B:B", words.venue_id("A/B:B", "x:17")) == "x:17"
 
 
 def test_without_the_extra_the_operator_is_told_what_to_install(

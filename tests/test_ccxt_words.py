@@ -49,7 +49,7 @@ def test_an_order_is_read_exactly() -> None:
     assert (view.side, view.ord_type, view.ord_status) == (Side.BUY, OrdType.LIMIT, S.NEW)
     assert (view.qty, view.px, view.cum_qty) == (D("0.02"), D("39400.1"), D(0))
     assert view.venue_at_ns == 1_700_000_000_123_000_000
-    assert words.own_id(view.venue_order_id) == "17"
+    assert words.own_id(view.symbol, view.venue_order_id) == "17"
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,6 @@
 """The keys of an executor with adapter = "ccxt", and of its credential file."""
 
-from typing import Annotated, Any
+from typing import Annotated, Any, cast
 
 from msgspec import Meta, Struct
 
@@ -34,8 +34,22 @@ class CcxtConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
     def __post_init__(self) -> None:
         """Raise ValueError for options that would undo a promise."""
-        if self.options.get("maxRetriesOnFailure"):
+        if sends_again(self.options):
             raise ValueError("options.maxRetriesOnFailure sends orders twice: it stays 0")
+
+
+def sends_again(options: object) -> bool:
+    """Say whether ccxt would send a request again by these options, of all methods or of one."""
+    if not isinstance(options, dict):
+        return False
+    named = cast("dict[str, Any]", options)
+    return any(
+        bool(each) if name in _RETRIES else sends_again(each) for name, each in named.items()
+    )
+
+
+_RETRIES = {"maxRetriesOnFailure", "defaultMaxRetriesOnFailure"}
+"""What ccxt reads as it (Exchange.handle_option_and_params)."""
 
 
 class CcxtCredential(Struct, frozen=True, kw_only=True):

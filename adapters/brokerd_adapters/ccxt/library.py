@@ -27,7 +27,7 @@ from brokerd.executor import Clock
 from brokerd.outcomes import WireFault
 from brokerd.secrets import REDACTED
 from brokerd.words import suggest
-from brokerd_adapters.ccxt.config import CcxtConfig, CcxtCredential
+from brokerd_adapters.ccxt.config import CcxtConfig, CcxtCredential, sends_again
 from brokerd_adapters.ccxt.outcomes import NOT_EXECUTED, REFUSALS
 from brokerd_adapters.ccxt.promises import Exchange
 from brokerd_adapters.ccxt.words import part
@@ -303,6 +303,8 @@ def _made(config: CcxtConfig, credential: CcxtCredential) -> Any:
     exchange.urls = exchange.deep_extend(exchange.urls, config.urls)
     options = {"defaultType": "spot", "warnOnFetchOpenOrdersWithoutSymbol": False}
     exchange.options = exchange.deep_extend(exchange.options, options, _plain(config.options))
+    if sends_again(exchange.options):
+        raise ConfigError(f"ccxt sends orders of {config.exchange} again by itself")
     lacking = [
         word
         for word, is_needed in exchange.requiredCredentials.items()

@@ -43,7 +43,7 @@ class Questions:
     def naming(self, ref: OrderRef) -> tuple[str | None, dict[str, Any]]:
         """Return the exchange's id if it is known, else what names the order by ours, if that can."""
         if ref.venue_order_id is not None:
-            return words.own_id(ref.venue_order_id), {}
+            return words.own_id(ref.symbol, ref.venue_order_id), {}
         if self._library.about.asks_client_id:
             return None, {"clientOrderId": ref.venue_cl_ord_id}
         return None, {}
@@ -109,6 +109,7 @@ class Questions:
                 if error.kind in _NOT_FOUND:
                     return None
                 raise
+            _check_is(order, ref.symbol, own_id)
             return order
         return await self._listed(ref, own_id)
 
@@ -132,7 +133,8 @@ class Questions:
             found: list[Dict] = await self._library.ask(
                 "fetch_order_trades", order["id"], order["symbol"]
             )
-            return found
+            if len(found) < PAGE:
+                return found
         since_ms = int(order.get("timestamp") or self._clock.now_ns() // 1_000_000 - DAY_MS)
         trades = await self._trades_since(order["symbol"], since_ms)
         return [each for each in trades if each.get("order") == order["id"]]
@@ -145,15 +147,23 @@ class Questions:
         found: dict[Any, Dict] = {}
         for _ in range(PAGES_MAX):
             page: list[Dict] = await self._library.ask("fetch_my_trades", symbol, since_ms, limit)
-            known = len(found)
             found.update({each.get("id"): each for each in page})
-            if len(page) >= limit and len(found) > known:
-                since_ms = max(int(each["timestamp"]) for each in page)
+            if len(page) >= limit:
+                newest_ms = max(int(each.get("timestamp") or 0) for each in page)
+                # What more than a page holds in one millisecond is found with its orders.
+                since_ms = max(newest_ms, since_ms + 1)
             elif since_ms + window_ms < self._clock.now_ns() // 1_000_000:
                 since_ms += window_ms
             else:
                 return list(found.values())
         raise OutcomeUnknown(f"more than {PAGES_MAX} pages of trades", reason="too_much")
+
+
+def _check_is(order: Dict, symbol: str, own_id: str | None) -> None:
+    """Raise OutcomeUnknown unless an answer is about the order that was asked about."""
+    is_other = own_id is not None and str(order.get("id")) != own_id
+    if is_other or order.get("symbol") != symbol:
+        raise OutcomeUnknown("the answer is about another order", reason="answer_unreadable")
 
 
 def _read_trade(trade: Dict) -> Report:

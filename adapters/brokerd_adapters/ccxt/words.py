@@ -54,9 +54,9 @@ def venue_id(symbol: str, own: Any) -> str:
     return f"{symbol}:{own}"
 
 
-def own_id(venue_order_id: str) -> str:
-    """Return the exchange's own id."""
-    return venue_order_id.rpartition(":")[2]
+def own_id(symbol: str, venue_order_id: str) -> str:
+    """Return the exchange's own id; that may hold a colon, too."""
+    return venue_order_id.removeprefix(f"{symbol}:")
 
 
 def instrument(market: Dict, precision_mode: int) -> Instrument:
