@@ -109,6 +109,25 @@ async def test_anothers_trades_are_not_the_orders() -> None:
     assert [each.exec_id for each in view.executions] == ["BTCUSDT-9"]
 
 
+async def test_another_symbols_trades_are_no_answer() -> None:
+    trades = [REPLIES["trade"] | {"symbol": "ETHUSDT"}]
+    asked = await questions(Script(openOrders_status=[[]], myTrades=[trades]))
+    with pytest.raises(OutcomeUnknown, match="another symbol"):
+        await asked.snapshot(CLOCK.now_ns(), {"BTCUSDT"})
+
+
+async def test_a_week_of_executions_is_mostly_one_question_and_none_older_is_told() -> None:
+    """Seven windows for each of many symbols would outlast the deadline, and the link stay down."""
+    since_ns = CLOCK.now_ns() - 6 * 86_400 * 10**9
+    times_ms = (since_ns // 10**6 - 60_000, since_ns // 10**6 + 60_000)
+    trades = [REPLIES["trade"] | {"time": at_ms, "id": at_ms} for at_ms in times_ms]
+    script = Script(openOrders_status=[[]], myTrades=[trades])
+    snapshot = await (await questions(script)).snapshot(since_ns, {"BTCUSDT"})
+    assert len(script.asked) == 2
+    told = [each.execution.exec_id for each in snapshot.executions if each.execution]
+    assert told == [f"BTCUSDT-{times_ms[1]}"]
+
+
 async def test_one_strange_order_does_not_hide_the_others() -> None:
     """Anybody's order of a kind of tomorrow, in an account that is shared."""
     shown = [ORDER | {"type": "SIDEWAYS", "executedQty": "0"}, ORDER | {"status": "NEW"}]

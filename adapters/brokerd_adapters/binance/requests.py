@@ -191,6 +191,11 @@ def order_trades(symbol: str, number: int, from_id: int | None = None) -> Call:
     return _trades(params, ORDER_TRADES_WEIGHT)
 
 
+def latest_trades(symbol: str) -> Call:
+    """Ask for a symbol's latest executions, as many as one answer holds."""
+    return _trades({"symbol": symbol, "limit": TRADES_PAGE}, TRADES_WEIGHT)
+
+
 def trades_between(symbol: str, since_ms: int, until_ms: int) -> Call:
     """Ask for a symbol's executions in a window of at most 24 hours."""
     return _trades(

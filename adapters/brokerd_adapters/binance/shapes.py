@@ -106,9 +106,9 @@ class TradeShape(Struct, frozen=True, rename="camel"):
     order_id: int
     price: Decimal
     qty: Decimal
+    time: int
     commission: Decimal = ZERO
     commission_asset: str | None = None
-    time: int = 0
     is_maker: bool = False
 
 
