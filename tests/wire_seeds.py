@@ -49,15 +49,15 @@ LATE_S = 0.2
 WINDOW_S = 0.5
 """How long a request may be on its way; what the adapters are told of it is a little more."""
 
-DEADLINE_S = 0.4
+DEADLINE_S, PATIENT_S = 0.4, 10.0
+"""How long a life waits for an answer while things go wrong, and once all has healed."""
+
 TRADING_S = (0.2, 0.6)
-SETTLE_S_MAX = 60.0
+SETTLE_S_MAX = 120.0
 BOTS = 2
 AT_ONCE = 8
 
-CONFIG = DaemonConfig(
-    request_deadline_s=DEADLINE_S, retry_window_s=0.3, poll_floor_s=0.5, orders_in_memory_max=5
-)
+CONFIG = DaemonConfig(retry_window_s=0.3, poll_floor_s=0.5, orders_in_memory_max=5)
 FAULTS = (
     *("lose_request", "lose_reply", "late", "hold", "unavailable", "fail", "garble", "truncate"),
     *("lose_answer", "repeat_report", "reorder_report", "drop_report", "drop_stream", "down"),
@@ -101,12 +101,12 @@ class WireSeed:
         )
         async with VenueServer(config) as venue:
             for _ in range(self.chance.choice((1, 2))):
-                async with self._life(venue, self._executor(venue)) as trading:
+                async with self._life(self._executor(venue)) as trading:
                     venue.gate.misbehave(draw_faults(self.chance, self.seed))
                     await self._trade(trading)
                 self.counts["rows_lost"] += self.disk.crash()
             venue.gate.misbehave(None)
-            async with self._life(venue, self._executor(venue)) as trading:
+            async with self._life(self._executor(venue), PATIENT_S) as trading:
                 await self._settle(trading)
             self._judge(venue)
         return self.counts
@@ -123,12 +123,15 @@ class WireSeed:
         return executor
 
     @asynccontextmanager
-    async def _life(self, venue: VenueServer, executor: Executor) -> AsyncGenerator[Trading]:
+    async def _life(
+        self, executor: Executor, deadline_s: float = DEADLINE_S
+    ) -> AsyncGenerator[Trading]:
         """One run of the desk, killed at the end: what is under way then is lost."""
         journal, clock = MemoryJournal(self.disk), SteadyClock(SystemClock())
         history, epoch = MemoryHistory(journal), new_epoch()
         newest_ns = self.disk.rows[-1].entry.event.at_ns if self.disk.rows else 0
-        desk = Desk(CONFIG, clock, journal, history, on_changes=lambda _changes, _bodies: None)
+        config = replace(CONFIG, request_deadline_s=deadline_s)
+        desk = Desk(config, clock, journal, history, on_changes=lambda _changes, _bodies: None)
         desk.add(self.dialect, executor, newest_ns)
         ready: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
