@@ -12,6 +12,7 @@ from brokerd.engine import Engine
 from brokerd.errors import BrokerdError
 from brokerd.events import RequestKind
 from brokerd.executor import (
+    Accepted,
     CancelOrder,
     Clock,
     Executor,
@@ -140,9 +141,11 @@ class Dispatch:
         sent_quote = quote_seen(self._executor, symbol) if is_new else None
         outcome = await self._call(order, request)
         now_ns = self._clock.now_ns()
-        # It may have waited for budget before it was signed: not before the call, nor after it.
-        signed_at_ns = outcome.signed_at_ns if isinstance(outcome, InDoubt) else None
-        final_at_ns = self.final_at_ns(max(signed_at_ns or now_ns, began_ns))
+        final_at_ns = None
+        if not isinstance(outcome, Accepted) or not outcome.reports:
+            # It may have waited for budget before it was signed: not before the call, nor after it.
+            signed_at_ns = outcome.signed_at_ns if isinstance(outcome, InDoubt) else None
+            final_at_ns = self.final_at_ns(max(signed_at_ns or now_ns, began_ns))
         if isinstance(outcome, NotSent):
             wait_s = delay_s(request.attempt, outcome.retry_after_s)
             if now_ns + int(wait_s * 1e9) < request.since_ns + self._retry_window_ns:

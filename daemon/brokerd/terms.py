@@ -6,6 +6,7 @@ Values only: nothing here waits, reads a clock or knows of a venue.
 
 from decimal import Decimal
 from enum import StrEnum
+from typing import NamedTuple
 
 from msgspec import Struct
 
@@ -146,11 +147,12 @@ def check_instrument(
     for field, price in (("px", px), ("stop_px", stop_px)):
         if price is not None:
             _check_px(instrument, field, price)
-    rules = _qty_rules(instrument, px, is_market=px is None and stop_px is None)
-    fault = rules.fault(qty, instrument, px)
+    grid = _qty_grid(instrument, is_market=px is None and stop_px is None)
+    fault = _qty_fault(grid, qty, instrument, px)
     if fault is not None:
         what, reason = fault
-        hint = _nearest(qty, rules.lot, least=rules.least, most=rules.most)
+        least, most = _qty_bounds(grid, instrument, px)
+        hint = _nearest(qty, grid.lot, least=least, most=most)
         raise InvalidOrder(what, reason=reason, field="qty", hint=hint)
 
 
@@ -186,57 +188,59 @@ def _check_px(instrument: Instrument, field: str, price: Decimal) -> None:
     raise InvalidOrder(f"{field} {price:f} {what}", reason=reason, field=field, hint=hint)
 
 
-class _QtyRules(Struct, frozen=True):
-    """What bounds a quantity: its grid, and the least and most on it (None: no maximum)."""
+class _QtyGrid(NamedTuple):
+    """The step of a quantity, and the least and most of it that a venue takes (0: no maximum)."""
 
     lot: Decimal
-    qty_min: Decimal
-    qty_max: Decimal
     least: Decimal
-    most: Decimal | None
-
-    def fault(
-        self, qty: Decimal, instrument: Instrument, px: Decimal | None
-    ) -> tuple[str, str] | None:
-        """Return the sentence and the reason of the first filter that `qty` fails, if it fails one."""
-        if not is_multiple(qty, self.lot):
-            return f"qty {qty:f} is not a multiple of the lot size {self.lot:f}", "not_on_lot"
-        if qty < self.qty_min:
-            return f"qty {qty:f} is below the minimum {self.qty_min:f}", "below_minimum_qty"
-        if self.qty_max and qty > self.qty_max:
-            return f"qty {qty:f} is above the maximum {self.qty_max:f}", "above_maximum_qty"
-        return None if px is None else _notional_fault(instrument, multiply(px, qty), px)
+    most: Decimal
 
 
-def _notional_fault(
-    instrument: Instrument, notional: Decimal, px: Decimal
-) -> tuple[str, str] | None:
-    least, most = instrument.notional_min, instrument.notional_max
-    told = f"qty x px is {notional:f} at px {px:f}"
-    if notional < least:
-        return f"{told}, below the minimum notional {least:f}", "below_minimum_notional"
-    if most and notional > most:
-        return f"{told}, above the maximum notional {most:f}", "above_maximum_notional"
-    return None
-
-
-def _qty_rules(instrument: Instrument, px: Decimal | None, *, is_market: bool) -> _QtyRules:
-    """Return the rules for an order at `px`: the strictest of those that apply to it."""
-    lot, qty_min, qty_max = instrument.lot, instrument.qty_min, instrument.qty_max
+def _qty_grid(instrument: Instrument, *, is_market: bool) -> _QtyGrid:
+    """Return the grid for an order: the strictest of the rules that apply to it."""
+    lot, least, most = instrument.lot, instrument.qty_min, instrument.qty_max
     if is_market:
-        lot, qty_min = max(lot, instrument.market_lot), max(qty_min, instrument.market_qty_min)
-        maximums = [each for each in (qty_max, instrument.market_qty_max) if each]
-        qty_max = min(maximums, default=ZERO)
-    least: Decimal = max(qty_min, lot)
-    most: Decimal | None = qty_max or None
+        lot, least = max(lot, instrument.market_lot), max(least, instrument.market_qty_min)
+        most = min((each for each in (most, instrument.market_qty_max) if each), default=ZERO)
+    return _QtyGrid(lot, least, most)
+
+
+def _qty_fault(
+    grid: _QtyGrid, qty: Decimal, instrument: Instrument, px: Decimal | None
+) -> tuple[str, str] | None:
+    """Return the sentence and the reason of the first filter that `qty` fails, if it fails one."""
+    if not is_multiple(qty, grid.lot):
+        return f"qty {qty:f} is not a multiple of the lot size {grid.lot:f}", "not_on_lot"
+    if qty < grid.least:
+        return f"qty {qty:f} is below the minimum {grid.least:f}", "below_minimum_qty"
+    if grid.most and qty > grid.most:
+        return f"qty {qty:f} is above the maximum {grid.most:f}", "above_maximum_qty"
+    if px is None:
+        return None
+    notional, least, most = multiply(px, qty), instrument.notional_min, instrument.notional_max
+    if notional < least:
+        end, reason = f"below the minimum notional {least:f}", "below_minimum_notional"
+    elif most and notional > most:
+        end, reason = f"above the maximum notional {most:f}", "above_maximum_notional"
+    else:
+        return None
+    return f"qty x px is {notional:f} at px {px:f}, {end}", reason
+
+
+def _qty_bounds(
+    grid: _QtyGrid, instrument: Instrument, px: Decimal | None
+) -> tuple[Decimal, Decimal | None]:
+    """Return the least and the most that an order at `px` may be; None: there is no maximum."""
+    least: Decimal = max(grid.least, grid.lot)
+    most: Decimal | None = grid.most or None
     if px:
         # The notional of a whole number of lots: divided by px it is exact.
-        lot_notional = multiply(px, lot or STEP_MIN)
+        lot_notional = multiply(px, grid.lot or STEP_MIN)
         least = max(least, EXACT.divide(ceil_to(instrument.notional_min, lot_notional), px))
         if instrument.notional_max:
             dearest = EXACT.divide(floor_to(instrument.notional_max, lot_notional), px)
             most = dearest if most is None else min(most, dearest)
-    return _QtyRules(lot, qty_min, qty_max, ceil_to(least, lot), most)
+    return ceil_to(least, grid.lot), most
 
 
 def _nearest(value: Decimal, step: Decimal, *, least: Decimal, most: Decimal | None) -> str:
