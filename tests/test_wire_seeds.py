@@ -37,5 +37,8 @@ async def test_a_build_that_repeats_what_it_is_not_sure_of_is_caught(
         return outcome
 
     monkeypatch.setattr(dispatch.Dispatch, "_call", sure_of_itself)
-    _, failed = await run_seeds("binance", list(range(25)))
-    assert failed
+    for first in range(0, SEEDS, 20):
+        _, failed = await run_seeds("binance", list(range(first, first + 20)))
+        if failed:
+            return
+    pytest.fail("no seed caught it")
