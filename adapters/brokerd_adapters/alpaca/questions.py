@@ -197,7 +197,10 @@ class Questions:
         unknown = {each.order_id: None for each in fills if not self._chains.get(each.order_id)}
         for order_id in list(unknown)[:STRANGERS_MAX]:
             await self.link(order_id)
-        return tuple(activity_report(each, self._chains) for each in fills)
+        try:
+            return tuple(activity_report(each, self._chains) for each in fills)
+        except Unreadable as error:
+            raise OutcomeUnknown(f"fills: {error}", reason="garbled") from None
 
     async def _fills(self, *, order_id: str | None, after_ns: int | None) -> list[Activity]:
         """Ask for fills, page by page: all of them, or it raises."""

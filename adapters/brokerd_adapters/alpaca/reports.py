@@ -68,7 +68,7 @@ def updated(update: TradeUpdate, chains: Chains) -> tuple[Report, ...]:
 
 
 def activity_report(activity: Activity, chains: Chains) -> Report:
-    """Read one fill of the activities as the report of an execution."""
+    """Read one fill of the activities as the report of an execution; raises Unreadable."""
     body = chains.get(activity.order_id)
     return Report(
         exec_type=ExecType.TRADE,
@@ -81,7 +81,13 @@ def activity_report(activity: Activity, chains: Chains) -> Report:
 
 
 def execution(activity: Activity) -> Execution:
-    """Read one fill of the activities. Alpaca tells fees apart from fills, and no liquidity."""
+    """
+    Read one fill of the activities. Alpaca tells fees apart from fills, and no liquidity.
+
+    Raises Unreadable for one that trades nothing.
+    """
+    if activity.qty <= 0:
+        raise Unreadable(f"a trade of {activity.qty:f}")
     return Execution(
         exec_id=exec_id(activity.order_id, activity.cum_qty),
         last_qty=activity.qty,

@@ -85,7 +85,9 @@ def placed(order: OrderShape, cl_ord_id: str, replace_no: int | None = None) -> 
 
 
 def canceled(order: OrderShape, cl_ord_id: str, reason: str = "") -> tuple[Report, ...]:
-    """Read the reply to a cancel."""
+    """Read the reply to a cancel; raises ValueError unless it says that the order is canceled."""
+    if ORD_STATUSES.get(order.status) is not OrdStatus.CANCELED:
+        raise ValueError(f"a canceled order of status {order.status[:32]!r}")
     report = _of_shape(order, ExecType.CANCELED, cl_ord_id, _at_ns(order.transact_time), reason)
     return (_with_cum_qty(report, order.executed_qty),)
 

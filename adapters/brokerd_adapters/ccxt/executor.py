@@ -181,7 +181,7 @@ class CcxtExecutor:
 
     async def balances(self) -> tuple[Balance, ...]:
         """Ask for the account's balances."""
-        return words.balances(await self._library.ask("fetch_balance"))
+        return await self._questions.balances()
 
     @asynccontextmanager
     async def stream(self) -> AsyncGenerator[AsyncIterator[Report], None]:

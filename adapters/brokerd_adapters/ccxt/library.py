@@ -30,7 +30,7 @@ from brokerd.words import suggest
 from brokerd_adapters.ccxt.config import CcxtConfig, CcxtCredential, sends_again
 from brokerd_adapters.ccxt.outcomes import NOT_EXECUTED, REFUSALS
 from brokerd_adapters.ccxt.promises import Exchange
-from brokerd_adapters.ccxt.words import part
+from brokerd_adapters.ccxt.words import UNREADABLE, part
 from brokerd_adapters.kit.budget import Budget, shared_budget
 from brokerd_adapters.kit.faults import Unanswered, Unsent
 from brokerd_adapters.kit.http import sent_once, whole
@@ -43,9 +43,6 @@ PAUSE_S = 10.0
 
 _STATUS_TOO_MANY = {418, 429}
 _QUERY = re.compile(r"\?\S*")
-_UNREADABLE = (ArithmeticError, AttributeError, LookupError, TypeError, ValueError)
-"""What ccxt's code raises over a reply of another shape than it expects."""
-
 _KNOWN = {*REFUSALS, *NOT_EXECUTED}
 
 
@@ -172,7 +169,7 @@ class Library:
                 raise _fault(WireFault.TIMEOUT, told, call) from None
             except _base_error() as error:
                 raise self._translated(error, method, call) from None
-            except _UNREADABLE as error:
+            except UNREADABLE as error:
                 if not call.on_wire:
                     raise
                 told = f"{method}: ccxt cannot read the reply: {type(error).__name__}"

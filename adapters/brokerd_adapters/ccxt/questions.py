@@ -1,12 +1,13 @@
 """What can be asked of an exchange through ccxt, by the best road it has."""
 
-from collections.abc import Mapping
+from collections.abc import Generator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
 from msgspec.structs import replace
 
 from brokerd.errors import OutcomeUnknown
-from brokerd.executor import Clock, OrderRef, OrderView, Report
+from brokerd.executor import Balance, Clock, OrderRef, OrderView, Report
 from brokerd_adapters.ccxt import words
 from brokerd_adapters.ccxt.library import Library, Spoken
 
@@ -53,12 +54,12 @@ class Questions:
         found = await self._found(ref)
         if found is None:
             return None
-        try:
+        with _understood("an order"):
             shown = words.view(found)
-            if shown.cum_qty:
-                shown = words.view(found, await self._trades(found))
-        except ValueError as error:
-            raise OutcomeUnknown(f"an order that cannot be read: {error}") from None
+        if shown.cum_qty:
+            trades = await self._trades(found)
+            with _understood("an order with its trades"):
+                shown = words.view(found, trades)
         # A canceled order may bear its cancel's id by now; orders of others may have none.
         return replace(shown, venue_cl_ord_id=ref.venue_cl_ord_id or shown.venue_cl_ord_id)
 
@@ -71,20 +72,25 @@ class Questions:
         else:
             for symbol in self._symbols:
                 found += await self._library.ask("fetch_open_orders", symbol)
-        try:
+        with _understood("an open order"):
             return tuple(words.view(each) for each in found if each["symbol"] in self._symbols)
-        except ValueError as error:
-            raise OutcomeUnknown(f"an order that cannot be read: {error}") from None
 
     async def executions(self, since_ns: int) -> tuple[Report, ...]:
         """Ask for all executions since a time, of the configured symbols."""
         found: dict[str, Report] = {}
         for symbol in self._symbols:
             for trade in await self._trades_since(symbol, since_ns // 1_000_000):
-                report = _read_trade(trade)
+                with _understood("a trade"):
+                    report = words.trade_report(trade)
                 if report.execution is not None:
                     found[report.execution.exec_id] = report
         return tuple(found.values())
+
+    async def balances(self) -> tuple[Balance, ...]:
+        """Ask for what the account holds."""
+        told = await self._library.ask("fetch_balance")
+        with _understood("a balance"):
+            return words.balances(told)
 
     async def quotes(self, quotes: dict[str, Any]) -> None:
         """Ask for the best prices of all symbols, into `quotes`."""
@@ -96,7 +102,8 @@ class Questions:
             told = {each: await self._library.ask("fetch_ticker", each) for each in self._symbols}
         at_ns = self._clock.now_ns()
         for symbol in self._symbols:
-            quote = words.quote(told.get(symbol) or {}, at_ns)
+            with _understood("a quote"):
+                quote = words.quote(told.get(symbol) or {}, at_ns)
             if quote is not None:
                 quotes[symbol] = quote
 
@@ -149,7 +156,8 @@ class Questions:
             page: list[Dict] = await self._library.ask("fetch_my_trades", symbol, since_ms, limit)
             found.update({each.get("id"): each for each in page})
             if len(page) >= limit:
-                newest_ms = max(int(each.get("timestamp") or 0) for each in page)
+                with _understood("a trade"):
+                    newest_ms = max(int(each["timestamp"]) for each in page)
                 # What more than a page holds in one millisecond is found with its orders.
                 since_ms = max(newest_ms, since_ms + 1)
             elif since_ms + window_ms < self._clock.now_ns() // 1_000_000:
@@ -166,8 +174,11 @@ def _check_is(order: Dict, symbol: str, own_id: str | None) -> None:
         raise OutcomeUnknown("the answer is about another order", reason="answer_unreadable")
 
 
-def _read_trade(trade: Dict) -> Report:
+@contextmanager
+def _understood(what: str) -> Generator[None]:
+    """Turn an answer that cannot be read into no answer."""
     try:
-        return words.trade_report(trade)
-    except ValueError as error:
-        raise OutcomeUnknown(f"a trade that cannot be read: {error}") from None
+        yield
+    except words.UNREADABLE as error:
+        told = f"{what} that cannot be read: {str(error)[:200]}"
+        raise OutcomeUnknown(told, reason="answer_unreadable") from None

@@ -3,6 +3,7 @@ ccxt's unified dicts in the port's words. Pure.
 
 With `number = Decimal` ccxt reads every number from its text; a float that slips through is read
 from its shortest text. Venue ids get their symbol in front: many exchanges count for each symbol.
+What cannot be read raises one of UNREADABLE.
 """
 
 from collections.abc import Iterable, Mapping
@@ -15,6 +16,9 @@ from brokerd.orders import ExecType, OrdStatus
 from brokerd.terms import Instrument, OrdType, Quote, Side
 
 Dict = Mapping[str, Any]
+
+UNREADABLE = (ArithmeticError, AttributeError, LookupError, TypeError, ValueError)
+"""What is raised over a dict of another shape than ccxt documents, here and in ccxt itself."""
 
 DECIMAL_PLACES, SIGNIFICANT_DIGITS, TICK_SIZE = 2, 3, 4
 """ccxt's precision modes (ccxt/base/decimal_to_precision.py)."""
@@ -100,11 +104,14 @@ def balances(told: Dict) -> tuple[Balance, ...]:
 
 
 def execution(trade: Dict) -> Execution:
-    """Read one fill; raises ValueError."""
+    """Read one fill; one that trades nothing is none."""
     fee = part(trade, "fee")
+    last_qty = needed(trade, "amount")
+    if last_qty <= ZERO:
+        raise ValueError(f"a trade of {last_qty:f}")
     return Execution(
         exec_id=venue_id(trade["symbol"], trade.get("id")),
-        last_qty=needed(trade, "amount"),
+        last_qty=last_qty,
         last_px=needed(trade, "price"),
         fee=number(fee.get("cost")) or ZERO,
         fee_asset=str(fee.get("currency") or ""),
@@ -127,7 +134,7 @@ def trade_report(trade: Dict, venue_cl_ord_id: str | None = None) -> Report:
 
 def view(order: Dict, trades: Iterable[Dict] = ()) -> OrderView:
     """
-    Read an order; raises ValueError for what cannot be one.
+    Read an order.
 
     ccxt has one word, "closed", for what is done; filled in part and closed was canceled.
     """
