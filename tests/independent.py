@@ -1,7 +1,8 @@
 """
 The statistics a second time, from the exported journal alone, in pandas: formulas, not our code.
 
-Floats, plain loops and whole columns: nothing here is fast or exact, and nothing is shared.
+Floats, plain loops and whole columns: nothing here is fast or exact, and nothing is shared. Times
+count from the first row: a float holds nanoseconds since 1970 only to a quarter of a microsecond.
 """
 
 import math
@@ -20,17 +21,22 @@ def tables(  # noqa: C901, PLR0912 - one plain pass over the rows, to be read fr
     """Return orders, fills and sampled quotes of exported journal rows."""
     orders: dict[str, dict[str, Any]] = {}
     fills, quotes = [], []
+    began = began_ns(rows)
     for row in rows:
         event, after = row["event"], row.get("after") or {}
         if event["event"] == "quote_sampled":
             quotes.append(
-                {"at": event["at_ns"], "symbol": event["symbol"], "mid": _mid(event["quote"])}
+                {
+                    "at": event["at_ns"] - began,
+                    "symbol": event["symbol"],
+                    "mid": _mid(event["quote"]),
+                }
             )
         if "cl_ord_id" not in event:
             continue
         order = orders.setdefault(event["cl_ord_id"], {"fees": 0.0, "retries": 0, "doubts": 0})
         order |= {"status": after["ord_status"]}
-        at = event["at_ns"]
+        at = event["at_ns"] - began
         match event["event"]:
             case "order_submitted":
                 terms, arrival = event["terms"], event.get("arrival")
@@ -43,7 +49,7 @@ def tables(  # noqa: C901, PLR0912 - one plain pass over the rows, to be read fr
                     "decision": _float(terms.get("decision_px")),
                     "strategy": terms.get("group", {}).get("strategy"),
                 }
-                if arrival and at - arrival["at_ns"] <= STALE_S * S:
+                if arrival and event["at_ns"] - arrival["at_ns"] <= STALE_S * S:
                     order["mid"] = _mid(arrival)
                     order["touch"] = float(arrival["ask_px" if order["s"] > 0 else "bid_px"])
             case "order_traded":
@@ -59,7 +65,7 @@ def tables(  # noqa: C901, PLR0912 - one plain pass over the rows, to be read fr
             case "request_doubted":
                 order["doubts"] += 1
         if event.get("sent_at_ns") and "sent" not in order:
-            order["sent"] = event["sent_at_ns"]
+            order["sent"] = event["sent_at_ns"] - began
             order["sent_mid"] = _mid(event["sent_quote"])
         if event["event"] in {"order_acknowledged", "order_traded"}:
             order.setdefault("acked", at)
@@ -84,9 +90,15 @@ def tables(  # noqa: C901, PLR0912 - one plain pass over the rows, to be read fr
     return frame, pd.DataFrame(fills), pd.DataFrame(quotes, columns=["at", "symbol", "mid"])
 
 
+def began_ns(rows: list[dict[str, Any]]) -> int:
+    """Return when the first row was written."""
+    return int(rows[0]["event"]["at_ns"])
+
+
 def figures(rows: list[dict[str, Any]], now_ns: int) -> dict[str, Any]:
     """Return the figures of all orders in the rows."""
     orders, fills, quotes = tables(rows)
+    now = now_ns - began_ns(rows)
     by_order = fills.assign(value=fills.q * fills.p).groupby("id")
     orders["Q"] = by_order.q.sum().reindex(orders.index).fillna(0.0)
     orders["paid"] = by_order.value.sum().reindex(orders.index).fillna(0.0)
@@ -104,7 +116,7 @@ def figures(rows: list[dict[str, Any]], now_ns: int) -> dict[str, Any]:
         "time_to_ack": _times((orders.acked - orders.sent).dropna()),
         "time_to_first_fill": _times((orders["first"] - orders.created).dropna()),
         "time_to_fill": _times((full["last"] - full.created).dropna()),
-        "filled_by": _curve(orders, full, now_ns),
+        "filled_by": _curve(orders, full, now),
         "markout_1s": _markout(fills, quotes, "1s"),
         "shortfall": _shortfall(orders),
     }
@@ -165,11 +177,11 @@ def _times(took_ns: "pd.Series[float]") -> dict[str, float]:
     }
 
 
-def _curve(orders: pd.DataFrame, full: pd.DataFrame, now_ns: int) -> float:
+def _curve(orders: pd.DataFrame, full: pd.DataFrame, now: int) -> float:
     """Return where the product-limit estimate ends."""
     ends = [(took, 0) for took in (full["last"] - full.created) // 1000]
     rest = orders[orders.status != "filled"]
-    ends += [(took, 1) for took in (rest.closed.fillna(now_ns) - rest.created) // 1000]
+    ends += [(took, 1) for took in (rest.closed.fillna(now) - rest.created) // 1000]
     unfilled, at_risk = 1.0, len(ends)
     for _, is_censored in sorted(ends):
         unfilled *= 1.0 if is_censored else (at_risk - 1) / at_risk
