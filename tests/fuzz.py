@@ -258,8 +258,14 @@ class Talk:
 
 
 def at_rest(daemon: DaemonProcess) -> tuple[Message, int, int]:
-    """Return daemon.info, memory in bytes and open files, with one connection open: ours."""
+    """
+    Return daemon.info, memory in bytes and open files, with one connection open: ours.
+
+    A question for statistics comes first: the process that answers it has its files, too, and is
+    otherwise started a while after the daemon.
+    """
     with daemon.bot() as bot:
+        bot.call("stats.get")
         while (info := bot.call("daemon.info"))["connections"] > 1:
             pass
         return info, daemon.rss_bytes(), daemon.fds()
