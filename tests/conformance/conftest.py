@@ -31,6 +31,14 @@ def lines(caplog: pytest.LogCaptureFixture) -> Iterator[list[str]]:
         told.append(repr(structlog.processors.format_exc_info(_logger, _name, dict(event))))
         raise structlog.DropEvent
 
+    class Notes(logging.Handler):
+        """Note the lines of the libraries beneath as well, when they are written."""
+
+        def emit(self, record: logging.LogRecord) -> None:
+            told.append(self.format(record))
+
+    notes, root = Notes(), logging.getLogger()
+    root.addHandler(notes)
     with caplog.at_level(logging.DEBUG):
         before = structlog.get_config()["processors"]
         structlog.configure(processors=[note])
@@ -38,4 +46,4 @@ def lines(caplog: pytest.LogCaptureFixture) -> Iterator[list[str]]:
             yield told
         finally:
             structlog.configure(processors=before)
-            told += [record.getMessage() for record in caplog.records]
+            root.removeHandler(notes)

@@ -34,7 +34,7 @@ async def subject(directory: Path) -> AsyncGenerator[Subject]:
             cut=venue.switchboard.cut_all,
             another=made,
             skew=wire.skew(venue),
-            secrets=(CANARY,),
+            secrets=(venue.config.key, CANARY),
             outage_s=wire.OUTAGE_S,
         )
 
