@@ -7,7 +7,7 @@ from typing import Any
 
 import msgspec
 import pytest
-from aiohttp import web
+from aiohttp import WSMessage, WSMsgType, web
 from tests.scripted import until
 
 from brokerd.errors import VenueUnavailable
@@ -182,6 +182,16 @@ async def test_a_frame_that_the_closing_transport_refuses_was_not_sent() -> None
         transport.abort()
         with pytest.raises(Unsent):
             await socket.request("1", b'{"id":"1"}', deadline_s=5)
+
+
+async def test_a_ping_that_cannot_be_answered_any_more_is_a_gap_and_no_bug() -> None:
+    async with venue(echo) as url, socket_to(url) as socket:
+        ws = socket._ws
+        assert ws is not None
+        ws._conn.transport.abort()  # type: ignore[union-attr]
+        ws._reader.feed_data(WSMessage(WSMsgType.PING, b"", None), 0)
+        with pytest.raises(VenueUnavailable, match="broke: ClientConnectionResetError"):
+            await anext(socket.events)
 
 
 async def test_no_connection_is_nothing_sent() -> None:

@@ -17,6 +17,8 @@ from tests.fixtures.venue.plain import PlainDialect, place, plain_venue
 
 from brokerd_adapters.venue import Step, VenueConfig, VenueServer, WireFault, WireFaults
 
+QUOTE = {"symbol": "BTCUSDT", "bid_px": 1, "bid_qty": 1, "ask_px": 2, "ask_qty": 1}
+WRONG = ({"bid_px": "NaN"}, {"ask_px": "-1"}, {"bid_qty": "0"}, {"ask_qty": "1e99999"})
 BREAKS = (aiohttp.ServerDisconnectedError, aiohttp.ClientOSError)
 
 
@@ -333,6 +335,7 @@ class TestControl:
             ("faults", {"lose_requests": 1}),
             ("faults", {"late": 2}),
             ("market", {"trades": [{"symbol": "NO", "px": 1, "qty": 1, "buyer_is_maker": True}]}),
+            *(("market", {"quotes": [QUOTE | wrong]}) for wrong in WRONG),
             ("clock", {}),
         ],
     )

@@ -175,7 +175,11 @@ class JsonSocket(Generic[M]):
     async def _sort(self, ws: _Connection) -> str:
         """Give replies to who waits for them, all else to the events; return why it ended."""
         while self.events.gap is None:
-            frame = await ws.receive()
+            try:
+                frame = await ws.receive()
+            except (aiohttp.ClientError, OSError) as error:
+                # A ping that could not be answered any more.
+                return f"the connection broke: {type(error).__name__}"
             if frame.type not in _DATA:
                 return _ending(frame.type, frame.data, frame.extra)
             try:

@@ -22,6 +22,7 @@ import msgspec
 from aiohttp import web
 from msgspec import Meta, Struct
 
+from brokerd.money import ZERO, parse_decimal
 from brokerd_adapters.paper.markets import QuoteTick, Tick, TradeTick
 from brokerd_adapters.venue.clock import SkewedClock
 from brokerd_adapters.venue.exchange import Exchange
@@ -47,7 +48,17 @@ class Controlled(Powers, Protocol):
         ...
 
 
-class QuoteMove(Struct, frozen=True, forbid_unknown_fields=True):
+class Move(Struct, frozen=True, forbid_unknown_fields=True):
+    """One move of the market, in numbers that are above 0 and plain."""
+
+    def __post_init__(self) -> None:
+        """Raise ValueError for a number that is none."""
+        for name, value in msgspec.structs.asdict(self).items():
+            if isinstance(value, Decimal) and parse_decimal(str(value)) <= ZERO:
+                raise ValueError(f"{name} is above 0")
+
+
+class QuoteMove(Move, frozen=True):
     """The market's new best prices and what they are good for."""
 
     symbol: str
@@ -57,7 +68,7 @@ class QuoteMove(Struct, frozen=True, forbid_unknown_fields=True):
     ask_qty: Decimal
 
 
-class TradeMove(Struct, frozen=True, forbid_unknown_fields=True):
+class TradeMove(Move, frozen=True):
     """A trade of the market's; `buyer_is_maker` means that a seller took."""
 
     symbol: str

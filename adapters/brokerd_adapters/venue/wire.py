@@ -7,6 +7,7 @@ in which they came to be. A reader too slow to keep it from filling is cut off, 
 
 import asyncio
 from collections.abc import Callable, Coroutine
+from contextlib import suppress
 
 from aiohttp import WSMsgType, web
 
@@ -117,11 +118,13 @@ class Connection:
         """Read and write until the connection is over."""
         async with asyncio.TaskGroup() as tasks:
             writer = tasks.create_task(self._write(), name="frames-out")
-            async for message in self._ws:
-                if message.type is WSMsgType.TEXT:
-                    on_frame(message.data.encode())
-                elif message.type is WSMsgType.BINARY:
-                    on_frame(message.data)
+            # A ping may come from who is gone by the time it is answered.
+            with suppress(ConnectionError):
+                async for message in self._ws:
+                    if message.type is WSMsgType.TEXT:
+                        on_frame(message.data.encode())
+                    elif message.type is WSMsgType.BINARY:
+                        on_frame(message.data)
             writer.cancel()
 
     async def _suffer(
