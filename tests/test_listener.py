@@ -137,6 +137,36 @@ async def test_every_gap_in_the_stream_is_down_then_a_new_connection_and_a_new_s
         assert (at.venue.connected, at.venue.streams, len(at.venue.since)) == (2, 2, 2)
 
 
+async def test_who_is_told_to_stop_while_a_gap_is_tidied_up_after_stops(tmp_path: Path) -> None:
+    """A task group that ends with an error forgets that its task was cancelled (Python 3.11, 3.12)."""
+    async with desk(tmp_path) as at:
+        asking, tidying, leave = asyncio.Event(), asyncio.Event(), asyncio.Event()
+
+        async def slow_to_stop(_since_ns: int) -> Snapshot:
+            asking.set()
+            try:
+                return await asyncio.get_running_loop().create_future()
+            finally:
+                tidying.set()
+                await leave.wait()
+
+        at.venue.snapshot = slow_to_stop  # type: ignore[method-assign]
+        link = asyncio.get_running_loop().create_task(at.listener.run())
+        await asking.wait()
+        at.venue.told.put_nowait(VenueUnavailable("cut"))
+        await tidying.wait()
+        link.cancel()
+        await asyncio.sleep(0)
+        leave.set()
+        done, _ = await asyncio.wait({link}, timeout=5)
+        if not done:
+            link.cancel()
+            await asyncio.wait({link})
+        assert done
+        assert link.cancelled()
+        assert at.venue.closed == 1
+
+
 async def test_a_venue_that_cannot_be_reached_is_down_with_the_reason_and_tried_again(
     tmp_path: Path, waits: list[tuple[int, float | None]]
 ) -> None:
