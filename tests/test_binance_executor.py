@@ -15,6 +15,7 @@ from cryptography.hazmat.primitives.serialization import (
     PrivateFormat,
     PublicFormat,
 )
+from msgspec.structs import replace
 from tests.scripted import CLOCK, until
 
 from brokerd.errors import OutcomeUnknown, VenueUnavailable
@@ -435,6 +436,14 @@ async def test_a_question_without_a_whole_answer_raises(
     }[question]
     with pytest.raises((OutcomeUnknown, VenueUnavailable)):
         await ask()
+
+
+async def test_no_such_order_from_a_server_that_failed_proves_nothing(rest: Desk) -> None:
+    gone = Step(fault=WireFault.UNAVAILABLE, on="question", status=400, code=-2013, message="none")
+    rest.befall(gone, replace(gone, status=503))
+    assert await rest.executor.query(ref()) is None
+    with pytest.raises(VenueUnavailable):
+        await rest.executor.query(ref())
 
 
 async def test_executions_are_found_by_order_and_by_symbol_under_one_name(rest: Desk) -> None:

@@ -7,6 +7,7 @@ asked about until its outcome shows. `Chains` remembers names and the venue's la
 of ours.
 """
 
+import asyncio
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AbstractAsyncContextManager, AsyncExitStack
 from decimal import Decimal
@@ -280,7 +281,8 @@ class AlpacaExecutor:
         """Ask for every asset of a class; one that cannot be read is not traded here."""
         answer = await self._rest.ask(requests.ASSETS, requests.assets(asset_class))
         try:
-            rows, unread = decode_rows(answer.body, Asset)
+            # Megabytes, read beside the loop.
+            rows, unread = await asyncio.to_thread(decode_rows, answer.body, Asset)
         except Unreadable as error:
             raise OutcomeUnknown(f"assets: {error}", reason="garbled") from None
         if unread:

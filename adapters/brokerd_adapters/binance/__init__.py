@@ -2,7 +2,7 @@
 Binance Spot, over its WebSocket API and its REST API.
 
     shapes      what the venue sends, read leniently and exactly
-    names       our ids for its orders and trades, and what they tell
+    names       the numbers of its orders and trades, made unique
     requests    what is asked, for both roads
     signing     what is signed
     orders      its words about orders, in the port's

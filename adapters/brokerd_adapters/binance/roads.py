@@ -28,6 +28,9 @@ from brokerd_adapters.kit.limits import Priority
 CLOCK_OFF = -1021
 TOO_MANY_ORDERS = -1015
 NO_SUCH_ORDER = -2013
+SERVER_FAILED = 500
+"""From this status on nothing is proved, whatever the body says (rest-api.md, HTTP Return Codes)."""
+
 
 BACK_OFF_S = {429: 60.0, 418: 120.0}
 """How long nothing is sent after these, where the venue does not say: a ban begins at 2 minutes."""
@@ -80,7 +83,7 @@ class Roads:
         if answer.is_good:
             return answer.result
         error = answer.error
-        if error is not None and error.code == NO_SUCH_ORDER:
+        if error is not None and error.code == NO_SUCH_ORDER and answer.status < SERVER_FAILED:
             return None
         said = f"{error.code} {error.msg[:200]}" if error else "no answer of the venue's own"
         told = f"{call.method}: status {answer.status}, {said}"

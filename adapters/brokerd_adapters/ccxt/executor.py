@@ -46,6 +46,7 @@ from brokerd_adapters.kit.limits import Priority
 from brokerd_adapters.kit.watch import Watch
 
 CLOCK_ERROR_S_MAX = 1.0
+HINT_S_MIN = 0.02
 
 log = structlog.get_logger(__name__)
 
@@ -332,3 +333,5 @@ class CcxtExecutor:
             except BrokerdError:
                 await asyncio.sleep(self._config.poll_s)
             self._watch.look()
+            # What is told without a wait must not keep the loop to itself.
+            await asyncio.sleep(HINT_S_MIN)
