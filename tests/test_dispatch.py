@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncGenerator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 
 import pytest
@@ -28,6 +28,7 @@ from brokerd.executor import (
     CancelOrder,
     InDoubt,
     NotSent,
+    Outcome,
     PlaceOrder,
     ReplaceOrder,
     Standing,
@@ -279,3 +280,27 @@ async def test_a_stop_ends_retries_that_still_wait(tmp_path: Path) -> None:
         await until(lambda: at.dispatch.retries == 1)
     assert at.home.order().request is not None
     assert at.home.order().request.kind is K.NEW
+
+
+async def test_a_lane_ends_though_its_executor_swallows_the_end_and_what_it_said_is_told(
+    tmp_path: Path,
+) -> None:
+    class Deaf(ScriptedExecutor):
+        async def place(self, request: PlaceOrder) -> Outcome:
+            self.calls.append(request)
+            with suppress(asyncio.CancelledError):
+                await asyncio.Event().wait()
+            return Accepted(reports=(report(E.NEW),))
+
+    async with house(tmp_path) as home:
+        dispatch = Dispatch(Deaf(), home.engine, CLOCK, deadline_s=5, retry_window_s=5)
+        home.act = lambda action: (
+            dispatch.send(action.order) if isinstance(action, Send) else home.actions.append(action)
+        )
+        task = asyncio.get_running_loop().create_task(dispatch.run())
+        await home.engine.do(submit("x", CLOCK.now_ns()))
+        await until(lambda: dispatch.is_busy and dispatch.backlog == 0, "the request is out")
+        task.cancel()
+        await asyncio.wait((task,), timeout=5)
+        assert task.cancelled()
+        await until(lambda: home.order().acked_at_ns is not None, "the answer is on record")

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncGenerator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 
 import pytest
@@ -463,3 +463,22 @@ async def test_the_floor_rate_goes_on_whatever_the_stream_and_the_venue_do(tmp_p
         await until(lambda: at.home.order().cum_qty == D(3))
         looks = len(at.venue.since)
         await until(lambda: len(at.venue.since) >= looks + 2)
+
+
+async def test_the_floor_rate_ends_though_its_executor_swallows_the_end(tmp_path: Path) -> None:
+    class Deaf(ScriptedExecutor):
+        async def snapshot(self, since_ns: int) -> Snapshot:
+            self.since.append(since_ns)
+            with suppress(asyncio.CancelledError):
+                await asyncio.Event().wait()
+            return self.empty()
+
+    async with house(tmp_path) as home:
+        venue = Deaf()
+        poller = Poller(venue, home.engine, CLOCK, deadline_s=5, floor_s=0)
+        task = asyncio.get_running_loop().create_task(poller.run())
+        await until(lambda: len(venue.since) == 1, "a snapshot is under way")
+        task.cancel()
+        await asyncio.wait((task,), timeout=5)
+        assert task.cancelled()
+        assert len(venue.since) == 1

@@ -23,7 +23,7 @@ from brokerd.executor import (
     PlaceOrder,
     ReplaceOrder,
 )
-from brokerd.guard import guarded, quote_seen
+from brokerd.guard import guarded, heed_cancellation, quote_seen
 from brokerd.messages import Answered, RetryDue
 from brokerd.orders import Order, Request
 from brokerd.retries import delay_s
@@ -134,6 +134,7 @@ class Dispatch:
                     await self._request(order, order.request)
                 finally:
                     self._under_way -= 1
+                await heed_cancellation()
 
     async def _request(self, order: Order, request: Request) -> None:
         began_ns, symbol = self._clock.now_ns(), order.terms.symbol

@@ -45,6 +45,20 @@ async def guarded(executor: str, deadline_s: float | None) -> AsyncGenerator[Non
         ) from error
 
 
+async def heed_cancellation() -> None:
+    """
+    Raise the cancellation of this task that something has swallowed, if there was one.
+
+    Whoever works round by round until cancelled asks at the end of each: a task group passes over
+    its parent's cancellation when a child has failed (before Python 3.13), and a library may lose
+    one in ways of its own. A task that never hears of it would hold up the end of the daemon.
+    """
+    task = asyncio.current_task()
+    if task is not None and task.cancelling():
+        await asyncio.sleep(0)  # Python 3.13 asks once more: then it comes here
+        raise asyncio.CancelledError
+
+
 def quote_seen(executor: Executor, symbol: str) -> Quote | None:
     """Return the executor's latest quote; None if it has none, or fails: figures are worth no order."""
     try:

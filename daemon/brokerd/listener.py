@@ -15,7 +15,7 @@ from brokerd.engine import Engine
 from brokerd.errors import NO_ANSWER, BrokerdError, ConfigError, VenueUnavailable
 from brokerd.events import ExecutorChanged, ExecutorPaused, Road
 from brokerd.executor import Clock, Executor, LinkState, Report
-from brokerd.guard import guarded, quote_seen
+from brokerd.guard import guarded, heed_cancellation, quote_seen
 from brokerd.messages import Reported
 from brokerd.poller import Poller
 from brokerd.retries import delay_s
@@ -122,7 +122,7 @@ class Listener:
                     raise
                 why = _first(group)
                 log.error("executor_misconfigured", executor=self._executor.name, why=str(why))  # noqa: TRY400 - it says what is wrong
-            _stop_if_told()
+            await heed_cancellation()
             await self._move(LinkState.DOWN, str(why))
             up_since_s = loop.time() if self._up_since_s is None else self._up_since_s
             attempt = 0 if loop.time() - up_since_s >= HEALTHY_AFTER_S else attempt + 1
@@ -162,7 +162,6 @@ class Listener:
         await self._poller.sync()
         self._poller.in_sync()
         self._up_since_s = asyncio.get_running_loop().time()
-        self._has_been_up = True
         await self._move(LinkState.UP)
         self._has_been_up = True
 
@@ -196,18 +195,6 @@ class Listener:
         return ExecutorChanged(
             at_ns=self._clock.now_ns(), executor=self._executor.name, state=state, reason=reason
         )
-
-
-def _stop_if_told() -> None:
-    """
-    Go on with a cancellation that came while a task group was ending with an error.
-
-    Until Python 3.13 the group raises its errors then and the cancellation is lost, but for the
-    task's count of it: a link would connect again and never let the daemon stop.
-    """
-    task = asyncio.current_task()
-    if task is not None and task.cancelling():
-        raise asyncio.CancelledError
 
 
 def _first(group: BaseExceptionGroup[BrokerdError]) -> BrokerdError:

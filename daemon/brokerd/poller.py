@@ -17,7 +17,7 @@ from brokerd.engine import Engine
 from brokerd.errors import NO_ANSWER
 from brokerd.events import ExecutorSynced, Road
 from brokerd.executor import Clock, Executor, Snapshot
-from brokerd.guard import guarded, quote_seen
+from brokerd.guard import guarded, heed_cancellation, quote_seen
 from brokerd.messages import Viewed
 from brokerd.orders import Order
 from brokerd.others import Others
@@ -206,6 +206,7 @@ class Poller:
                 await self.sync()
             except NO_ANSWER as error:
                 log.warning("poll_failed", executor=self._executor.name, why=str(error))
+            await heed_cancellation()
 
     async def _snapshot(self) -> Snapshot:
         async with guarded(self._executor.name, self._deadline_s):
