@@ -1,10 +1,12 @@
 """The socket against rude, slow, broken and numerous bots: a real daemon, real connections."""
 
+import asyncio
 import json
 import select
 import socket
 import time
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -18,9 +20,11 @@ from tests.daemon_process import (
     request,
     running,
 )
+from tests.scripted import until
 
-from brokerd.rpc import BATCH_MAX, LINE_BYTES_MAX
-from brokerd.server import WRITE_BUFFER_BYTES
+from brokerd.config.load import DaemonConfig
+from brokerd.rpc import BATCH_MAX, LINE_BYTES_MAX, Call
+from brokerd.server import WRITE_BUFFER_BYTES, Peer, Server, listening
 
 STALL_S = 1
 
@@ -285,3 +289,35 @@ def test_cancel_all_takes_all_though_the_inbox_holds_fewer() -> None:
         for _ in range(60):
             bot.call("order.submit", **limit(group=group))
         assert bot.call("order.cancel_all", group=group)["requested"] == 60
+
+
+async def test_what_is_begun_for_a_bot_that_has_gone_meanwhile_ends_at_once(tmp_path: Path) -> None:
+    """A subscription that looks back for long would else run on for nobody, beyond the daemon's end."""
+    asked, gone = asyncio.Event(), asyncio.Event()
+    begun: list[asyncio.Task[None]] = []
+
+    async def for_ever() -> None:
+        await asyncio.Event().wait()
+
+    async def subscribe(_call: Call, peer: Peer) -> bytes:
+        asked.set()
+        await gone.wait()
+        begun.append(peer.spawn(for_ever(), "subscription"))
+        return b"{}"
+
+    async with asyncio.TaskGroup() as group:
+        server = Server(subscribe, lambda *_: False, DaemonConfig(), group)
+        async with listening(tmp_path / "socket", server):
+            _, writer = await asyncio.open_unix_connection(str(tmp_path / "socket"))
+            writer.write(lines_of(request(1, "events.subscribe")))
+            await asked.wait()
+            for connection in tuple(server.connections):
+                connection._give_up()
+            await until(lambda: not server.connections, "the connection is lost")
+            gone.set()
+            await until(lambda: begun != [], "it is begun")
+            await asyncio.wait(begun, timeout=5)
+            writer.close()
+            was_ended = begun[0].cancelled()
+            begun[0].cancel()
+    assert was_ended

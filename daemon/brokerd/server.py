@@ -203,8 +203,10 @@ class Connection(asyncio.Protocol):
         self._start_calls()
 
     def spawn(self, work: Coroutine[Any, Any, None], name: str) -> asyncio.Task[None]:
-        """Run something until it ends or the connection does."""
+        """Run something until it ends or the connection does, which may have been so by now."""
         task = self._server.group.create_task(work, name=name)
+        if self._is_closing():
+            task.cancel()
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
         return task

@@ -15,7 +15,7 @@ import msgspec
 import structlog
 
 from brokerd.errors import BrokerdError, ConfigError
-from brokerd.guard import guarded
+from brokerd.guard import guarded, heed_cancellation
 from brokerd.retries import delay_s
 from brokerd.terms import Quote
 from brokerd_adapters.alpaca import requests
@@ -116,6 +116,7 @@ class Quotes:
                 return
             except BrokerdError as error:
                 log.warning("quotes_gap", executor=self._name, path=path, why=str(error))
+            await heed_cancellation()
             attempt = 0 if loop.time() - began_s >= HEALTHY_AFTER_S else attempt + 1
             await asyncio.sleep(delay_s(attempt))
 

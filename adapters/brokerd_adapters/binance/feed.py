@@ -16,6 +16,7 @@ import msgspec
 import structlog
 
 from brokerd.errors import OutcomeUnknown, VenueUnavailable
+from brokerd.guard import heed_cancellation
 from brokerd.retries import delay_s
 from brokerd_adapters.binance.shapes import BookTicker, MarketTrade, StreamFrame, read
 from brokerd_adapters.kit.ws import JsonSocket
@@ -85,6 +86,7 @@ class QuoteFeed:
         while True:
             began_s = loop.time()
             why = await self._connection()
+            await heed_cancellation()
             self._on_gap(why)
             log.warning("market_feed_lost", executor=self._name, why=why)
             attempt = 0 if loop.time() - began_s >= HEALTHY_AFTER_S else attempt + 1
