@@ -8,7 +8,6 @@ agree, that the daemon stopped in order, and that its journal verifies.
 
 import argparse
 import csv
-import math
 import os
 import signal
 import socket
@@ -16,17 +15,14 @@ import subprocess
 import sys
 import tempfile
 from collections import Counter
-from collections.abc import Generator, Iterable, Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
-from decimal import Decimal
 from pathlib import Path
 from typing import Any, NoReturn
 
 import msgspec
 
 from brokerd import __version__
-from brokerd.money import ZERO, add, divide, multiply, subtract
-from brokerd.times import parse_rfc3339
 
 START_S_MAX = 30.0
 STOP_S_MAX = 30.0
@@ -68,12 +64,12 @@ def _run(home: Path, market: str, seconds: float) -> int:
         listed = _ctl("-o", "json", "--socket", str(path), "orders", "--all")
         orders = [msgspec.json.decode(line) for line in listed.splitlines()]
         fills = _ctl("-o", "table", "--socket", str(path), "fills", "--limit", str(ROWS_SHOWN))
+        statistics = _ctl("-o", "table", "--socket", str(path), "stats", "--by", "strategy")
         table = _ctl("-o", "table", "--socket", str(path), "orders", "--limit", str(ROWS_SHOWN))
         daemon.send_signal(signal.SIGTERM)
         status = daemon.wait(STOP_S_MAX)
     say("statistics (slippage above 0 is worse for us)", gap=True)
-    for line in statistics(orders):
-        say(line)
+    say(statistics)
     say(f"the latest executions, {ROWS_SHOWN} at most", gap=True)
     say(fills)
     say(f"the daemon stopped on SIGTERM with status {status}; its journal:", gap=True)
@@ -87,47 +83,6 @@ def _run(home: Path, market: str, seconds: float) -> int:
     return 1 if bot.returncode or status or not orders else 0
 
 
-def statistics(orders: list[Order]) -> Iterator[str]:
-    """Yield a line for each strategy and one for all: how much was done, at what price, how fast."""
-    yield (
-        f"{'strategy':9}{'orders':>7}{'qty filled':>11}{'slippage bps':>13}"
-        f"{'ack ms p50, p95':>18}{'all filled ms p50, p95':>25}"
-    )
-    strategies = sorted({order["group"]["strategy"] for order in orders})
-    for name in (*strategies, "all"):
-        chosen = [order for order in orders if name in {"all", order["group"]["strategy"]}]
-        filled = [order for order in chosen if order["ord_status"] == "filled"]
-        slippage, ratio = slippage_bps(chosen), fill_ratio(chosen)
-        yield (
-            f"{name:9}{len(chosen):7}{ratio:11.1%}{f'{slippage:.2f}' if slippage is not None else '-':>13}"
-            f"{_spread(chosen, 'sent_at', 'acked_at'):>18}"
-            f"{_spread(filled, 'created_at', 'closed_at'):>25}"
-        )
-
-
-def slippage_bps(orders: Iterable[Order]) -> Decimal | None:
-    """Return what the fills cost against the mid at arrival, by quantity: s Q (P - M) over Q M."""
-    cost = worth = ZERO
-    for order in orders:
-        if order["arrival"] is None or order["avg_px"] is None:
-            continue
-        qty, px = Decimal(order["cum_qty"]), Decimal(order["avg_px"])
-        bid_px, ask_px = (Decimal(order["arrival"][each]) for each in ("bid_px", "ask_px"))
-        mid = divide(add(bid_px, ask_px), Decimal(2))
-        paid = subtract(px, mid) if order["side"] == "buy" else subtract(mid, px)
-        cost, worth = add(cost, multiply(qty, paid)), add(worth, multiply(qty, mid))
-    return multiply(divide(cost, worth), Decimal(10_000)) if worth else None
-
-
-def fill_ratio(orders: list[Order]) -> Decimal:
-    """Return the share of the wanted quantity that was filled."""
-    wanted = filled = ZERO
-    for order in orders:
-        wanted = add(wanted, Decimal(order["qty"]))
-        filled = add(filled, Decimal(order["cum_qty"]))
-    return divide(filled, wanted) if wanted else ZERO
-
-
 def counted(orders: list[Order]) -> str:
     """Return how many orders ended how."""
     counts = Counter(f"{order['status']} ({order['ord_status']})" for order in orders)
@@ -137,19 +92,6 @@ def counted(orders: list[Order]) -> str:
 def say(text: str, *, gap: bool = False) -> None:
     """Print, in order with what the bot prints."""
     print(f"\n{text}" if gap else text.rstrip("\n"), flush=True)
-
-
-def _spread(orders: list[Order], since: str, until: str) -> str:
-    """Return the median and the 95th percentile of the time between two stamps, in ms."""
-    took_ms = sorted(
-        (parse_rfc3339(order[until]) - parse_rfc3339(order[since])) / 1e6
-        for order in orders
-        if order[since] and order[until]
-    )
-    if not took_ms:
-        return "-"
-    p50, p95 = (took_ms[math.ceil(q * len(took_ms)) - 1] for q in (0.5, 0.95))
-    return f"{p50:,.1f}, {p95:,.1f}"
 
 
 @contextmanager
