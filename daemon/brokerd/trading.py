@@ -21,6 +21,7 @@ from brokerd.errors import (
 )
 from brokerd.executor import Clock
 from brokerd.filters import matches
+from brokerd.guard import quote_seen
 from brokerd.history.model import SqliteHistory
 from brokerd.history.query import FillQuery, OrderQuery
 from brokerd.ids import EXTERNAL, PREFIX, Ids, is_reserved
@@ -101,7 +102,7 @@ class Trading:
             cl_ord_id,
             venue_cl_ord_id,
             terms,
-            executor.quote(terms.symbol),
+            quote_seen(executor, terms.symbol),
             at_ns,
             instrument.quote if instrument is not None else "",
             executor.capabilities.is_paper,

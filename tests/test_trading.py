@@ -1,0 +1,63 @@
+"""The trader's methods, where they meet an executor that fails."""
+
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import msgspec
+import pytest
+from tests.scripted import CLOCK, House, ScriptedExecutor, house
+
+from brokerd.dispatch import Dispatch
+from brokerd.executor import LinkState
+from brokerd.ids import Ids
+from brokerd.links import Link, Links
+from brokerd.listener import Listener
+from brokerd.params import SubmitParams
+from brokerd.poller import Poller
+from brokerd.server import Peer
+from brokerd.terms import Quote
+from brokerd.trading import Trading
+
+
+@asynccontextmanager
+async def trading(
+    directory: Path, executor: ScriptedExecutor
+) -> AsyncGenerator[tuple[House, Trading], None]:
+    async with house(directory) as home:
+        dispatch = Dispatch(executor, home.engine, CLOCK, deadline_s=5, retry_window_s=5)
+        poller = Poller(executor, home.engine, CLOCK, deadline_s=5, floor_s=600)
+        listener = Listener(executor, home.engine, poller, CLOCK)
+        listener.state = LinkState.UP
+        links = Links()
+        links.add(Link("scripted", executor, dispatch, poller, listener))
+        yield (
+            home,
+            Trading(
+                engine=home.engine,
+                history=home.history,  # type: ignore[arg-type]
+                links=links,
+                clock=CLOCK,
+                ids=Ids("test"),
+            ),
+        )
+
+
+async def test_an_executor_that_fails_to_quote_takes_orders_all_the_same(
+    tmp_path: Path, peer: Peer
+) -> None:
+    class Blind(ScriptedExecutor):
+        def quote(self, symbol: str) -> Quote | None:
+            raise KeyError(symbol)
+
+    asked = {"symbol": "BTCUSDT", "side": "buy", "ord_type": "limit", "qty": "1", "px": "100"}
+    params = msgspec.json.decode(msgspec.json.encode(asked), type=SubmitParams)
+    async with trading(tmp_path, Blind()) as (home, trader):
+        order = await trader.submit(peer, params)
+        assert home.order(order.cl_ord_id).arrival is None
+
+
+@pytest.fixture
+def peer() -> Peer:
+    """A peer that no plain method looks at."""
+    return object()  # type: ignore[return-value]
