@@ -93,6 +93,21 @@ async def test_a_batch_is_bounded(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
         assert sum(home.journal.appends) == 10
 
 
+async def test_what_found_no_room_in_a_batch_is_in_the_next_without_a_wait(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "MESSAGES_PER_BATCH_MAX", 2)
+    monkeypatch.setattr(module, "LINGER_S", 3600)
+    async with house(tmp_path) as home:
+        home.journal.leave.clear()
+        tasks = at_work(home, *[submit(f"o{number}") for number in range(6)])
+        await until(lambda: home.engine.backlog == 6)
+        home.journal.leave.set()
+        done, _ = await asyncio.wait(tasks, timeout=5)
+        assert len(done) == 6
+        assert home.journal.appends == [2, 2, 2]
+
+
 async def test_one_answer_with_very_many_executions_takes_several_appends(tmp_path: Path) -> None:
     count = ENTRIES_MAX + 200
     async with house(tmp_path) as home:

@@ -22,7 +22,7 @@ from tests.scripted import (
     viewed,
 )
 
-from brokerd.errors import RefusedByLimits
+from brokerd.errors import NotCancelable, RefusedByLimits
 from brokerd.executor import InDoubt
 from brokerd.limits import (
     NOTHING,
@@ -201,6 +201,18 @@ async def test_a_replace_is_held_to_the_limits_and_a_cancel_never(tmp_path: Path
         await home.engine.do(Replace("x", D(9), None, 3))
         await home.engine.settle(reported(report(E.REPLACED, qty=D(9), px=D(100)), at_ns=4))
         await home.engine.do(Cancel("x", 5))
+
+
+async def test_a_replace_of_an_order_that_is_over_is_told_so_whatever_the_limits(
+    tmp_path: Path,
+) -> None:
+    async with house(tmp_path) as home:
+        home.engine.limit("sim", Limits(open_notional_max=D(1000)))
+        await home.engine.do(submit("a"))
+        await home.engine.settle(reported(report(E.CANCELED, "a"), at_ns=2))
+        with pytest.raises(NotCancelable) as caught:
+            await home.engine.do(Replace("a", D(20), None, 3))
+        assert caught.value.reason == "already_canceled"
 
 
 async def test_an_executor_without_limits_is_not_weighed(tmp_path: Path) -> None:

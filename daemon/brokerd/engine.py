@@ -303,6 +303,7 @@ class Engine:
         accepts_orders = self._journal.accepts_orders
         for message, reply in self._inbox:
             if batch.taken >= MESSAGES_PER_BATCH_MAX or len(stage.changes) >= CHANGES_PER_BATCH:
+                self._is_pressing = True  # what found no room has waited for its company
                 break
             batch.taken += 1
             result: str | BrokerdError | None = None
@@ -346,7 +347,7 @@ class Engine:
         """Say why a replace is beyond the limits of its executor."""
         order = stage.get(message.cl_ord_id)
         limits = self.limits.get(order.terms.executor) if order else None
-        if order is None or limits is None:
+        if order is None or limits is None or order.is_final:
             return None
         now = stage.exposure(order.terms.executor)
         return replace_refused(limits, now, order, message.qty, message.px)
