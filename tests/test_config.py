@@ -1,6 +1,7 @@
 """Configuration: what wins, what is refused, and in which words."""
 
 import os
+import re
 from decimal import Decimal
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -68,6 +69,18 @@ def test_the_shipped_file_is_the_paper_executor_without_key_or_network() -> None
     assert [*config.executors] == ["paper"]
     assert config.executors["paper"].adapter == "paper"
     assert config.executors["paper"].settings == {"market": "synthetic", "seed": 1}
+
+
+def test_the_account_that_the_shipped_configuration_comments_out_is_a_good_one(
+    tmp_path: Path,
+) -> None:
+    shipped, _, account = (ROOT / "config.toml").read_text().partition("# No secret is ever")
+    path = tmp_path / "config.toml"
+    path.write_text(shipped + re.sub(r"^# (\[|\w+ = )", r"\1", f"# {account}", flags=re.MULTILINE))
+    account_of = load_config(path, {}).executors["binance-main"]
+    assert account_of.adapter == "binance"
+    assert account_of.limits is not None
+    assert account_of.limits.open_orders_max == 50
 
 
 def test_every_key_that_is_written_is_the_key_that_is_read(tmp_path: Path) -> None:
