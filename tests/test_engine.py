@@ -225,7 +225,7 @@ async def test_a_poll_leaves_out_what_is_counted_in_memory_and_in_history(tmp_pa
             reported(traded("v", 1, "y"), at_ns=6),
             reported(report(E.NEW, "y"), at_ns=6),
         ]
-        news = await home.engine.unheard(told)
+        news = await home.engine.recall.unheard(told)
         assert {id(each) for each in news} == {id(told[n]) for n in (1, 3, 4)}
 
 

@@ -9,7 +9,7 @@ The house, from pure to shell; a module imports only from its own floor or one a
               filters  rpc  stats/
     ports     executor  storage  outcomes
     shells    config/  logs/  clock  journal/  history/  guard  retries  systemd
-              engine  feed  dispatch  others  poller  listener  links
+              recall  engine  feed  dispatch  others  poller  listener  links
     socket    views  params  results  scorecard  contract  discover  lookback  subscriptions
               survey/  trading  statistician  sampler  methods  server
     root      desk  supervisor  plugins  __main__

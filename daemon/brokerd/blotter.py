@@ -2,7 +2,7 @@
 Every order in memory, found by any of its ids, and the fold that puts events into it.
 
 Rule 1: events change it by one fold, live and in replay; beside that, settled orders come back by
-        `remember` and leave by `forget`. Only the engine calls any of these.
+        `remember` and leave by `forget`. Only the engine calls any of these, and its `recall`.
 Rule 2: a `Stage` holds what a batch will have changed, so that nothing is seen by anyone before
         it is durable; it is absorbed after the commit or thrown away.
 """

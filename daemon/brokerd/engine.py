@@ -20,9 +20,9 @@ from msgspec.structs import replace
 
 from brokerd.blotter import Blotter, Change, Stage
 from brokerd.broker import decide
-from brokerd.errors import BrokerdError, Busy, JournalError, JournalFull, Stopping
+from brokerd.errors import BrokerdError, Busy, JournalFull, Stopping
 from brokerd.events import AnyEvent
-from brokerd.executor import Accepted, Clock, Execution
+from brokerd.executor import Accepted, Clock
 from brokerd.feed import Feed
 from brokerd.ids import Ids, order_id
 from brokerd.limits import Limits, new_order_refused, replace_refused
@@ -42,6 +42,7 @@ from brokerd.messages import (
     Viewed,
 )
 from brokerd.orders import ExecType, Order
+from brokerd.recall import Recall
 from brokerd.storage import ENTRIES_MAX, ClOrdIdTaken, History, Journal
 
 MESSAGES_PER_BATCH_MAX = 512
@@ -99,6 +100,7 @@ class Engine:
         orders_in_memory_max: int,
     ) -> None:
         self.blotter = blotter
+        self.recall = Recall(blotter, history)
         self._journal = journal
         self._history = history
         self._feed = feed
@@ -257,7 +259,7 @@ class Engine:
                 break
             for cl_ord_id in taken:
                 try:
-                    await self.recall(cl_ord_id)
+                    await self.recall.order(cl_ord_id)
                 except Busy:
                     self._out_of_reach.add(cl_ord_id)
         self._out_of_reach.clear()
@@ -373,84 +375,6 @@ class Engine:
             return None
         return new_order_refused(limits, stage.exposure(terms.executor), terms, message.arrival)
 
-    async def unheard(self, evidence: Iterable[Reported | Viewed]) -> list[Reported | Viewed]:
-        """Leave out the executions that are counted already: each poll repeats those of the last."""
-        news: list[Reported | Viewed] = []
-        elsewhere: list[tuple[Reported, Execution]] = []
-        for message in evidence:
-            execution = message.report.execution if isinstance(message, Reported) else None
-            if not isinstance(message, Reported) or execution is None:
-                news.append(message)
-                continue
-            report = message.report
-            order = self.blotter.find(
-                message.executor, report.venue_cl_ord_id, report.venue_order_id
-            )
-            if order is None:
-                elsewhere.append((message, execution))
-            elif not self.blotter.has_execution(order.cl_ord_id, execution.exec_id):
-                news.append(message)
-        if elsewhere:
-            named = [
-                (each.report.venue_cl_ord_id, each.report.venue_order_id, execution.exec_id)
-                for each, execution in elsewhere
-            ]
-            try:
-                counted = await self._history.counted(elsewhere[0][0].executor, named)
-            except Busy:
-                counted = set[str]()
-            news.extend(each for each, execution in elsewhere if execution.exec_id not in counted)
-        return news
-
-    async def recall(self, cl_ord_id: str) -> None:
-        """
-        Bring a settled order back into memory, so that the rules can decide about it.
-
-        Raises Busy while history is behind, and JournalError if it does not have the order, which
-        the journal says it must.
-        """
-        if self.blotter.get(cl_ord_id) is not None:
-            return
-        order = await self._history.find(cl_ord_id=cl_ord_id)
-        exec_ids = await self._history.exec_ids(cl_ord_id)
-        if order is None:
-            raise JournalError(f"{cl_ord_id} is in the journal but not in history")
-        if self.blotter.get(cl_ord_id) is None:
-            self.blotter.remember(order, exec_ids)
-
-    async def known(
-        self,
-        *,
-        cl_ord_id: str | None = None,
-        executor: str | None = None,
-        venue_cl_ord_id: str | None = None,
-        venue_order_id: str | None = None,
-    ) -> Order | None:
-        """
-        Return the order that any of its ids names, brought into memory if it had left it.
-
-        Raises Busy while history is behind.
-        """
-        order = self.blotter.get(cl_ord_id or "") or self.blotter.find(
-            executor or "", venue_cl_ord_id, venue_order_id
-        )
-        if order is not None:
-            return order
-        order = await self._history.find(
-            cl_ord_id=cl_ord_id,
-            executor=executor,
-            venue_cl_ord_id=venue_cl_ord_id,
-            venue_order_id=venue_order_id,
-        )
-        if order is None and venue_cl_ord_id is not None:
-            # Two executors may share an account; our own id is one order's whoever names it.
-            order = await self._history.find(venue_cl_ord_id=venue_cl_ord_id)
-        if order is not None:
-            exec_ids = await self._history.exec_ids(order.cl_ord_id)
-            if self.blotter.get(order.cl_ord_id) is None:
-                self.blotter.remember(order, exec_ids)
-        return order
-
     async def _identify_all(self) -> None:
         """
         Look for the orders that evidence is about, while no commit is under way.
@@ -465,7 +389,7 @@ class Engine:
         """Look in history for the order that evidence is about; if it is there, merge it after all."""
         message = stranger.message
         try:
-            order = await self.known(**_names(message))
+            order = await self.recall.known(**_names(message))
         except Busy:
             # Evidence is never dropped: it comes back until history has caught up.
             asyncio.get_running_loop().call_later(BUSY_PAUSE_S, self._put, message, None)

@@ -75,7 +75,7 @@ class Others:
         if execution is None or execution.exec_id in self._fills:
             return False
         try:
-            order = await self._engine.known(
+            order = await self._engine.recall.known(
                 executor=self._executor, venue_order_id=report.venue_order_id
             )
         except Busy:
@@ -96,7 +96,7 @@ class Others:
         name, client_id, now_ns = self._executor, view.venue_cl_ord_id, self._clock.now_ns()
         is_ours = Ids.are_like(client_id or "")
         try:
-            order = await self._engine.known(
+            order = await self._engine.recall.known(
                 executor=name,
                 venue_cl_ord_id=order_id(client_id) if is_ours else None,
                 venue_order_id=view.venue_order_id,

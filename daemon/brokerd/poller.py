@@ -214,7 +214,7 @@ class Poller:
 
     async def _merge(self, found: Reconciled, began_ns: int) -> None:
         evidence = await self.others.sort_out(found.evidence)
-        for number, message in enumerate(await self._engine.unheard(evidence)):
+        for number, message in enumerate(await self._engine.recall.unheard(evidence)):
             await self._engine.tell(message)
             if number % EVIDENCE_PER_SLICE == 0:
                 await asyncio.sleep(0)

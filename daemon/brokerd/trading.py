@@ -179,8 +179,7 @@ class Trading:
         """Ask the venue about one order; a difference goes on record like any other report."""
         order = await self._find_any(params)
         link = self._links.choose(order.terms.executor)
-        if self._engine.blotter.get(order.cl_ord_id) is None:
-            await self._engine.recall(order.cl_ord_id)
+        await self._engine.recall.order(order.cl_ord_id)
         checked = await link.poller.check(order)
         return show_order(checked or order)
 
@@ -270,12 +269,7 @@ class Trading:
 
     async def _is_taken(self, cl_ord_id: str) -> bool:
         """Say whether an order has that id, and see that it is in memory if so."""
-        if self._engine.blotter.get(cl_ord_id) is not None:
-            return True
-        if await self._history.find(cl_ord_id=cl_ord_id) is None:
-            return False
-        await self._engine.recall(cl_ord_id)
-        return True
+        return await self._engine.recall.known(cl_ord_id=cl_ord_id) is not None
 
     async def _find(self, cl_ord_id: str) -> Order:
         order = self._engine.blotter.get(cl_ord_id)
