@@ -5,13 +5,14 @@ from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from decimal import Decimal
 
+import msgspec
 import pytest
 from tests.scripted import CLOCK, until
 
 from brokerd.errors import VenueUnavailable
 from brokerd_adapters.binance import feed
 from brokerd_adapters.binance.quotes import Quotes
-from brokerd_adapters.binance.shapes import BookTicker
+from brokerd_adapters.binance.shapes import BookTicker, StreamFrame, read
 from brokerd_adapters.paper.markets import QuoteTick, TradeTick
 from brokerd_adapters.venue import VenueConfig, VenueServer
 
@@ -66,6 +67,32 @@ async def test_a_quiet_symbol_is_asked_for_and_a_lively_one_is_told() -> None:
         venue.on_tick(TradeTick(0, "BTCUSDT", 1, D(99), D(1), buyer_is_maker=True))
         venue.on_tick(QuoteTick(0, "BTCUSDT", D(90), D(1), D(91), D(1)))
         await until(lambda: bid(made) == D(90), "told")
+
+
+async def test_a_book_with_one_side_has_no_quote() -> None:
+    """Binance tells the best of an empty side as 0, which is no price to measure by."""
+    market = Market()
+    market.bid_px = D(0)
+    async with still_market() as venue, quotes(venue, market) as made:
+        made.get("BTCUSDT")
+        await until(lambda: bool(market.asked), "asked")
+        assert bid(made) is None
+        await until(lambda: bool(made._feed._subscribed), "subscribed")
+        made._on_quote(BookTicker("BTCUSDT", D(90), D(1), D(91), D(1)))
+        assert bid(made) == D(90)
+        made._on_quote(BookTicker("BTCUSDT", D(90), D(1), D(0), D(0)))
+        assert bid(made) is None
+
+
+async def test_a_symbol_that_nobody_asked_for_is_not_kept() -> None:
+    async with still_market() as venue, quotes(venue, Market()) as made:
+        await made.first(("BTCUSDT",), 10)
+        for symbol in ("OTHER", "BTCUSDT"):
+            ticker = {"s": symbol, "b": "90", "B": "1", "a": "91", "A": "1"}
+            frame = {"stream": f"{symbol.lower()}@bookTicker", "data": ticker}
+            made._feed._tell(read(StreamFrame, msgspec.json.encode(frame)))
+        assert bid(made) == D(90)
+        assert made._quotes.keys() == {"BTCUSDT"}
 
 
 async def test_no_answer_leaves_it_to_the_streams() -> None:

@@ -146,7 +146,7 @@ class QuoteFeed:
 
     def _tell(self, frame: StreamFrame) -> None:
         news = told(frame)
-        if isinstance(news, BookTicker):
+        if isinstance(news, BookTicker) and news.symbol in self._symbols:
             self._quoted.add(news.symbol)
             self._on_quote(news)
 

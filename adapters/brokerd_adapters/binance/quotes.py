@@ -45,8 +45,12 @@ class Quotes:
             return
 
     def _on_quote(self, told: BookTicker) -> None:
+        """Keep a quote; a book without bids or asks, whose best is told as 0, has none."""
         quote = Quote(exact(told.bid_px), exact(told.ask_px), self._clock.now_ns())
-        self._quotes[told.symbol] = quote
+        if quote.bid_px > 0 and quote.ask_px > 0:
+            self._quotes[told.symbol] = quote
+        else:
+            self._quotes.pop(told.symbol, None)
         self._came.set()
 
     def _on_gap(self, _why: str) -> None:
