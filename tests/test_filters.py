@@ -3,12 +3,10 @@
 import re
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 from tests.scripted import LIMIT, Play
 
 from brokerd.filters import OrderFilter, matches, matches_status, matches_terms
-from brokerd.ids import Ids, base36, new_epoch
+from brokerd.ids import Ids, new_epoch
 from brokerd.orders import OrdStatus, Status
 from brokerd.terms import Side
 from brokerd.words import suggest
@@ -84,11 +82,6 @@ def test_two_runs_have_two_epochs() -> None:
     epochs = {new_epoch() for _ in range(100)}
     assert len(epochs) == 100
     assert all(re.fullmatch(r"[0-9a-z]{10}", epoch) for epoch in epochs)
-
-
-@given(st.integers(0, 10**18))
-def test_base36_is_read_back_by_python(number: int) -> None:
-    assert int(base36(number), 36) == number
 
 
 def test_a_word_is_suggested_as_it_is_spelt_or_all_are_named() -> None:

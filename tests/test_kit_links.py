@@ -1,15 +1,28 @@
 """The client ids of an order that is several at its venue: each tells whose it is, and no other."""
 
+import itertools
 import re
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from brokerd.ids import Ids, new_epoch, order_id
+from brokerd.ids import Ids, order_id
 from brokerd_adapters.kit.links import ROOM_FOR_LINK, left_id, link, link_id
 
-OURS = st.integers(min_value=1, max_value=10**9).map(lambda _: Ids(new_epoch()).next())
+
+def nth_id(epoch: str, number: int) -> str:
+    """The id that a run gives its n-th order."""
+    ids = Ids(epoch)
+    ids._count = itertools.count(number)
+    return ids.next()
+
+
+OURS = st.builds(
+    nth_id,
+    st.text("0123456789abcdefghijklmnopqrstuvwxyz", min_size=10, max_size=10),
+    st.integers(min_value=1, max_value=10**9),
+)
 NUMBERS = st.integers(min_value=1, max_value=999_999)
 
 

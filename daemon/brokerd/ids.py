@@ -15,7 +15,7 @@ EXTERNAL = "external"
 EXTERNAL_CHARS_MAX = 64
 EPOCH_CHARS = 10
 _ALPHABET = "0123456789abcdefghijklmnopqrstuvwxyz"
-_OF_ORDER = re.compile(rf"{PREFIX}-[{_ALPHABET}]+-[{_ALPHABET}]+")
+_OF_ORDER = re.compile(rf"{PREFIX}-[{_ALPHABET}]+-[0-9]+")
 
 
 def new_epoch() -> str:
@@ -23,17 +23,13 @@ def new_epoch() -> str:
     return "".join(secrets.choice(_ALPHABET) for _ in range(EPOCH_CHARS))
 
 
-def base36(number: int) -> str:
-    """Write a number of 0 or more with digits and small letters."""
-    digits = ""
-    while number:
-        number, digit = divmod(number, 36)
-        digits = _ALPHABET[digit] + digits
-    return digits or "0"
-
-
 class Ids:
-    """Makes client ids: `bkd-<epoch>-<count>`, letters, digits and dashes, well under 36 long."""
+    """
+    Makes client ids: `bkd-<epoch>-<count>`, letters, digits and dashes, well under 36 long.
+
+    The count is decimal: what follows it after a dash and begins with a letter, such as the `-r1`
+    of a replace, is never another order's count.
+    """
 
     def __init__(self, epoch: str) -> None:
         self._stem = f"{PREFIX}-{epoch}-"
@@ -46,7 +42,7 @@ class Ids:
 
     def next(self) -> str:
         """Return an id that was never made before."""
-        return self._stem + base36(next(self._count))
+        return f"{self._stem}{next(self._count)}"
 
 
 def order_id(venue_cl_ord_id: str | None) -> str | None:
