@@ -105,7 +105,7 @@ def test_a_fill_of_a_rejected_order_is_counted() -> None:
 def test_more_than_was_ordered_is_recorded_as_the_venue_says_it() -> None:
     play = Play().acknowledged()
     play.tell(reported(traded("t", 9), at_ns=3))
-    assert play.tell(reported(traded("u", 9), at_ns=4)) == ["order_traded"]
+    assert play.tell(reported(traded("u", 9), at_ns=4)) == ["order_traded", "ASK"]
     assert (play.order.ord_status, play.order.cum_qty, play.order.leaves_qty) == (
         S.FILLED,
         D(18),

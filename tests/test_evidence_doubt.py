@@ -17,7 +17,7 @@ from tests.scripted import (
 )
 
 from brokerd.doubt import CANCEL_ATTEMPTS_MAX
-from brokerd.executor import Accepted, InDoubt, NotSent, Refused
+from brokerd.executor import Accepted, InDoubt, NotSent, OrderView, Refused
 
 LOST = InDoubt(evidence="no answer within 10 s")
 FINAL_NS = 1_000
@@ -380,3 +380,56 @@ def test_a_bot_that_cancels_again_and_again_does_not_keep_the_venues_news_out() 
     seen = viewed(view(qty=D(20), venue_order_id="2-x"), asked_at_ns=20)
     assert "order_replaced" in play.tell(seen)
     assert (play.order.qty, play.order.venue_order_id) == (D(20), "2-x")
+
+
+def filled_beyond_its_quantity() -> Play:
+    """An order of 10 that filled 15: the report of the replace that allowed it was lost."""
+    play = Play().acknowledged()
+    told = play.tell(reported(traded("t", 15), at_ns=20))
+    assert told == ["order_traded", "ASK"]
+    return play
+
+
+def test_an_order_filled_beyond_its_quantity_is_asked_about_until_its_terms_are_known() -> None:
+    """A cancel of what a lost replace had raised it to must not settle it as filled."""
+    play = filled_beyond_its_quantity()
+    canceled = report(E.CANCELED, cum_qty=D(15))
+    assert play.tell(reported(canceled, at_ns=21)) == ["order_canceled", "ASK"]
+    assert not play.order.is_settled
+    stale = viewed(view(qty=D(10), cum_qty=D(10), ord_status=S.NEW), asked_at_ns=19)
+    assert play.tell(stale) == ["ASK"], "a view that is older than the fill tells no terms"
+    shown = view(qty=D(19), cum_qty=D(15), ord_status=S.CANCELED)
+    assert play.tell(viewed(shown, asked_at_ns=30)) == ["order_replaced"]
+    assert (play.order.ord_status, play.order.qty, play.order.cum_qty) == (S.CANCELED, D(19), D(15))
+    assert play.order.is_settled
+
+
+def test_an_order_filled_beyond_its_quantity_is_open_again_when_it_is_shown_open() -> None:
+    play = filled_beyond_its_quantity()
+    shown = view(qty=D(19), cum_qty=D(15), ord_status=S.PARTIALLY_FILLED)
+    assert play.tell(viewed(shown, asked_at_ns=30)) == ["order_replaced"]
+    assert (play.order.ord_status, play.order.leaves_qty) == (S.PARTIALLY_FILLED, D(4))
+    assert not play.order.must_be_asked
+
+
+@pytest.mark.parametrize(
+    "shown",
+    [
+        view(qty=D(10), cum_qty=D(15), ord_status=S.FILLED),
+        view(qty=D(10), cum_qty=D(15), ord_status=S.PARTIALLY_FILLED),
+        None,
+    ],
+    ids=["shown filled", "shown open with too much", "shown no more"],
+)
+def test_a_venue_that_fills_too_much_for_real_is_disputed_and_asked_no_more(
+    shown: OrderView | None,
+) -> None:
+    play = filled_beyond_its_quantity()
+    told = play.tell(viewed(shown, asked_at_ns=30, absence_after_ns=None))
+    assert told == ["report_disputed"]
+    assert play.order.is_settled
+
+
+def test_an_absence_asked_before_the_fill_that_was_too_much_ends_nothing() -> None:
+    play = filled_beyond_its_quantity()
+    assert play.tell(viewed(None, asked_at_ns=19, absence_after_ns=None)) == ["ASK"]

@@ -62,8 +62,25 @@ def viewed(stage: Stage, message: Viewed) -> Decision:
             exec_type=ExecType.NEW,
             evidence=f"the venue shows it {message.view.ord_status}",
         )
-    resent = _settle_request(stage, latest, message, message.view)
+    view = message.view
+    if is_current and (view.ord_status in FINAL or view.cum_qty > view.qty):
+        _dispute_overfill(stage, order.cl_ord_id, message)
+    resent = _settle_request(stage, latest, message, view)
     return Decision((*resent, *next_steps(stage, order.cl_ord_id, message.at_ns)))
+
+
+def _dispute_overfill(stage: Stage, cl_ord_id: str, message: Viewed) -> None:
+    """Say that the venue filled more than the order asked for, if no replace explains it."""
+    order = stage.get(cl_ord_id)
+    if order is not None and order.has_unseen_terms:
+        dispute(
+            stage,
+            order,
+            message.at_ns,
+            road=message.road,
+            exec_type=ExecType.FILL,
+            evidence=f"{order.cum_qty:f} of {order.qty:f} filled, and no replace explains it",
+        )
 
 
 def send_again(stage: Stage, order: Order, at_ns: int, evidence: str) -> Order:
@@ -184,6 +201,9 @@ def _absent(stage: Stage, order: Order, message: Viewed) -> None:
     if order.is_final and request and request.in_doubt and request.kind is RequestKind.CANCEL:
         end_request(stage, order, message.at_ns, message.road, "too_late")
         return
+    if order.is_final and message.asked_at_ns > order.heard_at_ns:
+        # A venue that shows the order no more has no other terms to tell.
+        _dispute_overfill(stage, order.cl_ord_id, message)
     counts_from_ns = _absence_counts_from_ns(order, message)
     if counts_from_ns is None or message.asked_at_ns < counts_from_ns:
         return

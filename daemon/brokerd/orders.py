@@ -264,8 +264,18 @@ class Order(Struct, gc=False, frozen=True, kw_only=True):
 
     @property
     def is_settled(self) -> bool:
-        """Final, nothing outstanding, and every execution the venue claims is counted."""
-        return self.is_final and self.request is None and self.cum_qty >= self.venue_cum_qty
+        """Final, nothing outstanding, its terms known, and every execution the venue claims counted."""
+        is_over = self.is_final and self.request is None and not self.has_unseen_terms
+        return is_over and self.cum_qty >= self.venue_cum_qty
+
+    @property
+    def has_unseen_terms(self) -> bool:
+        """
+        Whether more was filled than was asked for: that proves a replace we have not seen.
+
+        A venue that fills too much for real is disputed, which ends the search for other terms.
+        """
+        return self.cum_qty > self.qty and not self.disputed
 
     @property
     def in_doubt(self) -> bool:
@@ -274,9 +284,9 @@ class Order(Struct, gc=False, frozen=True, kw_only=True):
 
     @property
     def must_be_asked(self) -> bool:
-        """Whether only a question can tell: a doubt, fills that are missing, a first "not found"."""
-        has_fills_missing = self.cum_qty < self.venue_cum_qty
-        return self.in_doubt or has_fills_missing or self.not_found_at_ns is not None
+        """Whether only a question can tell: a doubt, missing fills or terms, a first "not found"."""
+        has_gap = self.cum_qty < self.venue_cum_qty or self.has_unseen_terms
+        return self.in_doubt or has_gap or self.not_found_at_ns is not None
 
     @property
     def status(self) -> Status:
