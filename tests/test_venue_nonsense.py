@@ -82,7 +82,7 @@ def spoilt(draw: st.DrawFn, sound: Any) -> bytes:
         if isinstance(holder, dict) and draw(st.booleans()):
             del holder[last]
         else:
-            holder[last] = draw(NONSENSE)
+            holder[last] = deepcopy(draw(NONSENSE))  # a later draw may spoil it again
     text = json.dumps(body).replace(f'"{DEEP}"', "[" * 5_000 + "]" * 5_000).encode()
     if draw(st.integers(0, 9)) == 0:
         text = text[: draw(st.integers(0, len(text)))]
