@@ -24,7 +24,7 @@ from tests.scripted import (
 
 from brokerd import poller as module
 from brokerd.clock import SteadyClock
-from brokerd.errors import OutcomeUnknown, VenueRefused, VenueUnavailable
+from brokerd.errors import ConfigError, OutcomeUnknown, VenueRefused, VenueUnavailable
 from brokerd.events import RequestKind
 from brokerd.executor import Accepted, Clock, InDoubt, OrderView, Outcome, Snapshot, Standing
 from brokerd.messages import Answered, Ask, Reported
@@ -482,3 +482,15 @@ async def test_the_floor_rate_ends_though_its_executor_swallows_the_end(tmp_path
         await asyncio.wait((task,), timeout=5)
         assert task.cancelled()
         assert len(venue.since) == 1
+
+
+async def test_a_key_that_is_refused_between_two_questions_is_no_end_of_the_others(
+    tmp_path: Path,
+) -> None:
+    refused = ConfigError("the key is refused")
+    async with desk(tmp_path, floor_s=0.001) as at:
+        at.venue.views += [refused, view()]
+        at.venue.snapshots.append(refused)
+        await at.doubted()
+        await until(lambda: not at.home.order().in_doubt, "it is asked about again")
+        await until(lambda: len(at.venue.since) >= 2, "the floor rate goes on")

@@ -14,7 +14,7 @@ from msgspec.structs import replace
 
 from brokerd.dispatch import order_ref
 from brokerd.engine import Engine
-from brokerd.errors import NO_ANSWER
+from brokerd.errors import NO_ANSWER, ConfigError
 from brokerd.events import ExecutorSynced, Road
 from brokerd.executor import Clock, Executor, Snapshot
 from brokerd.guard import guarded, heed_cancellation, quote_seen
@@ -49,6 +49,9 @@ PAUSE_LOOK_S = 1.0
 
 EVIDENCE_PER_SLICE = 200
 """How much evidence is handed over before other tasks get a turn."""
+
+TROUBLE = (*NO_ANSWER, ConfigError)
+"""What ends one question and no more: also a key that was good when the link came up."""
 
 log = structlog.get_logger(__name__)
 
@@ -204,7 +207,7 @@ class Poller:
             await asyncio.sleep(self._floor_s)
             try:
                 await self.sync()
-            except NO_ANSWER as error:
+            except TROUBLE as error:
                 log.warning("poll_failed", executor=self._executor.name, why=str(error))
             await heed_cancellation()
 
@@ -266,7 +269,7 @@ class Poller:
             is_open = order is not None and order.must_be_asked
             if order is not None:
                 self._answered[cl_ord_id] = order.seq
-        except NO_ANSWER as error:
+        except TROUBLE as error:
             log.warning("question_unanswered", cl_ord_id=cl_ord_id, why=str(error))
             is_open = True
         finally:
