@@ -16,7 +16,7 @@ from tests.scripted import (
     viewed,
 )
 
-from brokerd.doubt import CANCEL_ATTEMPTS_MAX
+from brokerd.doubt import CANCEL_ATTEMPTS_MAX, answer_counts_from_ns
 from brokerd.executor import Accepted, InDoubt, NotSent, OrderView, Refused
 
 LOST = InDoubt(evidence="no answer within 10 s")
@@ -433,3 +433,14 @@ def test_a_venue_that_fills_too_much_for_real_is_disputed_and_asked_no_more(
 def test_an_absence_asked_before_the_fill_that_was_too_much_ends_nothing() -> None:
     play = filled_beyond_its_quantity()
     assert play.tell(viewed(None, asked_at_ns=19, absence_after_ns=None)) == ["ASK"]
+
+
+def test_the_next_answer_that_proves_more_is_the_next_mark_ahead_and_never_one_behind() -> None:
+    play = doubted()
+    assert answer_counts_from_ns(play.order, 10, 20) == FINAL_NS
+    assert answer_counts_from_ns(play.order, 10, FINAL_NS) is None
+    play.tell(viewed(None, asked_at_ns=FINAL_NS))
+    assert answer_counts_from_ns(play.order, 10, FINAL_NS) == FINAL_NS + 10
+    assert answer_counts_from_ns(play.order, 10, FINAL_NS + 10) is None
+    cancel = cancel_doubted()
+    assert answer_counts_from_ns(cancel.order, None, 30) == FINAL_NS

@@ -1,6 +1,7 @@
 """The poller: a question for every doubt, at a bounded rate, and proof at a floor rate."""
 
 import asyncio
+import math
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
@@ -175,6 +176,21 @@ async def test_two_absences_reject_and_no_sooner(tmp_path: Path) -> None:
             if type(change.entry.event).__name__ in {"OrderNotFound", "OrderRejected"}
         )
         assert last - first >= 20_000_000
+
+
+async def test_the_second_not_found_is_asked_for_when_it_can_count_not_at_the_next_doubling(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The interval had grown beyond all waiting by then: the doubt would last as much longer."""
+    monkeypatch.setattr(module, "ASK_INTERVAL_S_MAX", 3600.0)
+    async with desk(tmp_path, processing_bound_s=0.02) as at:
+        at.venue.views += [None] * 50
+        at.poller._began_ns = 0
+        at.poller._scheduled["x"] = (math.inf, 1800.0)
+        await at.doubted()
+        await until(lambda: at.home.order().is_final)
+        assert at.home.order().reason == "not_found_at_venue"
+        assert max(at.waits) < 1, "and no question waits out an interval of half an hour"
 
 
 async def test_not_found_proves_nothing_while_the_stream_is_out_of_sync(tmp_path: Path) -> None:

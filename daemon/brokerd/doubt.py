@@ -204,7 +204,7 @@ def _absent(stage: Stage, order: Order, message: Viewed) -> None:
     if order.is_final and message.asked_at_ns > order.heard_at_ns:
         # A venue that shows the order no more has no other terms to tell.
         _dispute_overfill(stage, order.cl_ord_id, message)
-    counts_from_ns = _absence_counts_from_ns(order, message)
+    counts_from_ns = absence_counts_from_ns(order, message.absence_after_ns)
     if counts_from_ns is None or message.asked_at_ns < counts_from_ns:
         return
     at_ns, cl_ord_id, road = message.at_ns, order.cl_ord_id, message.road
@@ -219,12 +219,22 @@ def _absent(stage: Stage, order: Order, message: Viewed) -> None:
     )
 
 
-def _absence_counts_from_ns(order: Order, message: Viewed) -> int | None:
+def absence_counts_from_ns(order: Order, absence_after_ns: int | None) -> int | None:
     """Return the earliest time of asking at which "no such order" is evidence; None: never."""
-    if message.absence_after_ns is None or order.is_final:
+    if absence_after_ns is None or order.is_final:
         return None
     if order.not_found_at_ns is not None:
-        return order.not_found_at_ns + message.absence_after_ns
+        return order.not_found_at_ns + absence_after_ns
     if order.acked_at_ns is not None:
-        return order.heard_at_ns + message.absence_after_ns
+        return order.heard_at_ns + absence_after_ns
     return order.request.final_at_ns if order.request and order.request.in_doubt else None
+
+
+def answer_counts_from_ns(order: Order, absence_after_ns: int | None, now_ns: int) -> int | None:
+    """Return the next time of asking, later than now, from which an answer proves more than now."""
+    request = order.request
+    marks_ns = (
+        absence_counts_from_ns(order, absence_after_ns),
+        request.final_at_ns if request and request.in_doubt else None,
+    )
+    return min((at_ns for at_ns in marks_ns if at_ns is not None and at_ns > now_ns), default=None)

@@ -13,6 +13,7 @@ import structlog
 from msgspec.structs import replace
 
 from brokerd.dispatch import order_ref
+from brokerd.doubt import answer_counts_from_ns
 from brokerd.engine import Engine
 from brokerd.errors import NO_ANSWER, ConfigError
 from brokerd.events import ExecutorSynced, Road
@@ -63,7 +64,8 @@ class Poller:
     executions from RESTART_OVERLAP_S before that on, however long ago it is.
 
     An order is asked about until nothing is in doubt or missing any more, at intervals that
-    double up to ASK_INTERVAL_S_MAX, so that the rate of requests an order costs is bounded.
+    double up to ASK_INTERVAL_S_MAX, so that the rate of requests an order costs is bounded; a
+    question comes sooner where an answer begins to count before the interval has passed.
 
     "No such order" is passed on as proof only while the stream is in sync, which the listener
     tells by `in_sync` and `out_of_sync`, and `stream_waits` while a report of it waits for room.
@@ -91,6 +93,7 @@ class Poller:
         self._places = asyncio.Semaphore(QUESTIONS_AT_ONCE)
         promised = executor.capabilities
         overlap_s = promised.processing_bound_s + promised.query_lag_s + promised.clock_error_s
+        self._apart_ns = int((promised.processing_bound_s + promised.query_lag_s) * 1e9)
         self._overlap_ns = int((overlap_s + OVERLAP_S) * 1e9)
         self._since_ns = max(since_ns - self._overlap_ns - int(RESTART_OVERLAP_S * 1e9), 0)
         self._began_ns = clock.now_ns()
@@ -276,12 +279,23 @@ class Poller:
             self._places.release()
         if is_open:
             interval_s = min(interval_s * 2, ASK_INTERVAL_S_MAX)
-            self._schedule(cl_ord_id, interval_s, interval_s)
+            self._schedule(cl_ord_id, self._delay_s(cl_ord_id, interval_s), interval_s)
         else:
             self._scheduled.pop(cl_ord_id, None)
             self._asked.pop(cl_ord_id, None)
             self._doubted.discard(cl_ord_id)
             self._answered.pop(cl_ord_id, None)
+
+    def _delay_s(self, cl_ord_id: str, interval_s: float) -> float:
+        """Return the interval, or less if an answer can prove more before it has passed."""
+        order = self._engine.blotter.get(cl_ord_id)
+        promised = self._executor.capabilities
+        shown_ns = self._clock.now_ns() - int(promised.query_lag_s * 1e9)
+        apart_ns = self._apart_ns if promised.query_closed else None
+        counts_ns = answer_counts_from_ns(order, apart_ns, shown_ns) if order else None
+        if counts_ns is None:
+            return interval_s
+        return min(interval_s, (counts_ns - shown_ns) / 1e9 + FIRST_ASK_S)
 
     def _still_to_ask(self, cl_ord_id: str) -> Order | None:
         """Return the order if it is still to be asked about: not if what was in doubt is known by now."""
@@ -316,7 +330,6 @@ class Poller:
         The first of the two may be an earlier run's: so much of this run must have passed by its
         own clock, which is the only one that was not set in between.
         """
-        promised = self._executor.capabilities
-        apart_ns = int((promised.processing_bound_s + promised.query_lag_s) * 1e9)
-        is_proof = promised.query_closed and asked_at_ns >= self._began_ns + apart_ns
-        return apart_ns if is_proof else None
+        is_old_enough = asked_at_ns >= self._began_ns + self._apart_ns
+        is_proof = self._executor.capabilities.query_closed and is_old_enough
+        return self._apart_ns if is_proof else None
