@@ -203,11 +203,16 @@ async def told(directory: Path, story: Story, ask: Any) -> None:
 
 
 @settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow])
-@given(ORDERS, st.lists(ORDER_QUERIES, min_size=8, max_size=8), st.sampled_from([1, 5_000]))
+@given(
+    ORDERS,
+    st.lists(ORDER_QUERIES, min_size=8, max_size=8),
+    st.sampled_from([1, 5_000]),
+    st.sampled_from([-1, 2, 5_000]),
+)
 def test_a_list_of_orders_is_a_filter_over_all_of_them(
-    specs: list[dict[str, Any]], queries: list[OrderQuery], sort_max: int
+    specs: list[dict[str, Any]], queries: list[OrderQuery], sort_max: int, few_max: int
 ) -> None:
-    """Whatever index is walked; with `sort_max` 1 the other plan is taken."""
+    """Whatever index is walked; with a small `sort_max` or `few_max` the other plan is taken."""
     story = tell_all(specs)
 
     async def ask(history: SqliteHistory) -> None:
@@ -216,6 +221,7 @@ def test_a_list_of_orders_is_a_filter_over_all_of_them(
 
     with pytest.MonkeyPatch.context() as patch, tempfile.TemporaryDirectory() as place:
         patch.setattr("brokerd.history.read.SORT_MAX", sort_max)
+        patch.setattr("brokerd.history.read.FEW_MAX", few_max)
         patch.setattr("brokerd.history.read.WALK_STEP", 1 + sort_max // 2)
         asyncio.run(told(Path(place), story, ask))
 

@@ -197,6 +197,20 @@ def order_page(
     return f"{union} ORDER BY at_ns DESC, no DESC LIMIT ?", [*params, query.limit + 1]
 
 
+def matching(query: OrderQuery, drivers: list[Driver]) -> tuple[str, list[Any]]:
+    """Return the SQL of every order that matches: rows (group id, created_at_ns, no)."""
+    pieces, params = list[str](), list[Any]()
+    for driver in drivers:
+        where = latest_conditions(query)
+        _add_group(where, query, driver.names)
+        pieces.append(
+            f"SELECT o.group_id, o.created_at_ns, o.no FROM {driver.source}"
+            f" WHERE {driver.where} AND {where}"
+        )
+        params += (*driver.params, *where.params)
+    return " UNION ALL ".join(pieces), params
+
+
 def fill_page(query: FillQuery, driver: Driver, after: Key | None) -> tuple[str, list[Any]]:
     """Return the SQL of a page: rows (body, executor, symbol, side, at_ns, seq), one too many."""
     where = _terms_conditions(query)

@@ -6,6 +6,7 @@ A question waits first until everything that was durable when it was asked has b
 
 # ruff: noqa: S608 - only words of our own are pasted into SQL, every value is a parameter
 
+import math
 import sqlite3
 from collections.abc import Sequence
 from typing import Any
@@ -30,6 +31,7 @@ from brokerd.history.query import (
     groups_below,
     latest_conditions,
     latest_in,
+    matching,
     order_page,
     statuses,
     tags,
@@ -43,8 +45,14 @@ from brokerd.terms import Side
 WALK_STEP = 1_000
 """Groups looked at by one statement of `latest_group`."""
 
+FEW_MAX = 2_000
+"""Orders that are quicker looked at one by one than found by walking all groups."""
+
 SORT_MAX = 5_000
 """Orders that are quicker sorted than looked for along an index of times."""
+
+Combination = tuple[str | None, ...]
+"""The values of the keys that are grouped by."""
 
 decode_keys = msgspec.json.Decoder(dict[str, str]).decode
 
@@ -213,7 +221,7 @@ class HistoryReader:
         if query.latest_group:
             found = await self._latest(query, after)
         else:
-            drivers = await self._drivers(query)
+            _, drivers = await self._drivers(query)
             found = await self._fetch(*order_page(query, drivers, after)) if drivers else []
         orders = tuple(decode_order(body) for body, _, _ in found[: query.limit])
         more = len(found) > query.limit
@@ -244,11 +252,12 @@ class HistoryReader:
             self.is_damaged = self.is_damaged or is_damage(error)
             raise
 
-    async def _drivers(self, query: OrderQuery) -> list[Driver]:
+    async def _drivers(self, query: OrderQuery) -> tuple[float, list[Driver]]:
         """
         Choose what to walk: the tag or the statuses with the fewest orders, or all by time.
 
-        Empty where the statuses asked for contradict each other.
+        Returns with it how many orders there are to walk; of all by time, inf. No driver where the
+        statuses asked for contradict each other.
         """
         by_time = Driver(f"orders o INDEXED BY orders_{query.by}")
         choices = [(await self._tag_size(*tag), [_tag_driver(*tag)]) for tag in tags(query)]
@@ -256,11 +265,11 @@ class HistoryReader:
         if query.status is not None or query.ord_status is not None:
             wanted = sorted(statuses(query))
             if not wanted:
-                return []
+                return 0, []
             choices.append((await self._status_size(wanted), [_status_driver(s) for s in wanted]))
         if query.by != "created":
             choices = [choice for choice in choices if choice[0] <= SORT_MAX]
-        return min(choices, key=lambda choice: choice[0])[1] if choices else [by_time]
+        return min(choices, key=lambda choice: choice[0], default=(math.inf, [by_time]))
 
     async def _fill_driver(self, query: FillQuery) -> Driver:
         by_order = "CROSS JOIN fills f INDEXED BY fills_order ON f.order_no = o.no"
@@ -296,15 +305,21 @@ class HistoryReader:
 
     async def _latest(self, query: OrderQuery, after: Key | None) -> list[tuple[bytes, int, int]]:
         """
-        Walk the groups, newest first, until the page is certain; rows (body, created_at_ns, no).
+        Return a page of the newest order of each combination: rows (body, created_at_ns, no).
 
-        No group further down holds an order newer than the step's last, so that whatever is newer
-        than that is its combination's latest.
+        Where few orders match they are all looked at. Else the groups are walked, newest first,
+        until the page is certain: no group further down holds an order newer than the step's last,
+        so that whatever is newer than that is its combination's latest.
         """
-        newest: dict[tuple[str | None, ...], Key] = {}
+        newest: dict[Combination, Key] = {}
         below = after or (NEVER_NS, NEVER_NS)
+        size, drivers = await self._drivers(query)
+        if size <= FEW_MAX:
+            await self._take_all(query, drivers, newest)
+            page = sorted((key for key in newest.values() if key < below), reverse=True)
+            return await self._bodies(page[: query.limit + 1])
         bound: Key | None = (NEVER_NS, NEVER_NS)
-        page: list[Key] = []
+        page = []
         while bound is not None and len(page) <= query.limit:
             walked = await self._fetch(*groups_below(query, bound, WALK_STEP))
             await self._take_latest(query, walked, newest)
@@ -315,11 +330,26 @@ class HistoryReader:
             page = sorted(certain, reverse=True)[: query.limit + 1]
         return await self._bodies(page)
 
+    async def _take_all(
+        self, query: OrderQuery, drivers: list[Driver], newest: dict[Combination, Key]
+    ) -> None:
+        """Look at every order that matches."""
+        found = await self._fetch(*matching(query, drivers)) if drivers else []
+        ids = list({group_id for group_id, _, _ in found})
+        sql = f"SELECT id, keys FROM groups WHERE id IN {placeholders(len(ids))}"
+        combinations = {
+            group_id: _combination(decode_keys(text), query.group_by)
+            for group_id, text in await self._fetch(sql, ids)
+        }
+        for group_id, at_ns, no in found:
+            combination = combinations[group_id]
+            newest[combination] = max((at_ns, no), newest.get(combination, (at_ns, no)))
+
     async def _take_latest(
-        self, query: OrderQuery, walked: list[Any], newest: dict[tuple[str | None, ...], Key]
+        self, query: OrderQuery, walked: list[Any], newest: dict[Combination, Key]
     ) -> None:
         """Bring `newest` up to date with the groups of one step."""
-        combinations: dict[int, tuple[str | None, ...]] = {}
+        combinations: dict[int, Combination] = {}
         keys: list[tuple[int, int, int]] = []
         for at_ns, no, group_id, text in walked:
             combination = _combination(decode_keys(text), query.group_by)
@@ -349,7 +379,7 @@ def _status_driver(ord_status: OrdStatus) -> Driver:
     return Driver("orders o INDEXED BY orders_status", "o.ord_status = ?", (ord_status.value,))
 
 
-def _combination(group: dict[str, str], group_by: tuple[str, ...]) -> tuple[str | None, ...]:
+def _combination(group: dict[str, str], group_by: tuple[str, ...]) -> Combination:
     """Return what tells one combination from another: the asked values, or all keys and values."""
     if group_by:
         return tuple(group.get(key) for key in group_by)
