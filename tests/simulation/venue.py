@@ -320,6 +320,8 @@ class Venue:
 
     def _replace(self, order: VenueOrder, request: ReplaceOrder) -> None:
         order.qty, order.px = request.qty, request.px
+        # An older request that the wire repeats undoes what came after it: who asks can never tell.
+        order.replaced_nos -= {each for each in order.replaced_nos if each > request.replace_no}
         order.replaced_nos.add(request.replace_no)
         order.all_terms.append((order.qty, order.px))
         if self.capabilities.amend == "new_id":
