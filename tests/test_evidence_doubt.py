@@ -444,3 +444,15 @@ def test_the_next_answer_that_proves_more_is_the_next_mark_ahead_and_never_one_b
     assert answer_counts_from_ns(play.order, 10, FINAL_NS + 10) is None
     cancel = cancel_doubted()
     assert answer_counts_from_ns(cancel.order, None, 30) == FINAL_NS
+
+
+def test_a_replace_whose_terms_show_was_done_however_many_fills_came_since_the_question() -> None:
+    play = Play().acknowledged(at_ns=5)
+    play.replace(10, qty=20)
+    play.tell(answered(LOST, at_ns=11, request=K.REPLACE, final_at_ns=FINAL_NS))
+    play.tell(reported(traded("t", 4), at_ns=FINAL_NS + 50))
+    seen = viewed(
+        view(S.PARTIALLY_FILLED, qty=D(20)), asked_at_ns=FINAL_NS + 1, at_ns=FINAL_NS + 60
+    )
+    assert "order_replaced" in play.tell(seen)
+    assert (play.order.qty, play.order.request) == (D(20), None)

@@ -46,7 +46,8 @@ def viewed(stage: Stage, message: Viewed) -> Decision:
         _absent(stage, order, message)
         return Decision(next_steps(stage, order.cl_ord_id, message.at_ns))
     is_current = message.asked_at_ns > order.heard_at_ns
-    for report in _as_reports(order, message.view, is_current=is_current):
+    has_terms = is_current or _shows_replace(order, message, message.view)
+    for report in _as_reports(order, message.view, has_terms=has_terms):
         latest = stage.get(order.cl_ord_id) or order
         reported = Reported(
             order.terms.executor, report, message.road, message.at_ns, quote=message.quote
@@ -104,13 +105,22 @@ _VIEWED_LAST_WORD: dict[OrdStatus, ExecType] = {
 }
 
 
-def _as_reports(order: Order, view: OrderView, *, is_current: bool) -> list[Report]:
+def _shows_replace(order: Order, message: Viewed, view: OrderView) -> bool:
+    """Whether a view shows the terms of the replace under way, so that it was done, whatever came since."""
+    request = order.request
+    if request is None or request.kind is not RequestKind.REPLACE:
+        return False
+    was_asked_later = message.asked_at_ns > request.asked_at_ns
+    return was_asked_later and view.qty == request.qty and view.px in {None, request.px}
+
+
+def _as_reports(order: Order, view: OrderView, *, has_terms: bool) -> list[Report]:
     """
     Read a view as the reports that would have led to it.
 
     Executions and last words hold however old the view is, and so do the quantity and price that
     a last word goes with. Those of an open order may have been replaced since: they count only if
-    nothing was heard after the question left (`is_current`).
+    nothing was heard after the question left, or they are the ones we asked for (`has_terms`).
     """
 
     def report(exec_type: ExecType, execution: Execution | None = None) -> Report:
@@ -131,7 +141,7 @@ def _as_reports(order: Order, view: OrderView, *, is_current: bool) -> list[Repo
     if view.ord_status is not OrdStatus.REJECTED:
         reports.append(report(ExecType.NEW))
     has_other_terms = view.qty != order.qty or (view.px is not None and view.px != order.px)
-    if (is_current or view.ord_status in FINAL) and has_other_terms:
+    if (has_terms or view.ord_status in FINAL) and has_other_terms:
         reports.append(report(ExecType.REPLACED))
     if view.ord_status in _VIEWED_LAST_WORD:
         reports.append(report(_VIEWED_LAST_WORD[view.ord_status]))
