@@ -6,6 +6,7 @@ from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 from tests.scripted import (
     CLOCK,
     D,
@@ -26,6 +27,7 @@ from brokerd.errors import ConfigError, OutcomeUnknown, VenueUnavailable
 from brokerd.executor import (
     Accepted,
     CancelOrder,
+    Capabilities,
     InDoubt,
     NotSent,
     Outcome,
@@ -112,6 +114,20 @@ def test_the_id_of_a_replace_is_the_id_of_no_order() -> None:
     replaces = {f"{each}-r{number}" for each in made for number in range(1, 4)}
     assert not replaces & set(made)
     assert not any("r" in each for each in made)
+
+
+def test_a_request_is_dead_after_its_window_the_venues_bound_its_lag_and_the_clocks_error() -> None:
+    promised = Capabilities(
+        repeat_id="refused_forever",
+        validity_window_s=5.0,
+        processing_bound_s=10.0,
+        query_lag_s=1.0,
+        clock_error_s=0.5,
+        query_closed=True,
+        amend="in_place",
+    )
+    assert promised.final_after_s == 16.5
+    assert replace(promised, validity_window_s=None).final_after_s is None
 
 
 async def test_a_call_without_an_answer_by_its_deadline_is_in_doubt(tmp_path: Path) -> None:

@@ -120,6 +120,7 @@ MUTANTS: tuple[Mutant, ...] = (
         "doubt knows no processing bound and no lag",
         "'no such order' counts while the order sits inside the venue or hides from queries",
         [(Capabilities, "final_after_s", property(weakened.no_lag))],
+        test="tests/test_dispatch.py",
     ),
     Mutant(
         "a window for venues that have none",
@@ -190,6 +191,7 @@ MUTANTS: tuple[Mutant, ...] = (
         "a run takes up a clock that was set back",
         "what the last run stamped lies in the future of the new one",
         [(SteadyClock, "follow", weakened.no_follow)],
+        test="tests/test_clock.py",
     ),
     Mutant(
         "a ban is forgotten at restart",
