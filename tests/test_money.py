@@ -22,6 +22,7 @@ from brokerd.money import (
     parse_decimal,
     plain,
     subtract,
+    units,
 )
 
 SIZE_MAX = 10 ** (2 * DIGITS_MAX) - 1
@@ -173,3 +174,10 @@ def test_dividing_by_one_changes_nothing(number: Decimal) -> None:
 def test_a_quotient_by_zero_raises() -> None:
     with pytest.raises(DivisionByZero):
         divide(Decimal(1), ZERO)
+
+
+def test_a_number_is_counted_in_whole_units_or_not_at_all() -> None:
+    assert units(Decimal("0.5"), 2) == 50
+    assert units(Decimal(3), 0) == 3
+    with pytest.raises(ValueError, match=r"0\.005 is no whole number of 10\^-2"):
+        units(Decimal("0.005"), 2)

@@ -7,11 +7,15 @@ import pytest
 from tests.scripted import D
 
 from brokerd.errors import InvalidOrder, InvalidParams
+from brokerd.orders import Status
 from brokerd.params import (
+    FilterParams,
     ListParams,
     ReplaceParams,
     SubmitParams,
+    SubscribeParams,
     TimeParams,
+    order_filter,
     read_cl_ord_id,
     read_replace,
     read_span_s,
@@ -184,3 +188,22 @@ def test_a_window_of_two_minds_is_refused(members: dict[str, str], field: str) -
 def test_every_parameter_has_a_limit(kind: type[Any], members: dict[str, object]) -> None:
     with pytest.raises(msgspec.ValidationError):
         read(kind, **members)
+
+
+@pytest.mark.parametrize(
+    ("asked", "meant"),
+    [
+        (None, frozenset()),
+        ("OPEN", frozenset({Status.OPEN})),
+        (["OPEN", "CLOSED"], frozenset({Status.OPEN, Status.CLOSED})),
+    ],
+)
+def test_a_filter_names_no_status_one_or_several(asked: object, meant: frozenset[Status]) -> None:
+    params = read(FilterParams, **({} if asked is None else {"status": asked}))
+    assert order_filter(params).status == meant
+
+
+def test_a_subscription_looks_back_if_it_says_how_far() -> None:
+    assert not read(SubscribeParams).looks_back
+    assert read(SubscribeParams, last=5).looks_back
+    assert read(SubscribeParams, since="2026-01-31T12:00:00Z").looks_back
