@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from decimal import Decimal
 from typing import Any
 
@@ -101,13 +101,20 @@ async def judged(venue: VenueServer) -> AsyncIterator[Judge]:
     # What it reads next must be the answer to its subscription.
     assert msgspec.json.decode(await stream._ws.recv())["stream"] == "listening"
     async with asyncio.TaskGroup() as tasks:
-        reading = tasks.create_task(stream._consume())
+        tasks.create_task(_read_to_the_end(stream))
         try:
             yield judge
         finally:
-            reading.cancel()
-            await stream.close()
+            # Not a cancel: its wait_for swallows one that an update meets (Python 3.11).
+            await stream._ws.close()
             judge.client._session.close()
+
+
+async def _read_to_the_end(stream: Any) -> None:
+    from websockets.exceptions import ConnectionClosedOK
+
+    with suppress(ConnectionClosedOK):
+        await stream._consume()
 
 
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")
