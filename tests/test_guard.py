@@ -50,8 +50,3 @@ async def test_a_timeout_of_the_executors_own_is_no_answer_either() -> None:
     """There is no deadline of ours on a stream; a library's timeout must not break the sentence."""
     with pytest.raises(VenueUnavailable, match="sim gave no answer in time"):
         await enter(TimeoutError(), None)
-
-
-async def test_a_cancellation_is_never_swallowed() -> None:
-    with pytest.raises(asyncio.CancelledError):
-        await enter(asyncio.CancelledError())

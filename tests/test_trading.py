@@ -10,6 +10,7 @@ from tests.scripted import CLOCK, House, ScriptedExecutor, house
 
 from brokerd.dispatch import Dispatch
 from brokerd.executor import LinkState
+from brokerd.guard import Walled
 from brokerd.ids import Ids
 from brokerd.links import Link, Links
 from brokerd.listener import Listener
@@ -22,8 +23,9 @@ from brokerd.trading import Trading
 
 @asynccontextmanager
 async def trading(
-    directory: Path, executor: ScriptedExecutor
+    directory: Path, venue: ScriptedExecutor
 ) -> AsyncGenerator[tuple[House, Trading], None]:
+    executor = Walled(venue)
     async with house(directory) as home:
         dispatch = Dispatch(executor, home.engine, CLOCK, deadline_s=5, retry_window_s=5)
         poller = Poller(executor, home.engine, CLOCK, deadline_s=5, floor_s=600)

@@ -22,6 +22,7 @@ from brokerd.clock import SystemClock
 from brokerd.config.load import Config, find_config, load_config
 from brokerd.errors import BrokerdError, ConfigError
 from brokerd.executor import Clock, Executor
+from brokerd.guard import Walled
 from brokerd.logs.setup import configure_logs
 
 EX_BUG = 1
@@ -138,7 +139,7 @@ def _check(config: Config, adapters: supervisor.Adapters) -> int:
     print(f"socket         {daemon.socket}")  # noqa: T201
     print(f"journal        {daemon.journal}")  # noqa: T201
     for name, executor in executors.items():
-        kind = "paper" if executor.capabilities.is_paper else "live"
+        kind = "paper" if Walled(executor).capabilities.is_paper else "live"
         print(f"executor       {name}: adapter {config.executors[name].adapter}, {kind}")  # noqa: T201
     print(f"adapters       {', '.join(sorted(ADAPTERS))}")  # noqa: T201
     for plugin in plugins.plugins():

@@ -18,6 +18,7 @@ from brokerd.engine import Engine
 from brokerd.events import DaemonStarted, ExecutorSynced
 from brokerd.executor import Clock, Executor
 from brokerd.feed import Feed
+from brokerd.guard import Walled
 from brokerd.limits import Limits
 from brokerd.links import Link, Links, doubt_outstanding
 from brokerd.listener import Listener
@@ -75,6 +76,7 @@ class Desk:
         limits: Limits | None = None,
     ) -> None:
         """Take in an executor and what works for it; the journal knows it up to `known_until_ns`."""
+        executor = Walled(executor)
         if limits is not None:
             self.engine.limit(executor.name, limits)
         dispatch = Dispatch(

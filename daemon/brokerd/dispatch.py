@@ -7,9 +7,10 @@ whatever is not a clear answer comes back as doubt.
 
 import asyncio
 from collections import deque
+from contextlib import suppress
 
 from brokerd.engine import Engine
-from brokerd.errors import BrokerdError
+from brokerd.errors import BrokerdError, VenueUnavailable
 from brokerd.events import RequestKind
 from brokerd.executor import (
     Accepted,
@@ -23,7 +24,7 @@ from brokerd.executor import (
     PlaceOrder,
     ReplaceOrder,
 )
-from brokerd.guard import guarded, heed_cancellation, quote_seen
+from brokerd.guard import guarded, heed_cancellation
 from brokerd.messages import Answered, RetryDue
 from brokerd.orders import Order, Request
 from brokerd.retries import delay_s
@@ -89,6 +90,7 @@ class Dispatch:
         self._others = _Queue()
         self._group: asyncio.TaskGroup | None = None
         self._under_way = 0
+        self._clock_error_s = 0.0
         self.retries = 0
 
     @property
@@ -120,9 +122,10 @@ class Dispatch:
         promised = self._executor.capabilities
         if promised.final_after_s is None:
             return None
-        # The clock is as uncertain as measured, and never less than declared.
-        measured_s = self._executor.standing().clock_error_s or 0.0
-        surplus_s = max(measured_s - promised.clock_error_s, 0.0)
+        # The clock is as uncertain as measured, of late if not now, and never less than declared.
+        with suppress(VenueUnavailable):
+            self._clock_error_s = self._executor.standing().clock_error_s or 0.0
+        surplus_s = max(self._clock_error_s - promised.clock_error_s, 0.0)
         return signed_at_ns + int((promised.final_after_s + surplus_s) * 1e9)
 
     async def _lane(self, queue: "_Queue") -> None:
@@ -139,7 +142,7 @@ class Dispatch:
     async def _request(self, order: Order, request: Request) -> None:
         began_ns, symbol = self._clock.now_ns(), order.terms.symbol
         is_new = request.kind is RequestKind.NEW
-        sent_quote = quote_seen(self._executor, symbol) if is_new else None
+        sent_quote = self._executor.quote(symbol) if is_new else None
         outcome = await self._call(order, request)
         now_ns = self._clock.now_ns()
         final_at_ns = None
@@ -161,7 +164,7 @@ class Dispatch:
                 now_ns,
                 final_at_ns,
                 sent_quote,
-                quote_seen(self._executor, symbol),
+                self._executor.quote(symbol),
             )
         )
 

@@ -15,7 +15,7 @@ from brokerd.doubt import PROVED_ABSENT
 from brokerd.engine import Engine
 from brokerd.errors import Busy, Halted, InvalidOrder, InvalidParams, Starting, VenueUnavailable
 from brokerd.events import OrderDone, OrderReplaced, OrderTraded, Road
-from brokerd.executor import Executor, InDoubt, LinkState
+from brokerd.executor import Executor, InDoubt, LinkState, Standing
 from brokerd.listener import Listener
 from brokerd.messages import Answered, Ask, Freeze, Send
 from brokerd.orders import Order, Request
@@ -54,8 +54,23 @@ class Link:
     @property
     def weaknesses(self) -> tuple[str, ...]:
         """What the venue does not promise, a sentence each."""
-        executor = self.executor
-        return (*executor.capabilities.weaknesses, *executor.standing().weaknesses)
+        return (*self.executor.capabilities.weaknesses, *self.standing.weaknesses)
+
+    @property
+    def standing(self) -> Standing:
+        """How things stand with the venue; nothing but that, where the executor fails to say it."""
+        try:
+            return self.executor.standing()
+        except VenueUnavailable as error:
+            return Standing(weaknesses=(f"how things stand is not known: {error}",))
+
+    @property
+    def symbols(self) -> list[str]:
+        """The symbols it takes; none where the executor fails to say it."""
+        try:
+            return sorted(self.executor.instruments())
+        except VenueUnavailable:
+            return []
 
     async def run(self) -> None:
         """Work until cancelled."""
@@ -71,9 +86,9 @@ class Link:
             await asyncio.wait((listening,))
             raise RuntimeError(f"the listener of {self.name} ended")
 
-    def check(self, terms: Terms) -> None:
+    def check(self, terms: Terms) -> Instrument:
         """
-        Refuse an order that this executor cannot take, before anything is written.
+        Refuse an order that this executor cannot take, before anything is written; return its rules.
 
         Raises Halted, Starting, VenueUnavailable, Busy or InvalidOrder.
         """
@@ -85,10 +100,12 @@ class Link:
             raise _unsupported(
                 "time_in_force", terms.time_in_force, sorted(promised.times_in_force)
             )
-        check_instrument(self.instrument(terms.symbol), terms.qty, terms.px, terms.stop_px)
+        instrument = self.instrument(terms.symbol)
+        check_instrument(instrument, terms.qty, terms.px, terms.stop_px)
+        return instrument
 
     def instrument(self, symbol: str) -> Instrument:
-        """Return a symbol's rules; raise InvalidOrder with the nearest known symbol."""
+        """Return a symbol's rules; raise InvalidOrder with the nearest known symbol, or VenueUnavailable."""
         instruments = self.executor.instruments()
         if symbol not in instruments:
             raise InvalidOrder(

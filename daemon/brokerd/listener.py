@@ -14,8 +14,8 @@ import structlog
 from brokerd.engine import Engine
 from brokerd.errors import NO_ANSWER, BrokerdError, ConfigError, VenueUnavailable
 from brokerd.events import ExecutorChanged, ExecutorPaused, Road
-from brokerd.executor import Clock, Executor, LinkState, Report
-from brokerd.guard import guarded, heed_cancellation, quote_seen
+from brokerd.executor import Clock, Executor, LinkState, Report, Standing
+from brokerd.guard import guarded, heed_cancellation
 from brokerd.messages import Reported
 from brokerd.poller import Poller
 from brokerd.retries import delay_s
@@ -55,6 +55,7 @@ class Listener:
         self._has_been_up = False
         self._frozen = asyncio.Event()
         self._paused_until_ns = 0
+        self._left_alone_until_ns = 0
         poller.others.on_unknown = self.freeze
 
     def freeze(self, reason: str) -> None:
@@ -77,27 +78,37 @@ class Listener:
         await self._engine.note(self._changed(LinkState.FROZEN, self.reason))
 
     def resume(self, paused_until_ns: int, reason: str) -> None:
-        """Keep a pause that an earlier run was told of, and note it by this run's clock. Called before `run`."""
+        """
+        Keep a pause that an earlier run was told of, and note it by this run's clock. Called before `run`.
+
+        If the executor fails to keep it, it is not connected until the pause is over.
+        """
         if paused_until_ns > self._clock.now_ns():
-            self._executor.resume(paused_until_ns, reason)
+            try:
+                self._executor.resume(paused_until_ns, reason)
+            except VenueUnavailable:
+                self._left_alone_until_ns = paused_until_ns
 
     async def record_pauses(self) -> None:
         """Put on record until when the venue wants to be left alone: a restart must not forget it."""
         while True:
-            standing = self._executor.standing()
-            until_ns, now_ns = standing.paused_until_ns or 0, self._clock.now_ns()
-            longest_ns = max(self._paused_until_ns, now_ns)
-            if until_ns >= longest_ns + PAUSE_NOTED_NS_MIN:
-                self._paused_until_ns = until_ns
-                await self._engine.note(
-                    ExecutorPaused(
-                        at_ns=now_ns,
-                        executor=self._executor.name,
-                        paused_until_ns=until_ns,
-                        reason=standing.pause_reason,
-                    )
-                )
+            with suppress(VenueUnavailable):
+                await self._record_pause(self._executor.standing())
             await asyncio.sleep(PAUSE_LOOK_S)
+
+    async def _record_pause(self, standing: Standing) -> None:
+        until_ns, now_ns = standing.paused_until_ns or 0, self._clock.now_ns()
+        longest_ns = max(self._paused_until_ns, now_ns)
+        if until_ns >= longest_ns + PAUSE_NOTED_NS_MIN:
+            self._paused_until_ns = until_ns
+            await self._engine.note(
+                ExecutorPaused(
+                    at_ns=now_ns,
+                    executor=self._executor.name,
+                    paused_until_ns=until_ns,
+                    reason=standing.pause_reason,
+                )
+            )
 
     async def run(self) -> None:
         """Work until cancelled, then let go of the executor: in the task that connected it."""
@@ -144,6 +155,9 @@ class Listener:
     async def _subscribed(self) -> AsyncGenerator[AsyncIterator[Report]]:
         """Connect and subscribe; let go of the subscription at the end, however that goes."""
         subscription = AsyncExitStack()
+        left_s = (self._left_alone_until_ns - self._clock.now_ns()) / 1e9
+        if left_s > 0:
+            raise VenueUnavailable("the venue wants to be left alone", retry_after_s=left_s)
         async with guarded(self._executor.name, CONNECT_S_MAX):
             await self._executor.connect()
             reports = await subscription.enter_async_context(self._executor.stream())
@@ -172,7 +186,7 @@ class Listener:
                 self.reports += 1
                 if self._poller.others.leaves_out(report):
                     continue
-                quote = quote_seen(self._executor, report.symbol)
+                quote = self._executor.quote(report.symbol)
                 at_ns = self._clock.now_ns()
                 reported = Reported(name, report, Road.STREAM, at_ns, quote=quote)
                 self._poller.stream_waits = True

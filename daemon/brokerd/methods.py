@@ -243,7 +243,7 @@ def doubts_of(links: Iterable[Link], engine: Engine) -> list[results.Doubt]:
 
 def _show_link(link: Link, engine: Engine) -> results.ShownExecutor:
     """Return an executor as bots see it."""
-    name, listener, standing = link.name, link.listener, link.executor.standing()
+    name, listener, standing = link.name, link.listener, link.standing
     exposure = engine.blotter.exposures.get(name)
     return results.ShownExecutor(
         name=name,
@@ -252,7 +252,7 @@ def _show_link(link: Link, engine: Engine) -> results.ShownExecutor:
         reason=listener.reason,
         since=rfc3339(listener.since_ns),
         capabilities=link.executor.capabilities,
-        symbols=sorted(link.executor.instruments()),
+        symbols=link.symbols,
         orders_unsettled=engine.blotter.unsettled_count(name),
         in_doubt=doubts_of([link], engine),
         in_doubt_count=sum(order.in_doubt for order in engine.blotter.asking(name)),

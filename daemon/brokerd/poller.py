@@ -18,7 +18,7 @@ from brokerd.engine import Engine
 from brokerd.errors import NO_ANSWER, ConfigError
 from brokerd.events import ExecutorSynced, Road
 from brokerd.executor import Clock, Executor, Snapshot
-from brokerd.guard import guarded, heed_cancellation, quote_seen
+from brokerd.guard import guarded, heed_cancellation
 from brokerd.messages import Viewed
 from brokerd.orders import Order
 from brokerd.others import Others
@@ -91,10 +91,6 @@ class Poller:
         self._answered: dict[str, int] = {}
         self._news = asyncio.Event()
         self._places = asyncio.Semaphore(QUESTIONS_AT_ONCE)
-        promised = executor.capabilities
-        overlap_s = promised.processing_bound_s + promised.query_lag_s + promised.clock_error_s
-        self._apart_ns = int((promised.processing_bound_s + promised.query_lag_s) * 1e9)
-        self._overlap_ns = int((overlap_s + OVERLAP_S) * 1e9)
         self._since_ns = max(since_ns - self._overlap_ns - int(RESTART_OVERLAP_S * 1e9), 0)
         self._began_ns = clock.now_ns()
         self._sync: object | None = None
@@ -106,6 +102,18 @@ class Poller:
         self.others = Others(executor.name, engine, clock)
         self.questions = 0
         self.missed_by_stream = 0
+
+    @property
+    def _apart_ns(self) -> int:
+        """How far apart two answers lie that may differ."""
+        promised = self._executor.capabilities
+        return int((promised.processing_bound_s + promised.query_lag_s) * 1e9)
+
+    @property
+    def _overlap_ns(self) -> int:
+        """How far a snapshot reaches back behind the one before."""
+        overlap_s = self._executor.capabilities.clock_error_s + OVERLAP_S
+        return self._apart_ns + int(overlap_s * 1e9)
 
     @property
     def is_in_sync(self) -> bool:
@@ -319,7 +327,7 @@ class Poller:
             asked_at_ns=asked_at_ns,
             at_ns=self._clock.now_ns(),
             absence_after_ns=self._absence_after_ns(asked_at_ns) if was_in_sync else None,
-            quote=quote_seen(self._executor, order.terms.symbol),
+            quote=self._executor.quote(order.terms.symbol),
         )
         return await self._engine.settle(viewed)
 

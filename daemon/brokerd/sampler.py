@@ -13,7 +13,6 @@ from brokerd.blotter import Change
 from brokerd.engine import Engine
 from brokerd.events import OrderTraded, QuoteSampled
 from brokerd.executor import Clock
-from brokerd.guard import quote_seen
 from brokerd.links import Links
 from brokerd.messages import Note
 from brokerd.stats.marks import dues_ns, is_fresh
@@ -77,7 +76,7 @@ class Sampler:
     async def _sample(self, due: Due) -> None:
         _, name, symbol = due
         link = self._links.by_name.get(name)
-        quote = quote_seen(link.executor, symbol) if link is not None else None
+        quote = link.executor.quote(symbol) if link is not None else None
         now_ns = self._clock.now_ns()
         if quote is not None and is_fresh(quote, now_ns):
             sampled = QuoteSampled(at_ns=now_ns, executor=name, symbol=symbol, quote=quote)

@@ -23,8 +23,10 @@ from brokerd import __version__, systemd
 from brokerd.clock import SteadyClock
 from brokerd.config.load import Config, ExecutorConfig
 from brokerd.desk import Desk
+from brokerd.errors import ConfigError
 from brokerd.events import DaemonStopped
 from brokerd.executor import Clock, Executor
+from brokerd.guard import building
 from brokerd.history.model import Progress, SqliteHistory, open_history
 from brokerd.ids import Ids, new_epoch
 from brokerd.journal.store import open_journal
@@ -89,9 +91,13 @@ async def run(config: Config, adapters: Adapters, clock: Clock, drain: LogDrain)
 
 def build_executors(config: Config, adapters: Adapters, clock: Clock) -> dict[str, Executor]:
     """Make every configured executor; raises ConfigError before anything is opened."""
-    return {
-        name: adapters[each.adapter](name, config, clock) for name, each in config.executors.items()
-    }
+    executors: dict[str, Executor] = {}
+    for name, each in config.executors.items():
+        with building(name, each.adapter):
+            executors[name] = executor = adapters[each.adapter](name, config, clock)
+            if executor.name != name:
+                raise ConfigError(f"executor {name}: its adapter {each.adapter} names it otherwise")
+    return executors
 
 
 def history_path(journal: Path) -> Path:

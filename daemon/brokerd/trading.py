@@ -21,7 +21,6 @@ from brokerd.errors import (
 )
 from brokerd.executor import Clock
 from brokerd.filters import matches
-from brokerd.guard import quote_seen
 from brokerd.history.model import SqliteHistory
 from brokerd.history.query import FillQuery, OrderQuery
 from brokerd.ids import EXTERNAL, PREFIX, Ids, is_reserved
@@ -87,6 +86,7 @@ class Trading:
         )
         link = self._links.choose(params.executor)
         terms = read_terms(params, link.name)
+        quote_asset = ""
         if self._engine.blotter.get(cl_ord_id) is None:
             if params.cl_ord_id is not None and is_reserved(cl_ord_id):
                 raise InvalidParams(
@@ -95,16 +95,15 @@ class Trading:
                     field="cl_ord_id",
                     hint="choose another beginning",
                 )
-            link.check(terms)
+            quote_asset = link.check(terms).quote
         executor = link.executor
-        instrument = executor.instruments().get(terms.symbol)
         return Submit(
             cl_ord_id,
             venue_cl_ord_id,
             terms,
-            quote_seen(executor, terms.symbol),
+            executor.quote(terms.symbol),
             at_ns,
-            instrument.quote if instrument is not None else "",
+            quote_asset,
             executor.capabilities.is_paper,
         )
 
