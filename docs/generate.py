@@ -29,8 +29,8 @@ from brokerd.discover import openrpc
 from brokerd.errors import BrokerdError, OutcomeUnknown, Refused, VenueRefused, VenueUnavailable
 from brokerd.events import AnyEvent, Event, OrderEvent
 from brokerd.executor import Capabilities
-from brokerd.orders import COARSE, FINAL, TRANSITIONS, ExecType, OrdStatus
 from brokerd.outcomes import OutcomeTable
+from brokerd.states import COARSE, FINAL, TRANSITIONS, ExecType, OrdStatus
 from brokerd_adapters.alpaca import AlpacaConfig
 from brokerd_adapters.alpaca.outcomes import OUTCOMES as ALPACA
 from brokerd_adapters.binance import BinanceConfig

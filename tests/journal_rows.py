@@ -17,9 +17,10 @@ from brokerd.events import (
     OrderSubmitted,
     OrderTraded,
 )
+from brokerd.fold import apply, submitted
 from brokerd.history.model import SqliteHistory, open_history
 from brokerd.journal.store import SqliteJournal, open_journal
-from brokerd.orders import Order, apply, submitted
+from brokerd.orders import Order
 from brokerd.terms import OrdType, Quote, Side, Terms
 
 SMALL = {"reserve_bytes": 65_536, "reserve_free_bytes": 1_048_576}

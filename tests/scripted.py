@@ -46,7 +46,8 @@ from brokerd.messages import (
     Submit,
     Viewed,
 )
-from brokerd.orders import ExecType, Order, OrdStatus
+from brokerd.orders import Order
+from brokerd.states import ExecType, OrdStatus
 from brokerd.storage import History, Journal
 from brokerd.terms import Instrument, OrdType, Quote, Side, Terms
 

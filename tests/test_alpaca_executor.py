@@ -27,8 +27,8 @@ from brokerd.executor import (
     ReplaceOrder,
     Report,
 )
-from brokerd.orders import ExecType, OrdStatus
 from brokerd.secrets import Secret
+from brokerd.states import ExecType, OrdStatus
 from brokerd.terms import OrdType, Side, Terms, TimeInForce
 from brokerd_adapters.alpaca import AlpacaConfig, AlpacaExecutor, requests
 from brokerd_adapters.alpaca.stream import read_frame

@@ -6,7 +6,7 @@ import pytest
 from tests.fixtures.alpaca.bodies import ROOT, activities, link, order, update
 
 from brokerd.executor import Report
-from brokerd.orders import ExecType, OrdStatus
+from brokerd.states import ExecType, OrdStatus
 from brokerd.terms import OrdType, Side
 from brokerd_adapters.alpaca.chains import CHAIN_MAX, Chains, chain
 from brokerd_adapters.alpaca.reports import (

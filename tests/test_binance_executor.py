@@ -30,9 +30,9 @@ from brokerd.executor import (
     ReplaceOrder,
     Report,
 )
-from brokerd.orders import ExecType as E
-from brokerd.orders import OrdStatus as S
 from brokerd.secrets import Secret
+from brokerd.states import ExecType as E
+from brokerd.states import OrdStatus as S
 from brokerd.terms import OrdType, Side, Terms
 from brokerd_adapters.binance import BinanceConfig, BinanceExecutor, session
 from brokerd_adapters.binance import executor as executor_module

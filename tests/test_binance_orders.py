@@ -10,8 +10,8 @@ from tests.fixtures.binance import CL_ORD_ID, EVENTS, REPLIES, D, raw
 
 from brokerd.executor import Execution, Report
 from brokerd.money import ZERO
-from brokerd.orders import ExecType as E
-from brokerd.orders import OrdStatus
+from brokerd.states import ExecType as E
+from brokerd.states import OrdStatus
 from brokerd.terms import OrdType, Side, check_instrument
 from brokerd_adapters.binance import events, orders
 from brokerd_adapters.binance.shapes import (

@@ -8,8 +8,8 @@ from tests.fixtures.binance import ERRORS, REPLIES, D, cancel, change, place, ra
 
 from brokerd.events import RequestKind
 from brokerd.executor import Accepted, InDoubt, NotSent, Refused
-from brokerd.orders import ExecType as E
 from brokerd.outcomes import Verdict, WireFault
+from brokerd.states import ExecType as E
 from brokerd_adapters.binance import replies
 from brokerd_adapters.binance.shapes import Envelope, read
 from brokerd_adapters.binance.verdicts import OUTCOMES

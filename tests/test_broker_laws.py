@@ -38,7 +38,8 @@ from brokerd.messages import (
     Send,
     Viewed,
 )
-from brokerd.orders import FINAL, Order
+from brokerd.orders import Order
+from brokerd.states import FINAL
 
 IDS = ("x", "y")
 ABSENCE_NS = 5

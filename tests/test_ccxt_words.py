@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from brokerd.executor import Balance
-from brokerd.orders import ExecType, OrdStatus
+from brokerd.states import ExecType, OrdStatus
 from brokerd.terms import OrdType, Side, TimeInForce
 from brokerd_adapters.ccxt import promises, words
 from brokerd_adapters.ccxt.promises import Exchange

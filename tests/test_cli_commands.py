@@ -14,7 +14,7 @@ from tests.scripted_daemon import Peer, Request, ScriptedDaemon, order, reply
 from brokerd.cli import arguments, main
 from brokerd.cli.commands import submit
 from brokerd.cli.errors import Exit
-from brokerd.orders import OrdStatus, Status
+from brokerd.states import OrdStatus, Status
 from brokerd.terms import CL_ORD_ID_MAX, OrdType, Side, TimeInForce
 
 

@@ -17,7 +17,7 @@ from brokerd.cli import main
 from brokerd.cli.progress import Progress, bar
 from brokerd.cli.terminal import Column, Output, fit, plain_text, width_of
 from brokerd.cli.views import age, duration, order_columns, style_of
-from brokerd.orders import OrdStatus, Status
+from brokerd.states import OrdStatus, Status
 
 ESCAPE = "\x1b["
 

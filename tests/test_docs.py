@@ -11,7 +11,7 @@ from tests.simulation.mutants import MUTANTS
 
 from brokerd.errors import DuplicateClOrdId, OutcomeUnknown
 from brokerd.events import AnyEvent
-from brokerd.orders import TRANSITIONS
+from brokerd.states import TRANSITIONS
 
 EMPTY = "before\n<!-- generated: error-codes -->\n<!-- end -->\nafter\n"
 

@@ -22,7 +22,7 @@ from brokerd.blotter import Stage
 from brokerd.broker import decide
 from brokerd.executor import Accepted, Refused
 from brokerd.messages import Stranger
-from brokerd.orders import ExecType
+from brokerd.states import ExecType
 
 
 def test_an_execution_counts_once_on_whatever_road_it_comes() -> None:

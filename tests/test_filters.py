@@ -7,7 +7,7 @@ from tests.scripted import LIMIT, Play
 
 from brokerd.filters import OrderFilter, matches, matches_status, matches_terms
 from brokerd.ids import Ids, new_epoch
-from brokerd.orders import OrdStatus, Status
+from brokerd.states import OrdStatus, Status
 from brokerd.terms import Side
 from brokerd.words import suggest
 

@@ -27,7 +27,7 @@ from brokerd.history.model import SqliteHistory, open_history
 from brokerd.history.query import FillQuery, OrderQuery
 from brokerd.history.schema import Batch
 from brokerd.journal.store import SqliteJournal
-from brokerd.orders import OrdStatus, Status
+from brokerd.states import OrdStatus, Status
 
 
 def feed(history: SqliteHistory, story: Story, after_seq: int = 0) -> None:

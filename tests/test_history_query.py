@@ -23,7 +23,8 @@ from tests.journal_rows import (
 from brokerd.history.model import SqliteHistory
 from brokerd.history.query import FillQuery, OrderQuery
 from brokerd.history.read import Fill
-from brokerd.orders import Order, OrdStatus, Status
+from brokerd.orders import Order
+from brokerd.states import OrdStatus, Status
 from brokerd.terms import Side
 
 USERS = st.sampled_from(["alice", "bob", 'o"hara', "é", ""])

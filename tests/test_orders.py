@@ -28,19 +28,9 @@ from brokerd.events import (
     RequestRefused,
     RequestRetried,
 )
-from brokerd.orders import (
-    COARSE,
-    FINAL,
-    TRANSITIONS,
-    ExecType,
-    IllegalTransition,
-    Order,
-    OrdStatus,
-    Status,
-    apply,
-    is_legal,
-    submitted,
-)
+from brokerd.fold import IllegalTransition, apply, is_legal, submitted
+from brokerd.orders import Order
+from brokerd.states import COARSE, FINAL, TRANSITIONS, ExecType, OrdStatus, Status
 from brokerd.terms import OrdType, Side, Terms
 
 D = Decimal

@@ -17,7 +17,8 @@ from brokerd.errors import BrokerdError
 from brokerd.events import FillsMissed, ReportDisputed, RequestKind, Road
 from brokerd.executor import Execution, Refused, Report
 from brokerd.messages import Answered, Cancel, Decision, Message, Replace, Reported, Send, Submit
-from brokerd.orders import ExecType, Order, OrdStatus
+from brokerd.orders import Order
+from brokerd.states import ExecType, OrdStatus
 from brokerd.terms import OrdType, Side, Terms
 
 PX, NEW_PX = Decimal(10), Decimal(11)

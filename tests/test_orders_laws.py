@@ -37,8 +37,10 @@ from brokerd.events import (
     decode_entry,
     encode_entry,
 )
+from brokerd.fold import apply, submitted
 from brokerd.money import DIGITS_MAX, EXACT, ZERO, add, plain
-from brokerd.orders import Order, OrdStatus, apply, submitted
+from brokerd.orders import Order
+from brokerd.states import OrdStatus
 from brokerd.terms import OrdType, Side, Terms
 
 QTY_MAX = 50

@@ -24,7 +24,7 @@ from brokerd.executor import (
     Refused,
     Report,
 )
-from brokerd.orders import OrdStatus
+from brokerd.states import OrdStatus
 from brokerd_adapters.paper import Fault, Faults, PaperConfig, PaperExecutor
 
 FIXTURES = Path(__file__).parent / "fixtures" / "paper"

@@ -11,7 +11,7 @@ from tests.fixtures.paper.orders import BTC, cancel, order, print_trade, quote, 
 
 from brokerd.executor import PlaceOrder, Refused, Report
 from brokerd.money import add, multiply, subtract
-from brokerd.orders import FINAL, OrdStatus
+from brokerd.states import FINAL, OrdStatus
 from brokerd_adapters.paper import Fees, PaperVenue
 from brokerd_adapters.paper.records import Record
 

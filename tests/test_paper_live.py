@@ -12,7 +12,7 @@ from tests.scripted import CLOCK, until
 
 from brokerd.errors import VenueUnavailable
 from brokerd.executor import Accepted, OrderRef, PlaceOrder
-from brokerd.orders import ExecType, OrdStatus
+from brokerd.states import ExecType, OrdStatus
 from brokerd.terms import OrdType, Side, Terms
 from brokerd_adapters.paper import PaperConfig, PaperExecutor
 from brokerd_adapters.paper.markets import QuoteTick, TradeTick

@@ -21,7 +21,7 @@ from tests.fixtures.paper.orders import (
 )
 
 from brokerd.executor import OrderRef, PlaceOrder
-from brokerd.orders import OrdStatus
+from brokerd.states import OrdStatus
 from brokerd_adapters.paper import Fees, PaperVenue
 from brokerd_adapters.paper.matching import Special
 from brokerd_adapters.paper.records import SelfTrade

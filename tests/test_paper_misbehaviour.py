@@ -7,7 +7,7 @@ import msgspec
 import pytest
 
 from brokerd.executor import Report
-from brokerd.orders import ExecType
+from brokerd.states import ExecType
 from brokerd_adapters.paper import Fault, Faults, Misbehaviour
 from brokerd_adapters.paper.misbehaviour import Carried
 

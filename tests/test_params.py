@@ -7,7 +7,6 @@ import pytest
 from tests.scripted import D
 
 from brokerd.errors import InvalidOrder, InvalidParams
-from brokerd.orders import Status
 from brokerd.params import (
     FilterParams,
     ListParams,
@@ -23,6 +22,7 @@ from brokerd.params import (
     read_time,
     read_window,
 )
+from brokerd.states import Status
 from brokerd.terms import CL_ORD_ID_MAX, OrdType, Side, TimeInForce
 
 NOW_NS = 1_760_000_000_000_000_000

@@ -21,7 +21,7 @@ from brokerd.events import (
     RequestKind,
     RequestRetried,
 )
-from brokerd.orders import submitted
+from brokerd.fold import submitted
 from brokerd.params import Window
 from brokerd.scorecard import StatsRow, show_statistics
 from brokerd.stats import figures

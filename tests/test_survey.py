@@ -20,8 +20,8 @@ from brokerd.executor import Clock
 from brokerd.history.model import open_history
 from brokerd.journal.store import open_journal
 from brokerd.money import ZERO
-from brokerd.orders import OrdStatus, Status
 from brokerd.params import Window
+from brokerd.states import OrdStatus, Status
 from brokerd.stats.marks import SETTLED_AFTER_NS
 from brokerd.stats.replay import samples
 from brokerd.stats.sample import Sample

@@ -5,8 +5,8 @@ The house, from pure to shell; a module imports only from its own floor or one a
 
     values    money  errors  terms  events  times  ids  words  secrets
               sockets
-    rules     orders  limits  blotter  messages  commands  merge  doubt  evidence  broker  reconcile
-              filters  rpc  stats/
+    rules     states  orders  fold  limits  blotter  messages  commands  merge  doubt  evidence
+              broker  reconcile  filters  rpc  stats/
     ports     executor  storage  outcomes
     shells    config/  logs/  clock  journal/  history/  guard  retries  systemd
               recall  engine  feed  dispatch  others  poller  listener  links
@@ -15,7 +15,7 @@ The house, from pure to shell; a module imports only from its own floor or one a
     root      desk  supervisor  plugins  __main__
     clients   client/  cli/
 
-Start with `engine`, then `broker`, then `orders`; docs/architecture.md tells how an order walks
+Start with `engine`, then `broker`, then `states`; docs/architecture.md tells how an order walks
 through them.
 """
 

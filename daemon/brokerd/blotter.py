@@ -16,8 +16,9 @@ from msgspec import Struct
 
 from brokerd.errors import JournalError
 from brokerd.events import AnyEvent, Entry, Event, OrderEvent, OrderSubmitted, OrderTraded
+from brokerd.fold import apply, submitted
 from brokerd.limits import NOTHING, Exposure, exposure_of
-from brokerd.orders import Order, apply, submitted
+from brokerd.orders import Order
 
 NO_EXECUTIONS: frozenset[str] = frozenset()
 

@@ -27,7 +27,8 @@ from brokerd.messages import (
     Stranger,
     Viewed,
 )
-from brokerd.orders import FINAL, ExecType, Order, OrdStatus, Request
+from brokerd.orders import Order, Request
+from brokerd.states import FINAL, ExecType, OrdStatus
 
 NOT_FOUND, FORGOTTEN = "not_found_at_venue", "forgotten_by_venue"
 PROVED_ABSENT = frozenset({NOT_FOUND, FORGOTTEN})

@@ -41,8 +41,9 @@ from brokerd.messages import (
     Submit,
     Viewed,
 )
-from brokerd.orders import ExecType, Order
+from brokerd.orders import Order
 from brokerd.recall import Recall
+from brokerd.states import ExecType
 from brokerd.storage import ENTRIES_MAX, ClOrdIdTaken, History, Journal
 
 MESSAGES_PER_BATCH_MAX = 512

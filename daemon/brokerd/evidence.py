@@ -33,7 +33,8 @@ from brokerd.messages import (
     Viewed,
 )
 from brokerd.money import ZERO
-from brokerd.orders import ExecType, Order, Request
+from brokerd.orders import Order, Request
+from brokerd.states import ExecType
 from brokerd.terms import Terms
 
 

@@ -23,7 +23,7 @@ from typing import Literal, Protocol
 from msgspec import Struct
 
 from brokerd.money import ZERO
-from brokerd.orders import ExecType, OrdStatus
+from brokerd.states import ExecType, OrdStatus
 from brokerd.terms import Instrument, OrdType, Quote, Side, Terms, TimeInForce
 
 

@@ -2,7 +2,8 @@
 
 from msgspec import Struct
 
-from brokerd.orders import COARSE, Order, OrdStatus, Status
+from brokerd.orders import Order
+from brokerd.states import COARSE, OrdStatus, Status
 from brokerd.terms import Side, Terms
 
 

@@ -21,12 +21,14 @@ from brokerd.events import (
     Road,
 )
 from brokerd.executor import Report
+from brokerd.fold import is_legal
 from brokerd.messages import (
     Action,
     Ask,
     Reported,
 )
-from brokerd.orders import TRANSITIONS, ExecType, Order, OrdStatus, Request, is_legal
+from brokerd.orders import Order, Request
+from brokerd.states import TRANSITIONS, ExecType, OrdStatus
 
 
 def merge(stage: Stage, order: Order, message: Reported) -> None:

@@ -14,8 +14,8 @@ from msgspec import Meta, Struct
 
 from brokerd.errors import InvalidParams
 from brokerd.filters import OrderFilter
-from brokerd.orders import OrdStatus, Status
 from brokerd.rpc import Number, absent, read_number
+from brokerd.states import OrdStatus, Status
 from brokerd.terms import (
     CL_ORD_ID_MAX,
     GROUP_KEYS_MAX,

@@ -13,8 +13,8 @@ from typing import Literal
 from msgspec import Struct
 
 from brokerd.money import digits, from_units
-from brokerd.orders import OrdStatus
 from brokerd.params import Window
+from brokerd.states import OrdStatus
 from brokerd.stats import figures
 from brokerd.stats.marks import HORIZONS
 from brokerd.stats.sample import AMOUNT_PLACES

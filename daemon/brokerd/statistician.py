@@ -9,9 +9,9 @@ from msgspec import Raw
 from brokerd.executor import Clock
 from brokerd.history.model import SqliteHistory
 from brokerd.links import Links
-from brokerd.orders import OrdStatus, Status
 from brokerd.params import StatsParams, read_window
 from brokerd.server import Peer
+from brokerd.states import OrdStatus, Status
 from brokerd.storage import Journal
 from brokerd.survey.question import Question
 from brokerd.survey.surveyor import Surveyor

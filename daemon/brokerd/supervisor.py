@@ -33,9 +33,9 @@ from brokerd.journal.store import open_journal
 from brokerd.logs.drain import LogDrain
 from brokerd.logs.setup import EventLog
 from brokerd.methods import Methods, doubts_of
-from brokerd.orders import Status
 from brokerd.results import DaemonInfo, OrderCounts
 from brokerd.server import Server, listening
+from brokerd.states import Status
 from brokerd.statistician import Statistician
 from brokerd.storage import Journal
 from brokerd.survey.surveyor import Surveyor

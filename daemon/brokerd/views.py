@@ -12,7 +12,8 @@ from msgspec import Meta, Struct
 from brokerd.events import Entry, RequestKind, event_name
 from brokerd.history.read import Fill
 from brokerd.money import digits
-from brokerd.orders import Order, OrdStatus, Status
+from brokerd.orders import Order
+from brokerd.states import OrdStatus, Status
 from brokerd.terms import OrdType, Quote, Side, TimeInForce
 from brokerd.times import rfc3339
 

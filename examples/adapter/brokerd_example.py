@@ -39,8 +39,8 @@ from brokerd.executor import (
 )
 from brokerd.guard import guarded
 from brokerd.money import ZERO, digits, parse_decimal
-from brokerd.orders import ExecType, OrdStatus
 from brokerd.outcomes import OutcomeTable, Row, Verdict, WireFault
+from brokerd.states import ExecType, OrdStatus
 from brokerd.terms import Instrument, OrdType, Quote, Side, Terms, TimeInForce
 from brokerd_adapters.kit import (
     Budget,

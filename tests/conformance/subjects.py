@@ -25,7 +25,7 @@ from brokerd.executor import (
     Report,
 )
 from brokerd.money import ceil_to, divide, floor_to, multiply
-from brokerd.orders import ExecType, OrdStatus
+from brokerd.states import ExecType, OrdStatus
 from brokerd.terms import Instrument, OrdType, Quote, Side, Terms, TimeInForce
 
 Befalls = Literal["lose_request", "lose_reply", "unavailable", "fail", "garble", "truncate", "down"]

@@ -21,7 +21,7 @@ from brokerd.executor import (
     Refused,
     Standing,
 )
-from brokerd.orders import ExecType, OrdStatus
+from brokerd.states import ExecType, OrdStatus
 from brokerd.terms import OrdType, Side, TimeInForce
 
 E, S = ExecType, OrdStatus

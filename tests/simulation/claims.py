@@ -19,7 +19,8 @@ from brokerd.events import (
     RequestKind,
     RequestRefused,
 )
-from brokerd.orders import Order, OrdStatus
+from brokerd.orders import Order
+from brokerd.states import OrdStatus
 
 EVIDENCE = "doubt ends with evidence"
 FILLS = "the venue's fills are the truth"

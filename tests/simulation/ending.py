@@ -4,7 +4,8 @@ from tests.simulation.venue_log import VenueOrder
 
 from brokerd.events import RequestKind
 from brokerd.executor import Capabilities
-from brokerd.orders import Order, OrdStatus
+from brokerd.orders import Order
+from brokerd.states import OrdStatus
 
 
 def unsettled(order: Order, known: list[VenueOrder], promised: Capabilities) -> str | None:

@@ -14,7 +14,7 @@ from msgspec import Struct
 from tests.simulation import life, weakened
 from tests.simulation.disk import MemoryJournal
 
-from brokerd import blotter, broker, desk, doubt, evidence, links, merge, orders
+from brokerd import blotter, broker, desk, doubt, evidence, fold, links, merge, states
 from brokerd.blotter import Blotter, Stage
 from brokerd.clock import SteadyClock
 from brokerd.desk import Desk
@@ -25,8 +25,8 @@ from brokerd.executor import Capabilities
 from brokerd.feed import Feed
 from brokerd.listener import Listener
 from brokerd.messages import Viewed
-from brokerd.orders import ExecType, OrdStatus
 from brokerd.poller import Poller
+from brokerd.states import ExecType, OrdStatus
 
 
 class Mutant(Struct, frozen=True):
@@ -231,9 +231,9 @@ MUTANTS: tuple[Mutant, ...] = (
         "a canceled order opens again",
         "a fill that is told after the cancel takes a final order back",
         [
-            (orders._APPLY, OrderCanceled, weakened.done_without_last_word),
+            (fold._APPLY, OrderCanceled, weakened.done_without_last_word),
             (
-                orders.TRANSITIONS[OrdStatus.CANCELED],
+                states.TRANSITIONS[OrdStatus.CANCELED],
                 ExecType.PARTIAL_FILL,
                 OrdStatus.PARTIALLY_FILLED,
             ),
@@ -266,7 +266,7 @@ MUTANTS: tuple[Mutant, ...] = (
     Mutant(
         "a failed repeat ends the first doubt",
         "the second cancel was refused, so the first is believed not to arrive",
-        [(orders._APPLY, RequestRetried, weakened.forget_former_doubts)],
+        [(fold._APPLY, RequestRetried, weakened.forget_former_doubts)],
         test="tests/test_evidence_doubt.py",
     ),
     Mutant(

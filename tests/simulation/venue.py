@@ -38,7 +38,7 @@ from brokerd.executor import (
     Report,
     Snapshot,
 )
-from brokerd.orders import ExecType, OrdStatus
+from brokerd.states import ExecType, OrdStatus
 from brokerd.terms import OrdType, Side, Terms, TimeInForce
 
 

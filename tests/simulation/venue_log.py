@@ -5,7 +5,7 @@ from decimal import Decimal
 from msgspec import Struct
 
 from brokerd.executor import CancelOrder, Execution, OrderView, PlaceOrder, ReplaceOrder
-from brokerd.orders import OrdStatus
+from brokerd.states import OrdStatus
 from brokerd.terms import Terms
 
 FINAL = frozenset({OrdStatus.FILLED, OrdStatus.CANCELED, OrdStatus.EXPIRED, OrdStatus.REJECTED})

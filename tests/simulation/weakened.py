@@ -6,7 +6,7 @@ from typing import Any
 from msgspec.structs import replace
 from tests.simulation.disk import MemoryJournal
 
-from brokerd import doubt, evidence, limits, merge, orders
+from brokerd import doubt, evidence, fold, limits, merge, orders
 from brokerd.blotter import Blotter, Stage
 from brokerd.clock import SteadyClock
 from brokerd.desk import Desk
@@ -17,8 +17,8 @@ from brokerd.executor import Capabilities, InDoubt, NotSent, Outcome, Refused
 from brokerd.feed import Feed, Told
 from brokerd.listener import Listener
 from brokerd.messages import NOTHING, Ask, Decision, Send
-from brokerd.orders import ExecType
 from brokerd.poller import Poller
+from brokerd.states import ExecType
 
 _decide_all = Engine._decide_all
 _commit = Engine._commit
@@ -192,7 +192,7 @@ def no_next_steps(stage: Stage, cl_ord_id: str, at_ns: int) -> tuple[Any, ...]:
 
 
 def done_without_last_word(order: Any, event: Any) -> dict[str, Any]:
-    return orders._done(order, event) | {"stopped_by": None}
+    return fold._done(order, event) | {"stopped_by": None}
 
 
 def pursue_without_pause(self: Poller, cl_ord_id: str, delay_s: float, interval_s: float) -> None:
@@ -221,7 +221,7 @@ def forget_former_doubts(order: Any, event: Any) -> dict[str, Any]:
     return changes | {"request": replace(changes["request"], was_doubted=False)}
 
 
-_retried = orders._request_retried
+_retried = fold._request_retried
 
 
 def exposure_without_doubts(order: orders.Order | None) -> limits.Exposure:

@@ -15,7 +15,7 @@ from decimal import Decimal
 
 from brokerd.executor import Execution, OrderView, Report
 from brokerd.money import add, digits
-from brokerd.orders import ExecType, OrdStatus
+from brokerd.states import ExecType, OrdStatus
 from brokerd.terms import OrdType, Side
 from brokerd_adapters.alpaca.chains import Chain, Chains
 from brokerd_adapters.alpaca.wire import Activity, OrderBody, TradeUpdate, Unreadable, time_ns

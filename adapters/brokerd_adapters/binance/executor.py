@@ -32,8 +32,8 @@ from brokerd.executor import (
     Standing,
 )
 from brokerd.guard import guarded
-from brokerd.orders import ExecType
 from brokerd.retries import delay_s
+from brokerd.states import ExecType
 from brokerd.terms import Instrument, Quote
 from brokerd_adapters.binance import names, replies, requests
 from brokerd_adapters.binance.config import BinanceConfig

@@ -14,7 +14,7 @@ from msgspec.structs import replace
 
 from brokerd.executor import Execution, OrderView, Report
 from brokerd.money import ZERO, subtract
-from brokerd.orders import ExecType, OrdStatus
+from brokerd.states import ExecType, OrdStatus
 from brokerd.terms import OrdType, Side
 from brokerd_adapters.binance import names
 from brokerd_adapters.binance.shapes import (

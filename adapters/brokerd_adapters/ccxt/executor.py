@@ -33,7 +33,7 @@ from brokerd.executor import (
 )
 from brokerd.guard import guarded
 from brokerd.money import digits
-from brokerd.orders import ExecType
+from brokerd.states import ExecType
 from brokerd.terms import Instrument, OrdType, Quote, Side, TimeInForce
 from brokerd_adapters.ccxt import promises, words
 from brokerd_adapters.ccxt.config import CcxtConfig, CcxtCredential

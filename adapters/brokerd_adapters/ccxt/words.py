@@ -12,7 +12,7 @@ from typing import Any, cast
 
 from brokerd.executor import Balance, Execution, OrderView, Report
 from brokerd.money import ZERO, add, parse_decimal
-from brokerd.orders import ExecType, OrdStatus
+from brokerd.states import ExecType, OrdStatus
 from brokerd.terms import Instrument, OrdType, Quote, Side
 
 Dict = Mapping[str, Any]

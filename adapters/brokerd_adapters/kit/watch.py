@@ -14,7 +14,7 @@ from typing import Protocol
 from msgspec.structs import replace
 
 from brokerd.executor import OrderRef, OrderView, Report
-from brokerd.orders import FINAL, ExecType, OrdStatus
+from brokerd.states import FINAL, ExecType, OrdStatus
 from brokerd_adapters.kit.faults import Unsent
 
 EXPECTED_MAX = 10_000

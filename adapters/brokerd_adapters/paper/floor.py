@@ -17,7 +17,7 @@ from typing import NamedTuple
 
 from brokerd.executor import Execution, Report
 from brokerd.money import ZERO, add, floor_to, multiply, plain, subtract
-from brokerd.orders import OrdStatus
+from brokerd.states import OrdStatus
 from brokerd.terms import Instrument, Quote, Side, TimeInForce
 from brokerd_adapters.paper.book import Book, Shown, opposite, reaches
 from brokerd_adapters.paper.ledger import Fees, Ledger

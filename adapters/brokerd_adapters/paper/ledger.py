@@ -17,7 +17,7 @@ from msgspec import Struct
 from brokerd.errors import ConfigError
 from brokerd.executor import Execution, Report
 from brokerd.money import ZERO, add, floor_to, multiply, plain, subtract
-from brokerd.orders import ExecType, OrdStatus
+from brokerd.states import ExecType, OrdStatus
 from brokerd.terms import Instrument, Side
 from brokerd_adapters.paper.account import Account
 from brokerd_adapters.paper.records import (

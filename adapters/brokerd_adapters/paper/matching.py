@@ -23,7 +23,7 @@ from brokerd.executor import (
     Report,
 )
 from brokerd.money import ZERO, add, subtract
-from brokerd.orders import OrdStatus
+from brokerd.states import OrdStatus
 from brokerd.terms import CL_ORD_ID_MAX, Instrument, Quote
 from brokerd_adapters.paper import rules
 from brokerd_adapters.paper.floor import Floor

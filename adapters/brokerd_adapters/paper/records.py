@@ -13,7 +13,7 @@ from msgspec import Struct
 
 from brokerd.executor import Balance, Execution, OrderView, Report
 from brokerd.money import ZERO, plain, subtract
-from brokerd.orders import FINAL, ExecType, OrdStatus
+from brokerd.states import FINAL, ExecType, OrdStatus
 from brokerd.terms import OrdType, Side, TimeInForce
 
 

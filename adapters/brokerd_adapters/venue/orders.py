@@ -6,7 +6,7 @@ from msgspec import Struct
 
 from brokerd.executor import Execution
 from brokerd.money import ZERO, add, multiply, plain
-from brokerd.orders import FINAL, OrdStatus
+from brokerd.states import FINAL, OrdStatus
 from brokerd.terms import OrdType, Side, TimeInForce
 from brokerd_adapters.paper.matching import ORDINARY, Special
 

@@ -19,7 +19,7 @@ from msgspec import Struct
 from brokerd.errors import InvalidParams
 from brokerd.history.schema import group_tag
 from brokerd.journal.sqlite import placeholders
-from brokerd.orders import OrdStatus, Status
+from brokerd.states import OrdStatus, Status
 from brokerd.terms import Side
 
 T = TypeVar("T")

@@ -38,7 +38,8 @@ from brokerd.history.query import (
 )
 from brokerd.history.schema import decode_fill, decode_mark, decode_order
 from brokerd.journal.sqlite import is_damage, placeholders
-from brokerd.orders import Order, OrdStatus, Status
+from brokerd.orders import Order
+from brokerd.states import OrdStatus, Status
 from brokerd.storage import READ_MAX, Journal, Named, Row
 from brokerd.terms import Side
 

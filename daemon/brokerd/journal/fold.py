@@ -8,8 +8,9 @@ after a cancel), `missing` names it and the caller brings it back with `put`.
 from collections.abc import Iterable, Sequence
 
 from brokerd.events import OrderEvent, OrderSubmitted
+from brokerd.fold import IllegalTransition, apply, submitted
 from brokerd.journal.schema import untrusted
-from brokerd.orders import IllegalTransition, Order, apply, submitted
+from brokerd.orders import Order
 from brokerd.storage import Row
 
 

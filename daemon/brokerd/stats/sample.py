@@ -13,7 +13,8 @@ from msgspec import Struct
 
 from brokerd.events import OrderTraded
 from brokerd.money import divide_units, units
-from brokerd.orders import Order, OrdStatus
+from brokerd.orders import Order
+from brokerd.states import OrdStatus
 from brokerd.stats.marks import HORIZONS, Mids, is_fresh, marks
 from brokerd.terms import Quote
 

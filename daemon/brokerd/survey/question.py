@@ -5,8 +5,8 @@ from typing import Literal
 import msgspec
 from msgspec import Raw, Struct
 
-from brokerd.orders import COARSE, OrdStatus, Status
 from brokerd.params import Window
+from brokerd.states import COARSE, OrdStatus, Status
 from brokerd.stats.sample import Key
 from brokerd.stats.tally import OWN_KEYS
 

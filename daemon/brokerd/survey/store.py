@@ -25,8 +25,9 @@ from brokerd.history.schema import SHAPE as HISTORY_SHAPE
 from brokerd.history.schema import decode_fill, decode_order
 from brokerd.journal.sqlite import address, placeholders
 from brokerd.money import parse_decimal
-from brokerd.orders import Order, OrdStatus
+from brokerd.orders import Order
 from brokerd.params import Window
+from brokerd.states import OrdStatus
 from brokerd.stats.marks import HORIZONS, SETTLED_AFTER_NS, Mids
 from brokerd.stats.sample import (
     SPREADS,

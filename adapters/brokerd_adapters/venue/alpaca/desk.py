@@ -13,7 +13,7 @@ from typing import Any
 
 from brokerd.executor import Execution, Refused
 from brokerd.money import add, is_multiple
-from brokerd.orders import OrdStatus
+from brokerd.states import OrdStatus
 from brokerd.terms import Instrument
 from brokerd_adapters.paper.records import Ended, Placed, Record, Replaced, Traded
 from brokerd_adapters.venue.alpaca.answers import (

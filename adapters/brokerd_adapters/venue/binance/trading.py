@@ -10,7 +10,7 @@ from decimal import Decimal
 from typing import Any
 
 from brokerd.executor import Refused
-from brokerd.orders import OrdStatus
+from brokerd.states import OrdStatus
 from brokerd_adapters.venue.binance import shapes
 from brokerd_adapters.venue.binance.desk import Desk
 from brokerd_adapters.venue.binance.entry import Entry, read_entry

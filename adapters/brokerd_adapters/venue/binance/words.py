@@ -3,7 +3,7 @@
 from decimal import Decimal
 from typing import NamedTuple
 
-from brokerd.orders import OrdStatus
+from brokerd.states import OrdStatus
 from brokerd.terms import OrdType, Side, TimeInForce
 from brokerd_adapters.paper.floor import SELF_TRADE
 from brokerd_adapters.paper.records import SelfTrade

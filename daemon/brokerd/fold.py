@@ -1,0 +1,285 @@
+"""
+The order state machine: an order and an event make the next order, live and in replay.
+
+Rule 1: nothing in this file waits, reads a clock, logs or touches a socket.
+Rule 2: an event the table of `states` has no row for raises, and the order is unchanged.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+from msgspec.structs import replace
+
+from brokerd.errors import BrokerdError
+from brokerd.events import (
+    CancelRequested,
+    FillsMissed,
+    OrderAcknowledged,
+    OrderAdopted,
+    OrderCanceled,
+    OrderDone,
+    OrderEvent,
+    OrderExpired,
+    OrderNotFound,
+    OrderRejected,
+    OrderReplaced,
+    OrderSubmitted,
+    OrderTraded,
+    ReplaceRequested,
+    ReportDisputed,
+    RequestDoubted,
+    RequestKind,
+    RequestRefused,
+    RequestRetried,
+)
+from brokerd.money import ZERO, add, multiply
+from brokerd.orders import Order, Request
+from brokerd.states import ENDS_REQUEST, FINAL, TRANSITIONS, ExecType, OrdStatus
+
+
+class IllegalTransition(BrokerdError):
+    """The table has no row for it: a contradiction, not a race."""
+
+    name = "illegal_transition"
+
+
+def submitted(event: OrderSubmitted, seq: int) -> Order:
+    """Return the order that a submit or an adoption brings into being."""
+    order = _pending(event, seq)
+    if not isinstance(event, OrderAdopted):
+        return order
+    return replace(
+        order,
+        request=None,
+        ord_status=OrdStatus.NEW,
+        venue_order_id=event.venue_order_id,
+        acked_at_ns=event.at_ns,
+        is_external=True,
+    )
+
+
+def _pending(event: OrderSubmitted, seq: int) -> Order:
+    """Return a pending order, its new-request outstanding."""
+    terms = event.terms
+    return Order(
+        cl_ord_id=event.cl_ord_id,
+        venue_cl_ord_id=event.venue_cl_ord_id,
+        terms=terms,
+        arrival=event.arrival,
+        qty=terms.qty,
+        px=terms.px,
+        seq=seq,
+        created_at_ns=event.at_ns,
+        updated_at_ns=event.at_ns,
+        heard_at_ns=event.at_ns,
+        request=Request(RequestKind.NEW, event.at_ns, event.at_ns),
+        quote_asset=event.quote_asset,
+        is_paper=event.is_paper,
+    )
+
+
+def apply(order: Order, event: OrderEvent, seq: int) -> Order:
+    """
+    Return the order after one more event; the same function live and in replay.
+
+    Raises IllegalTransition, naming order and event, where the table has no row.
+    """
+    changes = _APPLY[type(event)](order, event)
+    if order.in_doubt:
+        changes |= _doubt_ended(order, changes, event)
+    return replace(order, seq=seq, updated_at_ns=event.at_ns, **changes)
+
+
+def _doubt_ended(order: Order, changes: dict[str, Any], event: OrderEvent) -> dict[str, Any]:
+    """Return how long the order has been in doubt if these changes end that."""
+    began, left = order.request, changes.get("request", order.request)
+    if began is None or began.doubted_at_ns is None or (left is not None and left.in_doubt):
+        return {}
+    return {"doubted_ns": order.doubted_ns + max(event.at_ns - began.doubted_at_ns, 0)}
+
+
+def is_legal(order: Order, exec_type: ExecType) -> bool:
+    """Whether the table has a row for it."""
+    return exec_type in TRANSITIONS[order.ord_status]
+
+
+def _move(order: Order, exec_type: ExecType, event: OrderEvent) -> dict[str, Any]:
+    """Take one row of the table: the new status, and the request that this report answers."""
+    after = TRANSITIONS[order.ord_status].get(exec_type)
+    if after is None:
+        raise IllegalTransition(
+            f"order {order.cl_ord_id} is {order.ord_status}: {exec_type} contradicts that",
+            cl_ord_id=order.cl_ord_id,
+            event=type(event).__name__,
+        )
+    if order.stopped_by is not None and after not in FINAL:
+        after = order.stopped_by
+    changes: dict[str, Any] = {
+        "ord_status": after,
+        "not_found_at_ns": None,
+        "heard_at_ns": event.at_ns,
+    }
+    if order.request is not None and exec_type in ENDS_REQUEST[order.request.kind]:
+        changes["request"] = None
+    if after in FINAL:
+        changes["cancel_wanted"] = False
+        if not order.is_final:
+            changes["closed_at_ns"] = event.at_ns
+    elif order.is_final:
+        changes["closed_at_ns"] = None
+    return changes
+
+
+def _acknowledged(order: Order, event: OrderAcknowledged) -> dict[str, Any]:
+    return {
+        **_move(order, ExecType.NEW, event),
+        "venue_order_id": order.venue_order_id or event.venue_order_id,
+        "sent_at_ns": order.sent_at_ns or event.sent_at_ns,
+        "sent_quote": order.sent_quote or event.sent_quote,
+        "acked_at_ns": order.acked_at_ns or event.at_ns,
+    }
+
+
+def _traded(order: Order, event: OrderTraded) -> dict[str, Any]:
+    cum_qty = add(order.cum_qty, event.last_qty)
+    exec_type = ExecType.FILL if cum_qty >= order.qty else ExecType.PARTIAL_FILL
+    changes = _move(order, exec_type, event)
+    changes |= {
+        "cum_qty": cum_qty,
+        "cum_quote": add(order.cum_quote, multiply(event.last_qty, event.last_px)),
+        "fill_count": order.fill_count + 1,
+        "venue_order_id": order.venue_order_id or event.venue_order_id,
+        "sent_at_ns": order.sent_at_ns or event.sent_at_ns,
+        "sent_quote": order.sent_quote or event.sent_quote,
+        "acked_at_ns": order.acked_at_ns or event.at_ns,
+        "first_fill_at_ns": order.first_fill_at_ns or event.at_ns,
+        "last_fill_at_ns": event.at_ns,
+    }
+    if event.fee:
+        fee = add(order.fees.get(event.fee_asset, ZERO), event.fee)
+        changes["fees"] = {**order.fees, event.fee_asset: fee}
+    return changes
+
+
+def _replaced(order: Order, event: OrderReplaced) -> dict[str, Any]:
+    exec_type = ExecType.FILL if order.cum_qty >= event.qty else ExecType.REPLACED
+    changes = _move(order, exec_type, event)
+    if order.request is not None and order.request.kind is RequestKind.REPLACE:
+        changes["request"] = None
+    changes |= {
+        "qty": event.qty,
+        "px": order.px if event.px is None else event.px,
+        "venue_order_id": event.venue_order_id or order.venue_order_id,
+        "acked_at_ns": order.acked_at_ns or event.at_ns,
+        "replaced_no": max(order.replaced_no, event.replace_no or 0),
+    }
+    return changes
+
+
+_LAST_WORDS: dict[type[OrderEvent], ExecType] = {
+    OrderCanceled: ExecType.CANCELED,
+    OrderExpired: ExecType.EXPIRED,
+    OrderRejected: ExecType.REJECTED,
+}
+
+
+def _done(order: Order, event: OrderDone) -> dict[str, Any]:
+    exec_type = _LAST_WORDS[type(event)]
+    changes = _move(order, exec_type, event)
+    changes |= {
+        "stopped_by": order.stopped_by or TRANSITIONS[OrdStatus.NEW][exec_type],
+        "reason": order.reason or event.reason,
+        "code": order.code or event.code,
+        "end_quote": order.end_quote or event.quote,
+        "venue_order_id": order.venue_order_id or event.venue_order_id,
+        "venue_cum_qty": max(order.venue_cum_qty, event.cum_qty or ZERO),
+    }
+    return changes
+
+
+def _cancel_requested(_order: Order, event: CancelRequested) -> dict[str, Any]:
+    if event.queued:
+        return {"cancel_wanted": True}
+    return {
+        "cancel_wanted": False,
+        "request": Request(RequestKind.CANCEL, event.at_ns, event.at_ns),
+    }
+
+
+def _replace_requested(_order: Order, event: ReplaceRequested) -> dict[str, Any]:
+    request = Request(RequestKind.REPLACE, event.at_ns, event.at_ns, qty=event.qty, px=event.px)
+    return {"request": request, "replace_no": event.replace_no}
+
+
+def _request_retried(order: Order, event: RequestRetried) -> dict[str, Any]:
+    """Take up a request again: what went before certainly did not happen."""
+    before = order.request
+    if before is None or before.kind is not event.request:
+        raise IllegalTransition(
+            f"order {order.cl_ord_id} has no {event.request} request to retry",
+            cl_ord_id=order.cl_ord_id,
+        )
+    request = replace(
+        before,
+        asked_at_ns=event.at_ns,
+        attempt=event.attempt,
+        in_doubt=False,
+        final_at_ns=None,
+        is_taken=False,
+        doubted_at_ns=None,
+        was_doubted=before.was_doubted or before.in_doubt,
+    )
+    return {"request": request, "retries": order.retries + 1}
+
+
+def _request_refused(_order: Order, _event: RequestRefused) -> dict[str, Any]:
+    """A refused cancel or replace leaves the order as it was: there is nothing to restore."""
+    return {"request": None}
+
+
+def _request_doubted(order: Order, event: RequestDoubted) -> dict[str, Any]:
+    if order.request is None or order.request.kind is not event.request:
+        raise IllegalTransition(
+            f"order {order.cl_ord_id} has no {event.request} request to doubt",
+            cl_ord_id=order.cl_ord_id,
+        )
+    request = replace(
+        order.request,
+        in_doubt=True,
+        final_at_ns=event.final_at_ns,
+        is_taken=event.is_taken,
+        doubted_at_ns=event.at_ns
+        if order.request.doubted_at_ns is None
+        else order.request.doubted_at_ns,
+    )
+    return {"request": request, "doubts": order.doubts + 1, "not_found_at_ns": None}
+
+
+def _not_found(order: Order, event: OrderNotFound) -> dict[str, Any]:
+    return {"not_found_at_ns": order.not_found_at_ns or event.at_ns}
+
+
+def _fills_missed(order: Order, event: FillsMissed) -> dict[str, Any]:
+    return {"venue_cum_qty": max(order.venue_cum_qty, event.cum_qty)}
+
+
+def _disputed(_order: Order, _event: ReportDisputed) -> dict[str, Any]:
+    return {"disputed": True}
+
+
+_APPLY: dict[type[OrderEvent], Callable[[Order, Any], dict[str, Any]]] = {
+    OrderAcknowledged: _acknowledged,
+    OrderTraded: _traded,
+    OrderReplaced: _replaced,
+    OrderCanceled: _done,
+    OrderExpired: _done,
+    OrderRejected: _done,
+    CancelRequested: _cancel_requested,
+    ReplaceRequested: _replace_requested,
+    RequestRetried: _request_retried,
+    RequestRefused: _request_refused,
+    RequestDoubted: _request_doubted,
+    OrderNotFound: _not_found,
+    FillsMissed: _fills_missed,
+    ReportDisputed: _disputed,
+}
