@@ -115,16 +115,35 @@ async def test_what_an_executor_left_that_is_configured_no_more_harms_nobody(
             task.cancel()
 
 
-async def test_a_doubt_of_the_last_run_waits_anew(tmp_path: Path) -> None:
-    first, second = ScriptedExecutor(), ScriptedExecutor(validity_window_s=60.0)
+async def test_a_doubt_of_an_earlier_run_is_asked_about_again_and_waits_anew_without_a_row(
+    tmp_path: Path,
+) -> None:
+    first = ScriptedExecutor(validity_window_s=0.0)
     first.script["place"].append(InDoubt(evidence="lost"))
     async with run_of(tmp_path, first) as desk:
         await desk.engine.do(submit(at_ns=CLOCK.now_ns()))
         await until(lambda: desk.engine.blotter.asking_count("sim") == 1)
-    began_ns = CLOCK.now_ns()
-    async with run_of(tmp_path, second) as desk:
-        order = desk.engine.blotter.get("x")
-        assert order is not None
-        assert order.request is not None
-        assert order.request.final_at_ns is not None
-        assert order.request.final_at_ns >= began_ns + 60 * 10**9
+    for epoch in ("k4", "k5"):
+        began_ns, later = CLOCK.now_ns(), ScriptedExecutor(validity_window_s=60.0)
+        later.views.append(None)
+        async with run_of(tmp_path, later, epoch) as desk:
+            await until(lambda venue=later: len(venue.asked) == 1)  # type: ignore[misc]
+            order = desk.engine.blotter.get("x")
+            assert order is not None
+            assert (order.in_doubt, order.doubts, order.not_found_at_ns) == (True, 1, None)
+            request = desk.links.by_name["sim"].poller.by_this_run(order).request
+            assert request is not None
+            assert request.final_at_ns is not None
+            assert request.final_at_ns >= began_ns + 60 * 10**9
+
+
+async def test_what_was_in_flight_when_a_run_died_is_put_in_doubt_once(tmp_path: Path) -> None:
+    first = ScriptedExecutor()
+    first.script["place"].append(None)
+    async with run_of(tmp_path, first) as desk:
+        await desk.engine.do(submit(at_ns=CLOCK.now_ns()))
+    for epoch in ("k4", "k5", "k6"):
+        async with run_of(tmp_path, ScriptedExecutor(), epoch) as desk:
+            order = desk.engine.blotter.get("x")
+            assert order is not None
+            assert (order.in_doubt, order.doubts) == (True, 1)

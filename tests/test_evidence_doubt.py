@@ -1,6 +1,7 @@
 """Doubt: it begins when an answer is missing and ends with evidence, never with time."""
 
 import pytest
+from msgspec.structs import replace
 from tests.scripted import (
     D,
     E,
@@ -16,8 +17,9 @@ from tests.scripted import (
     viewed,
 )
 
-from brokerd.doubt import CANCEL_ATTEMPTS_MAX, answer_counts_from_ns
+from brokerd.doubt import CANCEL_ATTEMPTS_MAX, answer_counts_from_ns, by_this_run
 from brokerd.executor import Accepted, InDoubt, NotSent, OrderView, Refused
+from brokerd.orders import Request
 
 LOST = InDoubt(evidence="no answer within 10 s")
 FINAL_NS = 1_000
@@ -456,3 +458,47 @@ def test_a_replace_whose_terms_show_was_done_however_many_fills_came_since_the_q
     )
     assert "order_replaced" in play.tell(seen)
     assert (play.order.qty, play.order.request) == (D(20), None)
+
+
+def waits_anew(play: Play, final_at_ns: int | None) -> Request:
+    assert play.order.request is not None
+    return replace(play.order.request, final_at_ns=final_at_ns)
+
+
+def by_a_new_run(
+    play: Play, shown: OrderView | None, asked_at_ns: int, final_at_ns: int
+) -> list[str]:
+    told = viewed(shown, asked_at_ns=asked_at_ns)
+    return play.tell(replace(told, waits_anew=waits_anew(play, final_at_ns)))
+
+
+@pytest.mark.parametrize("earlier_ns", [FINAL_NS, 1000 * FINAL_NS], ids=["set forward", "set back"])
+def test_absence_counts_by_the_clock_of_the_run_that_asks(earlier_ns: int) -> None:
+    play = doubted(earlier_ns)
+    anew_ns = 5 * FINAL_NS
+    assert by_a_new_run(play, None, anew_ns - 1, anew_ns) == ["ASK"]
+    assert by_a_new_run(play, None, anew_ns, anew_ns) == ["order_not_found", "ASK"]
+    assert by_a_new_run(play, None, anew_ns + 10, anew_ns) == ["order_rejected"]
+
+
+def test_a_replace_that_an_earlier_run_left_in_doubt_waits_by_the_clock_of_this_one() -> None:
+    play, anew_ns = replace_doubted(), 5 * FINAL_NS
+    assert "request_refused" not in by_a_new_run(play, view(), anew_ns - 1, anew_ns)
+    assert "request_refused" in by_a_new_run(play, view(), anew_ns, anew_ns)
+
+
+def test_a_wait_of_an_earlier_run_is_none_of_a_request_that_was_sent_since() -> None:
+    play = cancel_doubted()
+    earlier = waits_anew(play, FINAL_NS)
+    play.tell(viewed(view(), asked_at_ns=20))
+    assert play.order.request is not None
+    assert play.order.request.attempt == 2
+    assert by_this_run(play.order, earlier) == play.order
+    assert by_this_run(doubted().order, None) == doubted().order
+
+
+def test_a_first_absence_stamped_by_a_clock_that_was_set_back_since_does_not_wait_for_it() -> None:
+    play = doubted(FINAL_NS)
+    play.tell(viewed(None, asked_at_ns=1000 * FINAL_NS))
+    assert play.order.not_found_at_ns == 1000 * FINAL_NS
+    assert by_a_new_run(play, None, 5 * FINAL_NS, 5 * FINAL_NS) == ["order_rejected"]

@@ -6,6 +6,8 @@ request can no longer arrive and the order could have been seen, and it takes tw
 time that passes ends a doubt.
 """
 
+from msgspec.structs import replace
+
 from brokerd.blotter import Stage
 from brokerd.events import (
     OrderDone,
@@ -44,7 +46,7 @@ def viewed(stage: Stage, message: Viewed) -> Decision:
     if order is None:
         return Decision((Stranger(message),))
     if message.view is None:
-        _absent(stage, order, message)
+        _absent(stage, by_this_run(order, message.waits_anew), message)
         return Decision(next_steps(stage, order.cl_ord_id, message.at_ns))
     is_current = message.asked_at_ns > order.heard_at_ns
     has_terms = is_current or _shows_replace(order, message, message.view)
@@ -67,7 +69,8 @@ def viewed(stage: Stage, message: Viewed) -> Decision:
     view = message.view
     if is_current and (view.ord_status in FINAL or view.cum_qty > view.qty):
         _dispute_overfill(stage, order.cl_ord_id, message)
-    resent = _settle_request(stage, latest, message, view)
+    timed = by_this_run(latest, message.waits_anew)
+    resent = _settle_request(stage, timed, message, view)
     return Decision((*resent, *next_steps(stage, order.cl_ord_id, message.at_ns)))
 
 
@@ -215,7 +218,7 @@ def _absent(stage: Stage, order: Order, message: Viewed) -> None:
     if order.is_final and message.asked_at_ns > order.heard_at_ns:
         # A venue that shows the order no more has no other terms to tell.
         _dispute_overfill(stage, order.cl_ord_id, message)
-    counts_from_ns = absence_counts_from_ns(order, message.absence_after_ns)
+    counts_from_ns = absence_counts_from_ns(order, message.absence_after_ns, message.at_ns)
     if counts_from_ns is None or message.asked_at_ns < counts_from_ns:
         return
     at_ns, cl_ord_id, road = message.at_ns, order.cl_ord_id, message.road
@@ -230,12 +233,28 @@ def _absent(stage: Stage, order: Order, message: Viewed) -> None:
     )
 
 
-def absence_counts_from_ns(order: Order, absence_after_ns: int | None) -> int | None:
+def by_this_run(order: Order, waits_anew: Request | None) -> Order:
+    """
+    Return an order with its doubt's end as this run's clock tells it.
+
+    An earlier run's clock may have been set since: what was waited for by it is waited for anew.
+    """
+    doubted = order.request
+    if doubted is None or waits_anew is None:
+        return order
+    is_same = doubted == replace(waits_anew, final_at_ns=doubted.final_at_ns)
+    return replace(order, request=waits_anew) if is_same else order
+
+
+def absence_counts_from_ns(order: Order, absence_after_ns: int | None, now_ns: int) -> int | None:
     """Return the earliest time of asking at which "no such order" is evidence; None: never."""
     if absence_after_ns is None or order.is_final:
         return None
-    if order.not_found_at_ns is not None:
-        return order.not_found_at_ns + absence_after_ns
+    first_ns = order.not_found_at_ns
+    if first_ns is not None:
+        # One that is yet to come was stamped by an earlier run's clock, and this run has waited too.
+        is_to_come = first_ns > now_ns + absence_after_ns
+        return 0 if is_to_come else first_ns + absence_after_ns
     if order.acked_at_ns is not None:
         return order.heard_at_ns + absence_after_ns
     return order.request.final_at_ns if order.request and order.request.in_doubt else None
@@ -245,7 +264,7 @@ def answer_counts_from_ns(order: Order, absence_after_ns: int | None, now_ns: in
     """Return the next time of asking, later than now, from which an answer proves more than now."""
     request = order.request
     marks_ns = (
-        absence_counts_from_ns(order, absence_after_ns),
+        absence_counts_from_ns(order, absence_after_ns, now_ns),
         request.final_at_ns if request and request.in_doubt else None,
     )
     return min((at_ns for at_ns in marks_ns if at_ns is not None and at_ns > now_ns), default=None)

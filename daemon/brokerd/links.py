@@ -18,7 +18,7 @@ from brokerd.events import OrderDone, OrderReplaced, OrderTraded, Road
 from brokerd.executor import Executor, InDoubt, LinkState, Standing
 from brokerd.listener import Listener
 from brokerd.messages import Answered, Ask, Freeze, Send
-from brokerd.orders import Order, Request
+from brokerd.orders import Order
 from brokerd.poller import Poller
 from brokerd.terms import Instrument, Terms, check_instrument
 from brokerd.words import suggest
@@ -221,28 +221,22 @@ async def doubt_outstanding(engine: Engine, link: Link, orders: list[Order], at_
     Put in doubt every request that a run before this one left without an outcome.
 
     It may have been sent a moment before the process died: the venue will be asked. What was in
-    doubt already waits anew, for the clock that the wait was measured by may have been set since.
+    doubt already is so on record, and is asked about again; it waits anew, for the clock that the
+    wait was measured by may have been set since.
     """
     final_at_ns = link.dispatch.final_at_ns(at_ns)
-    doubts = [
-        Answered(
-            each.cl_ord_id,
-            each.request.kind,
-            each.request.attempt,
-            _WAITS_ANEW if each.request.in_doubt else _UNANSWERED,
-            at_ns,
-            final_at_ns,
-        )
-        for each in orders
-        if each.request is not None and not _waits_for_ever(each.request)
-    ]
+    doubts: list[Answered] = []
+    for each in orders:
+        if each.request is None:
+            continue
+        if each.request.in_doubt:
+            link.poller.wait_anew(each, final_at_ns)
+        else:
+            request, cl_ord_id = each.request, each.cl_ord_id
+            doubts.append(
+                Answered(cl_ord_id, request.kind, request.attempt, _UNANSWERED, at_ns, final_at_ns)
+            )
     await asyncio.gather(*(engine.settle(each) for each in doubts))
 
 
 _UNANSWERED = InDoubt(evidence="the daemon restarted before an answer came")
-_WAITS_ANEW = InDoubt(evidence="the daemon restarted: no wait is measured by two runs' clocks")
-
-
-def _waits_for_ever(request: Request) -> bool:
-    """Whether no time was ever promised after which the request cannot arrive."""
-    return request.in_doubt and request.final_at_ns is None

@@ -11,7 +11,7 @@ from msgspec import Struct
 from brokerd.errors import BrokerdError
 from brokerd.events import AnyEvent, RequestKind, Road
 from brokerd.executor import OrderView, Outcome, Report
-from brokerd.orders import Order
+from brokerd.orders import Order, Request
 from brokerd.terms import Quote, Terms
 
 
@@ -101,6 +101,7 @@ class Viewed(Struct, frozen=True):
     `asked_at_ns` is when the question left: the view may be older than anything later.
     `absence_after_ns` is how far apart two answers of "no such order" must lie to count; None
     where the venue forgets closed orders, so that absence proves nothing.
+    `waits_anew` is a request that an earlier run left in doubt, with `final_at_ns` by this run's clock.
     """
 
     cl_ord_id: str
@@ -110,6 +111,7 @@ class Viewed(Struct, frozen=True):
     at_ns: int
     absence_after_ns: int | None
     quote: Quote | None = None
+    waits_anew: Request | None = None
 
 
 class Seen(Struct, frozen=True):

@@ -13,15 +13,15 @@ import structlog
 from msgspec.structs import replace
 
 from brokerd.dispatch import order_ref
-from brokerd.doubt import answer_counts_from_ns
+from brokerd.doubt import answer_counts_from_ns, by_this_run
 from brokerd.engine import Engine
 from brokerd.errors import NO_ANSWER, ConfigError
 from brokerd.events import ExecutorSynced, Road
 from brokerd.executor import Clock, Executor, Snapshot
 from brokerd.guard import guarded, heed_cancellation
 from brokerd.messages import Viewed
-from brokerd.orders import Order
-from brokerd.others import Others
+from brokerd.orders import Order, Request
+from brokerd.others import Evidence, Others
 from brokerd.reconcile import Reconciled, reconcile
 from brokerd.retries import ask_again
 
@@ -98,6 +98,7 @@ class Poller:
         self._synced_noted_ns = 0
         self._next_question_s = 0.0
         self._asked: dict[str, int] = {}
+        self._waiting_anew: dict[str, Request] = {}
         self._doubted: set[str] = set()
         self.others = Others(executor.name, engine, clock)
         self.questions = 0
@@ -149,6 +150,21 @@ class Poller:
         due_s, interval_s = self._scheduled.get(order.cl_ord_id, (math.inf, FIRST_ASK_S))
         if due_s > soon_s:
             self._schedule(order.cl_ord_id, FIRST_ASK_S, interval_s)
+
+    def wait_anew(self, order: Order, final_at_ns: int | None) -> None:
+        """
+        Ask about an order that an earlier run left in doubt, and wait for its end by this run's clock.
+
+        `final_at_ns` is when, by that, its request can no longer arrive. Called before `run`.
+        """
+        if order.request is not None and order.request.final_at_ns is not None:
+            request = replace(order.request, final_at_ns=final_at_ns)
+            self._waiting_anew[order.cl_ord_id] = request
+        self.ask(order)
+
+    def by_this_run(self, order: Order) -> Order:
+        """Return an order with its doubt's end by this run's clock."""
+        return by_this_run(order, self._waiting_anew.get(order.cl_ord_id))
 
     async def check(self, order: Order) -> Order | None:
         """
@@ -229,13 +245,19 @@ class Poller:
     async def _merge(self, found: Reconciled, began_ns: int) -> None:
         evidence = await self.others.sort_out(found.evidence)
         for number, message in enumerate(await self._engine.recall.unheard(evidence)):
-            await self._engine.tell(message)
+            await self._engine.tell(self._timed(message))
             if number % EVIDENCE_PER_SLICE == 0:
                 await asyncio.sleep(0)
         for order in found.to_ask:
             self.ask(order)
         for view in found.strangers:
             await self.others.make_out(view, began_ns)
+
+    def _timed(self, message: Evidence) -> Evidence:
+        """Let a view that a snapshot shows wait by this run's clock, as an answer does."""
+        if not isinstance(message, Viewed) or message.cl_ord_id not in self._waiting_anew:
+            return message
+        return replace(message, waits_anew=self._waiting_anew[message.cl_ord_id])
 
     def _schedule(self, cl_ord_id: str, delay_s: float, interval_s: float) -> None:
         due_s = asyncio.get_running_loop().time() + delay_s
@@ -293,6 +315,7 @@ class Poller:
             self._asked.pop(cl_ord_id, None)
             self._doubted.discard(cl_ord_id)
             self._answered.pop(cl_ord_id, None)
+            self._waiting_anew.pop(cl_ord_id, None)
 
     def _delay_s(self, cl_ord_id: str, interval_s: float) -> float:
         """Return the interval, or less if an answer can prove more before it has passed."""
@@ -300,7 +323,9 @@ class Poller:
         promised = self._executor.capabilities
         shown_ns = self._clock.now_ns() - int(promised.query_lag_s * 1e9)
         apart_ns = self._apart_ns if promised.query_closed else None
-        counts_ns = answer_counts_from_ns(order, apart_ns, shown_ns) if order else None
+        counts_ns = None
+        if order is not None:
+            counts_ns = answer_counts_from_ns(self.by_this_run(order), apart_ns, shown_ns)
         if counts_ns is None:
             return interval_s
         return min(interval_s, (counts_ns - shown_ns) / 1e9 + FIRST_ASK_S)
@@ -328,6 +353,7 @@ class Poller:
             at_ns=self._clock.now_ns(),
             absence_after_ns=self._absence_after_ns(asked_at_ns) if was_in_sync else None,
             quote=self._executor.quote(order.terms.symbol),
+            waits_anew=self._waiting_anew.get(order.cl_ord_id),
         )
         return await self._engine.settle(viewed)
 
