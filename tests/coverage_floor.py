@@ -29,6 +29,7 @@ RULES = (
     "merge",
     "doubt",
     "broker",
+    "gate",
     "reconcile",
     "views",
     "rpc",

@@ -188,7 +188,7 @@ async def test_a_late_fill_of_an_order_that_left_memory_is_counted_once(tmp_path
         await home.engine.tell(reported(traded("late", 2), at_ns=7))
         await until(lambda: home.order().cum_qty == D(5))
         await until(lambda: home.events.count("order_traded") == 2)
-        assert home.engine.strangers == 0
+        assert home.engine.strangers.unknown == 0
 
 
 async def test_a_late_fill_under_a_rewritten_client_id_finds_its_order(tmp_path: Path) -> None:
@@ -199,7 +199,7 @@ async def test_a_late_fill_under_a_rewritten_client_id_finds_its_order(tmp_path:
         await home.engine.tell(reported(renamed, at_ns=5))
         await until(lambda: home.engine.blotter.get("x") is not None)
         await until(lambda: home.order().cum_qty == D(5))
-        assert home.engine.strangers == 0
+        assert home.engine.strangers.unknown == 0
 
 
 async def test_every_late_fill_of_one_batch_is_counted(tmp_path: Path) -> None:
@@ -232,7 +232,7 @@ async def test_a_poll_leaves_out_what_is_counted_in_memory_and_in_history(tmp_pa
 async def test_a_report_of_an_order_that_was_never_ours_is_counted_and_left(tmp_path: Path) -> None:
     async with house(tmp_path) as home:
         await home.engine.tell(reported(traded("t", cl_ord_id="a-persons"), at_ns=5))
-        await until(lambda: home.engine.strangers == 1)
+        await until(lambda: home.engine.strangers.unknown == 1)
         assert home.journal.last_seq == 0
 
 

@@ -178,6 +178,25 @@ async def test_a_question_that_waits_too_long_is_told_so(
             await history.counts()
 
 
+async def test_a_question_whose_write_ends_too_late_is_answered_all_the_same(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("brokerd.history.model.SYNC_TIMEOUT_S", 0.01)
+    async with both(tmp_path) as (journal, history):
+        story = a_day()
+        await write(journal, story)
+        feed(history, story)
+        real = history._write
+
+        async def slowly(batch: Batch) -> None:
+            await asyncio.sleep(0.05)
+            await real(batch)
+
+        monkeypatch.setattr(history, "_write", slowly)
+        await history.synced(journal.last_seq)
+        assert history.applied_seq == journal.last_seq
+
+
 async def test_run_writes_what_was_noted(tmp_path: Path) -> None:
     story = a_day()
     async with both(tmp_path) as (journal, history), asyncio.TaskGroup() as group:

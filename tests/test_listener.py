@@ -276,7 +276,7 @@ async def test_a_report_of_nobodys_order_is_counted_and_harms_nothing(tmp_path: 
         at.venue.told.put_nowait(report(E.CANCELED, "of-a-person"))
         await until(lambda: at.listener.reports == 1)
         assert at.listener.state is LinkState.UP
-        assert (at.poller.others.reports, at.home.engine.strangers) == (1, 0)
+        assert (at.poller.others.reports, at.home.engine.strangers.unknown) == (1, 0)
 
 
 def pauses(at: Desk) -> list[tuple[int, str]]:

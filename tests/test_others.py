@@ -132,7 +132,7 @@ async def test_what_is_said_of_orders_that_are_not_followed_never_reaches_the_en
         assert not others.leaves_out(of("t", client_id="bkd-k3-1").report)
         await home.engine.settle(seen(other()))
         assert not others.leaves_out(of("t").report), "it is followed by now"
-        assert (others.reports, home.engine.strangers) == (1, 0)
+        assert (others.reports, home.engine.strangers.unknown) == (1, 0)
 
 
 async def test_an_execution_of_theirs_counts_once_however_often_polls_repeat_it(
@@ -222,7 +222,7 @@ async def test_a_report_under_an_id_of_our_kind_that_no_row_knows_freezes_its_ex
 ) -> None:
     async with watched(tmp_path) as (home, _, _alarms):
         await home.engine.tell(of("t", client_id="bkd-elsewhere-9"))
-        await until(lambda: home.engine.strangers == 1)
+        await until(lambda: home.engine.strangers.unknown == 1)
         (freeze,) = home.actions
         assert isinstance(freeze, Freeze)
         assert (freeze.executor, "bkd-elsewhere-9" in freeze.reason) == ("sim", True)

@@ -6,10 +6,10 @@ The house, from pure to shell; a module imports only from its own floor or one a
     values    money  errors  terms  events  times  ids  words  secrets
               sockets
     rules     states  orders  fold  limits  blotter  messages  commands  merge  doubt  evidence
-              broker  reconcile  filters  rpc  stats/
+              broker  gate  reconcile  filters  rpc  stats/
     ports     executor  storage  outcomes
     shells    config/  logs/  clock  journal/  history/  guard  retries  systemd
-              recall  engine  feed  dispatch  others  poller  listener  links
+              recall  strangers  engine  feed  dispatch  others  poller  listener  links
     socket    views  params  results  scorecard  contract  discover  lookback  subscriptions
               survey/  trading  statistician  sampler  methods  server
     root      desk  supervisor  plugins  __main__

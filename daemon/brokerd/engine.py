@@ -15,17 +15,14 @@ from contextlib import suppress
 from functools import partial
 from typing import Protocol
 
-import structlog
-from msgspec.structs import replace
-
 from brokerd.blotter import Blotter, Change, Stage
 from brokerd.broker import decide
-from brokerd.errors import BrokerdError, Busy, JournalFull, Stopping
+from brokerd.errors import BrokerdError, Busy
 from brokerd.events import AnyEvent
 from brokerd.executor import Accepted, Clock
 from brokerd.feed import Feed
-from brokerd.ids import Ids, order_id
-from brokerd.limits import Limits, new_order_refused, replace_refused
+from brokerd.gate import Gate
+from brokerd.limits import Limits
 from brokerd.messages import (
     Action,
     Answered,
@@ -34,17 +31,15 @@ from brokerd.messages import (
     Freeze,
     Message,
     Note,
-    Replace,
     Reported,
     Send,
     Stranger,
-    Submit,
-    Viewed,
 )
 from brokerd.orders import Order
 from brokerd.recall import Recall
 from brokerd.states import ExecType
 from brokerd.storage import ENTRIES_MAX, ClOrdIdTaken, History, Journal
+from brokerd.strangers import Strangers
 
 MESSAGES_PER_BATCH_MAX = 512
 CHANGES_PER_BATCH = ENTRIES_MAX // 2
@@ -52,11 +47,8 @@ CHANGES_PER_BATCH = ENTRIES_MAX // 2
 has that many events, so a batch that takes two appends has all its submits in the first."""
 
 HISTORY_BACKLOG_MAX = 100_000
-BUSY_PAUSE_S = 0.2
 LINGER_S = 0.001
 """How long a bare acknowledgement that nobody waits for may wait for company on its way to disk."""
-
-log = structlog.get_logger(__name__)
 
 Result = Order | BrokerdError | None
 """What a message came to: the order it was about as it then is, or why nothing was done."""
@@ -117,13 +109,10 @@ class Engine:
         self._room = asyncio.Event()
         self._room.set()
         self._heard: dict[str, list[asyncio.Future[None]]] = {}
-        self._out_of_reach: set[str] = set()
-        self.limits: dict[str, Limits] = {}
+        self.gate = Gate()
         self._last: _Batch | None = None
-        self._is_stopping = False
         self.pending_since_ns: int | None = None
-        self.strangers = 0
-        self._unidentified: deque[Stranger] = deque()
+        self.strangers = Strangers(self.recall, lambda message: self._put(message, None), act)
         self.batches = 0
 
     @property
@@ -133,7 +122,7 @@ class Engine:
 
     def stop_taking(self) -> None:
         """Refuse new orders from now on; everything else goes on until the daemon has stopped."""
-        self._is_stopping = True
+        self.gate.is_stopping = True
 
     def post(self, message: Message, reply: Reply) -> None:
         """
@@ -212,14 +201,14 @@ class Engine:
         self._act_on_last()
         if self._feed.is_awaited or self._heard:
             await self._tell_of_last()
-            await self._identify_all()
+            await self.strangers.identify_all()
         while not self._is_pressing:
             if self._inbox or self._last is not None:
                 await self._linger()
             if self._is_pressing:
                 return
             await self._tell_of_last()
-            await self._identify_all()
+            await self.strangers.identify_all()
             if self._inbox:
                 return
             self._wake.clear()
@@ -262,8 +251,8 @@ class Engine:
                 try:
                     await self.recall.order(cl_ord_id)
                 except Busy:
-                    self._out_of_reach.add(cl_ord_id)
-        self._out_of_reach.clear()
+                    self.gate.out_of_reach.add(cl_ord_id)
+        self.gate.out_of_reach.clear()
         for _ in range(batch.taken):
             self._inbox.popleft()
         self._room.set()
@@ -276,9 +265,9 @@ class Engine:
         if len(self.blotter) > self._orders_in_memory_max:
             self.blotter.forget(self._orders_in_memory_max, self._history.applied_seq)
         self._last = batch
-        if self._unidentified:
+        if self.strangers:
             self._act_on_last()
-            await self._identify_all()
+            await self.strangers.identify_all()
         # What bots say to their answers is heard first: then the next commit is soon under way.
         await asyncio.sleep(0)
 
@@ -296,7 +285,7 @@ class Engine:
             return
         if batch.bodies:
             await self._publish(batch.stage.changes, batch.bodies)
-        self._unidentified += batch.strangers
+        self.strangers.add(batch.strangers)
 
     def _decide_all(self) -> "_Batch":
         """Decide about what waits, up to a batch."""
@@ -309,11 +298,9 @@ class Engine:
                 self._is_pressing = True  # what found no room has waited for its company
                 break
             batch.taken += 1
-            result: str | BrokerdError | None = None
-            if type(message) is Submit:
-                result = self._turned_away(message, stage, accepts_orders=accepts_orders)
-            elif type(message) is Replace:
-                result = self._limited(message, stage)
+            result: str | BrokerdError | None = self.gate.refusal(
+                message, stage, accepts_orders=accepts_orders
+            )
             if result is None:
                 decision = decide(stage, message)
                 batch.add(decision.actions)
@@ -343,71 +330,8 @@ class Engine:
 
     def limit(self, executor: str, limits: Limits) -> None:
         """Hold an executor's orders to limits. Called before it has any."""
-        self.limits[executor] = limits
+        self.gate.limits[executor] = limits
         self.blotter.weigh(executor)
-
-    def _limited(self, message: Replace, stage: Stage) -> BrokerdError | None:
-        """Say why a replace is beyond the limits of its executor."""
-        order = stage.get(message.cl_ord_id)
-        limits = self.limits.get(order.terms.executor) if order else None
-        if order is None or limits is None or order.is_final:
-            return None
-        now = stage.exposure(order.terms.executor)
-        return replace_refused(limits, now, order, message.qty, message.px)
-
-    def _turned_away(
-        self, message: Submit, stage: Stage, *, accepts_orders: bool
-    ) -> BrokerdError | None:
-        """Say why a new order cannot be taken now; a repeated one is still answered."""
-        if stage.get(message.cl_ord_id) is not None:
-            return None
-        if message.cl_ord_id in self._out_of_reach:
-            return Busy("an order has that cl_ord_id, and history is behind", hint="ask again soon")
-        if self._is_stopping:
-            return Stopping("the daemon is stopping", hint="submit again when it is back")
-        if not accepts_orders:
-            return JournalFull(
-                "the journal's disk is nearly full: no new orders, cancels still work",
-                hint="free space on the journal's disk; orders are taken again by themselves",
-            )
-        terms = message.terms
-        limits = self.limits.get(terms.executor)
-        if limits is None:
-            return None
-        return new_order_refused(limits, stage.exposure(terms.executor), terms, message.arrival)
-
-    async def _identify_all(self) -> None:
-        """
-        Look for the orders that evidence is about, while no commit is under way.
-
-        History waits until it has all that is durable, and a batch is noted only after its commit:
-        to ask in between would be to wait for ourselves.
-        """
-        while self._unidentified:
-            await self._identify(self._unidentified.popleft())
-
-    async def _identify(self, stranger: Stranger) -> None:
-        """Look in history for the order that evidence is about; if it is there, merge it after all."""
-        message = stranger.message
-        try:
-            order = await self.recall.known(**_names(message))
-        except Busy:
-            # Evidence is never dropped: it comes back until history has caught up.
-            asyncio.get_running_loop().call_later(BUSY_PAUSE_S, self._put, message, None)
-            return
-        if order is None:
-            self.strangers += 1
-            names = _names(message)
-            log.warning("evidence_of_unknown_order", **names)
-            venue_cl_ord_id = names.get("venue_cl_ord_id")
-            if isinstance(message, Reported) and Ids.are_like(venue_cl_ord_id or ""):
-                self._act(Freeze(message.executor, not_in_the_journal(venue_cl_ord_id)))
-            return
-        if isinstance(message, Reported):
-            # Under our own id it is found, also if the venue has since given the order another.
-            report = replace(message.report, venue_cl_ord_id=order.venue_cl_ord_id)
-            message = replace(message, report=report)
-        self._put(message, None)
 
     async def _publish(self, changes: list[Change], bodies: list[bytes]) -> None:
         self._feed.publish(changes)
@@ -430,25 +354,6 @@ class Engine:
         waiters.remove(waiter)
         if not waiters:
             del self._heard[cl_ord_id]
-
-
-def not_in_the_journal(venue_cl_ord_id: str | None) -> str:
-    """Say why an executor is frozen whose venue has an order of our kind that we do not know."""
-    return (
-        f"the venue has order {venue_cl_ord_id}, which is not in this journal: another brokerd uses"
-        " the account, or the journal was restored from a backup"
-    )
-
-
-def _names(message: Reported | Answered | Viewed) -> dict[str, str | None]:
-    """Return how evidence names its order: by the bot's id, or by an executor and its venue's ids."""
-    if not isinstance(message, Reported):
-        return {"cl_ord_id": message.cl_ord_id}
-    return {
-        "executor": message.executor,
-        "venue_cl_ord_id": order_id(message.report.venue_cl_ord_id),
-        "venue_order_id": message.report.venue_order_id,
-    }
 
 
 def _is_acknowledgement(message: Message) -> bool:

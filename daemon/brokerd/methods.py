@@ -263,7 +263,7 @@ def _show_link(link: Link, engine: Engine) -> results.ShownExecutor:
         missed_by_stream=link.poller.missed_by_stream,
         external_reports=link.poller.others.reports,
         external_fills=link.poller.others.fills,
-        limits=engine.limits.get(name),
+        limits=engine.gate.limits.get(name),
         open_orders=exposure.orders if exposure else None,
         open_notional=digits(exposure.notional) if exposure else None,
         weaknesses=list(link.weaknesses),

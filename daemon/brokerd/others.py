@@ -8,12 +8,13 @@ row knows is another matter: somebody else trades in our name, or the journal ha
 
 from collections.abc import Callable, Iterable
 
-from brokerd.engine import Engine, not_in_the_journal
+from brokerd.engine import Engine
 from brokerd.errors import Busy
 from brokerd.events import Road
 from brokerd.executor import Clock, OrderView, Report
 from brokerd.ids import Ids, order_id
 from brokerd.messages import Reported, Seen, Viewed
+from brokerd.strangers import not_in_the_journal
 
 Evidence = Reported | Viewed
 

@@ -272,7 +272,7 @@ class Daemon:
             subscribers=self._methods.subscribers if self._methods else 0,
             calls=self._server.calls if self._server else 0,
             batches=engine.batches,
-            reports_of_unknown_orders=engine.strangers,
+            reports_of_unknown_orders=engine.strangers.unknown,
             log_lines_dropped=self._drain.dropped,
             clock_step_s=round(self._clock.stepped_ns / 1e9, 3),
         )

@@ -27,6 +27,7 @@ from brokerd.listener import Listener
 from brokerd.messages import Viewed
 from brokerd.poller import Poller
 from brokerd.states import ExecType, OrdStatus
+from brokerd.strangers import Strangers
 
 
 class Mutant(Struct, frozen=True):
@@ -261,7 +262,7 @@ MUTANTS: tuple[Mutant, ...] = (
     Mutant(
         "evidence of a forgotten order is dropped",
         "a late fill of an order that has left memory is lost",
-        [(Engine, "_identify", weakened.identify_nobody)],
+        [(Strangers, "_identify", weakened.identify_nobody)],
     ),
     Mutant(
         "a failed repeat ends the first doubt",

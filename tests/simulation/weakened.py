@@ -19,6 +19,7 @@ from brokerd.listener import Listener
 from brokerd.messages import NOTHING, Ask, Decision, Send
 from brokerd.poller import Poller
 from brokerd.states import ExecType
+from brokerd.strangers import Strangers
 
 _decide_all = Engine._decide_all
 _commit = Engine._commit
@@ -202,8 +203,8 @@ def pursue_without_pause(self: Poller, cl_ord_id: str, delay_s: float, interval_
 _schedule = Poller._schedule
 
 
-async def identify_nobody(self: Engine, stranger: Any) -> None:
-    self.strangers += 1
+async def identify_nobody(self: Strangers, stranger: Any) -> None:
+    self.unknown += 1
 
 
 def no_lag(promised: Capabilities) -> float | None:

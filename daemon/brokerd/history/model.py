@@ -124,6 +124,8 @@ class SqliteHistory(HistoryReader):
                     else:
                         await self.flush()
         except TimeoutError as error:
+            if self.applied_seq >= seq:
+                return  # the write that was waited for ended as the time did
             raise Busy(
                 f"history is behind: at row {self.applied_seq} of {seq}",
                 reason="history_behind",
