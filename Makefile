@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check -q
 CONFIG ?= config.toml
 
-.PHONY: demo test check run bench crash power-cut fuzz simulate mutants lock clean docs
+.PHONY: demo test check run bench crash power-cut fuzz simulate mutants laws lock clean docs
 
 # The package itself is installed editable and without its dependencies: those come from the lock, by hash.
 $(VENV)/.run: requirements.lock pyproject.toml
@@ -65,6 +65,11 @@ simulate: $(VENV)/.dev
 # Weakened builds, each of which the simulator or a named test must catch.
 mutants: $(VENV)/.dev
 	@PYTHONPATH=. $(BIN)/python -m tests.simulation.hunt
+
+# Every law on TIMES as many examples as in a run of the tests, and on new ones each time.
+TIMES ?= 20
+laws: $(VENV)/.dev
+	BROKERD_LAW_TIMES=$(TIMES) $(BIN)/python -m pytest -n auto -m hypothesis --timeout 3600
 
 LINES ?= 100000
 fuzz: $(VENV)/.dev

@@ -5,11 +5,9 @@ from collections.abc import Generator, Iterator
 from decimal import localcontext
 
 import pytest
-from hypothesis import settings
+from tests import laws
 
-# A loaded machine is no defect: tests have a deadline of their own.
-settings.register_profile("brokerd", deadline=None)
-settings.load_profile("brokerd")
+laws.load()
 
 
 @pytest.hookimpl(wrapper=True)

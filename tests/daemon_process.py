@@ -20,7 +20,7 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any, Self
 
-PATIENCE_S = 30.0
+PATIENCE_S = 60.0
 """How long anything may take on a loaded machine before a test is told that it never came."""
 
 Message = dict[str, Any]

@@ -61,7 +61,7 @@ class FaultProxy:
 
     def __exit__(self, *_: object) -> None:
         self._loop.call_soon_threadsafe(self._ended.set)
-        self._thread.join(10)
+        self._thread.join(30)
 
     def heal(self) -> None:
         """Let everything through from now on; what hangs in a hole is cut."""

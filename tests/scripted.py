@@ -194,8 +194,8 @@ def _number(value: int | None) -> Decimal | None:
     return None if value is None else D(value)
 
 
-Script = Outcome | BaseException | Callable[[], Outcome] | None
-"""What a call comes to; None is a call that never returns."""
+Script = Outcome | BaseException | Callable[[], Outcome] | asyncio.Event | None
+"""What a call comes to; it is accepted once an event is set, and None is a call that never returns."""
 
 
 class ScriptedExecutor:
@@ -305,6 +305,9 @@ class ScriptedExecutor:
             line = self.script[what].popleft() if self.script[what] else Accepted()
             if line is None:
                 await asyncio.Event().wait()
+            if isinstance(line, asyncio.Event):
+                await line.wait()
+                return Accepted()
             if isinstance(line, BaseException):
                 raise line
             return line() if callable(line) else line  # type: ignore[return-value]
@@ -392,7 +395,7 @@ async def house(directory: Path, **limits: int) -> AsyncGenerator[House, None]:
                 task.cancel()
 
 
-async def until(is_so: Callable[[], bool], what: str = "", timeout_s: float = 10.0) -> None:
+async def until(is_so: Callable[[], bool], what: str = "", timeout_s: float = 30.0) -> None:
     """Wait for something to become so; fail, saying what, when it does not."""
     try:
         async with asyncio.timeout(timeout_s):

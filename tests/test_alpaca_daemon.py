@@ -50,7 +50,7 @@ class Place:
     async def shown(self, cl_ord_id: str, is_so: Callable[[Message], bool]) -> Message:
         """Ask for an order until it is as it should be."""
         order: Message = {}
-        async with asyncio.timeout(25):
+        async with asyncio.timeout(30):
             while not order or not is_so(order):
                 order = await self.call("order.get", cl_ord_id=cl_ord_id)
                 await asyncio.sleep(0.02)

@@ -11,6 +11,7 @@ from decimal import Decimal
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+from tests.laws import examples
 from tests.scripted import D, E, K, S, execution, report, reported, submit, view
 
 from brokerd.blotter import Blotter, Change, Stage
@@ -261,6 +262,11 @@ class AnyWorld(RuleBasedStateMachine):
 
     def check_evidence(self, before: Order, after: Order, message: Message) -> None:
         match message:
+            case Viewed(view=None) if before.is_final:
+                # No more can come of a cancel of what is filled, found or not.
+                assert before.request is not None
+                assert before.request.kind is RequestKind.CANCEL
+                assert after.is_final
             case Viewed(view=None):
                 assert before.cl_ord_id in self.absent_ns
                 assert before.not_found_at_ns is not None
@@ -326,5 +332,5 @@ class AnyWorld(RuleBasedStateMachine):
         assert list(fresh) == list(self.blotter)
 
 
-AnyWorld.TestCase.settings = settings(max_examples=100, stateful_step_count=25)
+AnyWorld.TestCase.settings = settings(max_examples=examples(100), stateful_step_count=25)
 TestAnyWorld = AnyWorld.TestCase

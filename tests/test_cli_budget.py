@@ -46,5 +46,5 @@ def test_a_ping_and_an_order_list_load_nothing_heavy() -> None:
     with ScriptedDaemon(script) as daemon:
         for argv in (["call", "daemon.ping"], ["orders"]):
             command = [sys.executable, "-c", check, "--socket", daemon.path, *argv]
-            done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=20)
+            done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
             assert (done.returncode, done.stderr) == (0, "")

@@ -113,7 +113,7 @@ def test_cancel_all_asks_a_person_first(answer: str, sent: int) -> None:
         ) as process,
     ):
         os.write(leader, answer.encode() + b"\n")
-        _, err = process.communicate(timeout=20)
+        _, err = process.communicate(timeout=60)
     os.close(follower)
     os.close(leader)
     assert b"Cancel every open order? [y/N]" in err

@@ -234,7 +234,7 @@ def test_a_reader_that_left_ends_it_quietly_like_any_tool_in_a_pipe() -> None:
         process.stdout.close()
         assert process.stderr is not None
         assert process.stderr.read() == b""
-        assert process.wait(10) == Exit.BROKEN_PIPE
+        assert process.wait(60) == Exit.BROKEN_PIPE
 
 
 def test_a_full_disk_under_stdout_is_an_error_in_words() -> None:
@@ -244,7 +244,7 @@ def test_a_full_disk_under_stdout_is_an_error_in_words() -> None:
             stdout=full,
             stderr=subprocess.PIPE,
             check=False,
-            timeout=20,
+            timeout=60,
         )
     assert done.returncode == Exit.REFUSED
     assert done.stderr == b"brokerctl: cannot write the output: No space left on device\n"
@@ -254,13 +254,13 @@ def test_130_when_interrupted_and_what_was_on_its_way_is_named() -> None:
     victims: Queue[subprocess.Popen[bytes]] = Queue()
 
     def interrupt(*_: object) -> None:
-        victims.get(timeout=10).send_signal(signal.SIGINT)
+        victims.get(timeout=30).send_signal(signal.SIGINT)
 
     with ScriptedDaemon({"order.submit": interrupt}) as daemon:
         process = brokerctl("--socket", daemon.path, *SUBMIT)
         victims.put(process)
         with process:
-            _, err = process.communicate(timeout=20)
+            _, err = process.communicate(timeout=60)
         cl_ord_id = daemon.params("order.submit")[0]["cl_ord_id"]
     assert process.returncode == Exit.INTERRUPTED
     assert f"brokerctl order {cl_ord_id}" in err.decode()

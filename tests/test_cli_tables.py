@@ -49,7 +49,7 @@ def at_terminal(script: dict[str, Any], *argv: str, columns: int = 200, **env: s
         except OSError:  # EIO: the last writer has gone
             pass
         os.close(leader)
-        process.wait(10)
+        process.wait(60)
     return written.decode().replace("\r\n", "\n")
 
 

@@ -263,14 +263,16 @@ async def test_requests_run_side_by_side_but_no_more_than_there_are_lanes(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(module, "LANES", 3)
-    async with desk(tmp_path, deadline_s=0.1) as at:
-        at.venue.script["place"] += [None] * 5
+    async with desk(tmp_path) as at:
+        leave = asyncio.Event()
+        at.venue.script["place"] += [leave] * 5
         async with asyncio.TaskGroup() as group:
             for number in range(5):
                 group.create_task(at.submit(f"o{number}"))
         await until(lambda: at.venue.under_way == 3)
         assert at.dispatch.backlog == 2
         assert at.dispatch.is_busy
+        leave.set()
         await until(lambda: not at.dispatch.is_busy)
         assert (at.venue.under_way_most, len(at.venue.calls)) == (3, 5)
 
@@ -279,13 +281,16 @@ async def test_a_cancel_goes_out_while_every_other_lane_hangs(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(module, "LANES", 1)
-    async with desk(tmp_path, deadline_s=0.5) as at:
+    async with desk(tmp_path) as at:
         await at.acknowledged()
-        at.venue.script["place"].append(None)
+        leave = asyncio.Event()
+        at.venue.script["place"].append(leave)
         await at.submit("blocks")
         await until(lambda: at.venue.under_way == 1)
         await at.submit("waits")
         await at.engine.do(Cancel("x", CLOCK.now_ns()))
+        await until(lambda: len(at.venue.calls) == 3, "the cancel is out")
+        leave.set()
         await until(lambda: len(at.venue.calls) == 4)
         assert [type(call) for call in at.venue.calls[2:]] == [CancelOrder, PlaceOrder]
 
@@ -318,6 +323,6 @@ async def test_a_lane_ends_though_its_executor_swallows_the_end_and_what_it_said
         await home.engine.do(submit("x", CLOCK.now_ns()))
         await until(lambda: dispatch.is_busy and dispatch.backlog == 0, "the request is out")
         task.cancel()
-        await asyncio.wait((task,), timeout=5)
+        await asyncio.wait((task,), timeout=30)
         assert task.cancelled()
         await until(lambda: home.order().acked_at_ns is not None, "the answer is on record")

@@ -103,7 +103,7 @@ async def test_what_found_no_room_in_a_batch_is_in_the_next_without_a_wait(
         tasks = at_work(home, *[submit(f"o{number}") for number in range(6)])
         await until(lambda: home.engine.backlog == 6)
         home.journal.leave.set()
-        done, _ = await asyncio.wait(tasks, timeout=5)
+        done, _ = await asyncio.wait(tasks, timeout=30)
         assert len(done) == 6
         assert home.journal.appends == [2, 2, 2]
 

@@ -211,7 +211,7 @@ async def test_run_writes_what_was_noted(tmp_path: Path) -> None:
             written.set()
 
         history._write = seen  # type: ignore[method-assign]
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(30):
             await written.wait()
         running.cancel()
     assert history.applied_seq == len(story.entries)

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.journal_rows import (
     T0_NS,
@@ -19,6 +19,7 @@ from tests.journal_rows import (
     submit,
     traded,
 )
+from tests.laws import examples
 
 from brokerd.history.model import SqliteHistory
 from brokerd.history.query import FillQuery, OrderQuery
@@ -203,7 +204,7 @@ async def told(directory: Path, story: Story, ask: Any) -> None:
         await ask(history)
 
 
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=examples(40))
 @given(
     ORDERS,
     st.lists(ORDER_QUERIES, min_size=8, max_size=8),
@@ -227,7 +228,7 @@ def test_a_list_of_orders_is_a_filter_over_all_of_them(
         asyncio.run(told(Path(place), story, ask))
 
 
-@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=examples(25))
 @given(ORDERS, st.lists(FILL_QUERIES, min_size=5, max_size=5), st.sampled_from([1, 5_000]))
 def test_a_list_of_fills_is_a_filter_over_all_of_them(
     specs: list[dict[str, Any]], queries: list[FillQuery], sort_max: int

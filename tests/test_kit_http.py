@@ -76,16 +76,17 @@ async def test_every_status_is_an_answer(status: int) -> None:
 
 @pytest.mark.parametrize("method", METHODS)
 async def test_silence_is_a_timeout(method: str) -> None:
-    deadlines = Deadlines(total_s=0.3, read_s=0.2)
+    deadlines = Deadlines(total_s=30, read_s=0.2)
     async with raw_server(b"", hang=True) as seen, Http(seen.url, deadlines=deadlines) as http:
         with pytest.raises(Unanswered) as caught:
             await http.request(method, "/order", body=body_for(method))
+        await until(lambda: bool(seen.requests))
     assert caught.value.fault is WireFault.TIMEOUT
     assert len(seen.requests) == 1
 
 
 async def test_a_body_that_does_not_end_is_a_timeout_of_the_whole() -> None:
-    deadlines = Deadlines(total_s=0.2, read_s=10)
+    deadlines = Deadlines(total_s=1, read_s=10)
     sent = reply(200, b"{", "Content-Length: 99")
     async with raw_server(sent, hang=True) as seen, Http(seen.url, deadlines=deadlines) as http:
         with pytest.raises(Unanswered) as caught:
@@ -110,7 +111,7 @@ async def test_a_connection_that_is_no_tls_sent_nothing() -> None:
 
 
 async def test_a_full_pool_sent_nothing() -> None:
-    deadlines = Deadlines(total_s=5, connect_s=0.05)
+    deadlines = Deadlines(total_s=30, connect_s=1)
     async with (
         raw_server(b"", hang=True) as seen,
         Http(seen.url, deadlines=deadlines, connections_max=1) as http,

@@ -218,7 +218,7 @@ async def test_a_link_whose_listener_was_cancelled_from_within_ends_with_it(tmp_
         await until(lambda: link.listener.state is LinkState.UP)
         (listener,) = (t for t in asyncio.all_tasks() if t.get_name() == "sim-listener")
         listener.cancel()
-        await asyncio.wait((task,), timeout=5)
+        await asyncio.wait((task,), timeout=30)
         error = task.exception()
         assert isinstance(error, ExceptionGroup)
         assert error.subgroup(RuntimeError) is not None

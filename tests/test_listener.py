@@ -158,7 +158,7 @@ async def test_who_is_told_to_stop_while_a_gap_is_tidied_up_after_stops(tmp_path
         link.cancel()
         await asyncio.sleep(0)
         leave.set()
-        done, _ = await asyncio.wait({link}, timeout=5)
+        done, _ = await asyncio.wait({link}, timeout=30)
         if not done:
             link.cancel()
             await asyncio.wait({link})

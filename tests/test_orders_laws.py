@@ -13,6 +13,7 @@ from hypothesis import event as note
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from msgspec import Struct
+from tests.laws import examples
 
 from brokerd.events import (
     CancelRequested,
@@ -181,7 +182,7 @@ def economy(order: Order) -> Economy:
     return Economy(*(getattr(order, name) for name in Economy.__struct_fields__))
 
 
-@settings(max_examples=300)
+@settings(max_examples=examples(300))
 @given(venues(), st.data())
 def test_any_order_of_arrival_and_any_repeat_ends_in_the_same_economy(
     venue: Venue, data: st.DataObject
@@ -205,7 +206,7 @@ def test_a_history_ends_as_the_venue_sees_it(venue: Venue) -> None:
     assert order.request is None
 
 
-@settings(max_examples=300)
+@settings(max_examples=examples(300))
 @given(venues(), st.data())
 def test_quantities_are_conserved_after_every_report(venue: Venue, data: st.DataObject) -> None:
     shuffled = data.draw(st.permutations(venue.reports))
@@ -220,7 +221,7 @@ def test_quantities_are_conserved_after_every_report(venue: Venue, data: st.Data
         assert (order.closed_at_ns is not None) == order.is_final
 
 
-@settings(max_examples=300)
+@settings(max_examples=examples(300))
 @given(venues(), st.data())
 def test_the_average_price_lies_between_the_lowest_and_the_highest_fill(
     venue: Venue, data: st.DataObject
@@ -312,7 +313,7 @@ def test_replay_of_the_journal_equals_live_at_every_row(
         assert encode_entry(entry) == row
 
 
-@settings(max_examples=300)
+@settings(max_examples=examples(300))
 @given(venues(), st.data())
 def test_a_report_never_lowers_what_is_filled_nor_unsays_the_last_word(
     venue: Venue, data: st.DataObject

@@ -72,7 +72,7 @@ def limit(side: str = "buy", qty: str = "0.01", px: str = "30000", **more: Any) 
 
 
 async def next_of(reports: AsyncIterator[Report]) -> Report:
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(30):
         return await anext(reports)
 
 

@@ -8,6 +8,7 @@ import msgspec
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.fixtures.paper.orders import BTC, cancel, order, print_trade, quote, replace
+from tests.laws import examples
 
 from brokerd.executor import PlaceOrder, Refused, Report
 from brokerd.money import add, multiply, subtract
@@ -100,7 +101,7 @@ def steps() -> st.SearchStrategy[Step]:
     return st.one_of(placements(), placements(), changes(), moves())
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=examples(150))
 @given(st.lists(steps(), max_size=40))
 def test_money_is_conserved_and_quantities_are_the_sum_of_executions(walk: list[Step]) -> None:
     world = World()
@@ -132,7 +133,7 @@ def test_money_is_conserved_and_quantities_are_the_sum_of_executions(walk: list[
     assert not list(venue.open_orders())
 
 
-@settings(max_examples=75, deadline=None)
+@settings(max_examples=examples(75))
 @given(st.lists(steps(), max_size=30), st.lists(steps(), max_size=10))
 def test_a_venue_made_again_from_its_records_behaves_the_same(
     before: list[Step], after: list[Step]
@@ -167,7 +168,7 @@ def test_a_venue_made_again_from_its_records_behaves_the_same(
         assert other.venue.executions_since(0) == world.venue.executions_since(0)
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=examples(50))
 @given(st.lists(steps(), max_size=30))
 def test_the_reports_tell_every_order_to_its_end(walk: list[Step]) -> None:
     world = World()

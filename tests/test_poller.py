@@ -495,7 +495,7 @@ async def test_the_floor_rate_ends_though_its_executor_swallows_the_end(tmp_path
         task = asyncio.get_running_loop().create_task(poller.run())
         await until(lambda: len(venue.since) == 1, "a snapshot is under way")
         task.cancel()
-        await asyncio.wait((task,), timeout=5)
+        await asyncio.wait((task,), timeout=30)
         assert task.cancelled()
         assert len(venue.since) == 1
 

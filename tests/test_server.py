@@ -192,12 +192,28 @@ def test_batches_count_by_what_they_hold() -> None:
     assert {each["error"]["code"] for answers in told for each in answers} == {101}
 
 
-def slowest_ping_s(bot: Bot, seconds: float) -> float:
-    slowest_s, end_s = 0.0, time.monotonic() + seconds
-    while (began_s := time.monotonic()) < end_s:
+def pings(bot: Bot, seconds: float) -> int:
+    """Ask for so long; return how often there was an answer."""
+    answered, end_s = 0, time.monotonic() + seconds
+    while time.monotonic() < end_s:
         bot.call("daemon.ping")
-        slowest_s = max(slowest_s, time.monotonic() - began_s)
-    return slowest_s
+        answered += 1
+    return answered
+
+
+def answered_until_cut_off(deaf: Bot, bot: Bot) -> int:
+    """Ask for the one, who never reads; return how many answers the other got while it was stuck."""
+    deaf.socket.setblocking(False)
+    lines = lines_of(*[request(1, "executor.list")] * 100)
+    answered, give_up_s = 0, time.monotonic() + PATIENCE_S
+    while time.monotonic() < give_up_s:
+        try:
+            deaf.socket.send(lines)
+        except BlockingIOError:
+            answered += pings(bot, 0.05)
+        except (BrokenPipeError, ConnectionResetError):
+            return answered
+    raise AssertionError("it is never cut off")
 
 
 def test_a_bot_that_never_reads_is_cut_off_and_others_do_not_notice(
@@ -205,20 +221,10 @@ def test_a_bot_that_never_reads_is_cut_off_and_others_do_not_notice(
 ) -> None:
     with daemon.bot() as deaf:
         before = daemon.rss_bytes()
-        deaf.socket.setblocking(False)
-        lines = lines_of(*[request(1, "executor.list")] * 100)
-        began_s, slowest_s = time.monotonic(), 0.0
-        while time.monotonic() - began_s < 3 * STALL_S:
-            try:
-                deaf.socket.send(lines)
-            except BlockingIOError:
-                pass
-            except (BrokenPipeError, ConnectionResetError):
-                break
-            slowest_s = max(slowest_s, slowest_ping_s(bot, 0.05))
-        assert STALL_S <= time.monotonic() - began_s < 3 * STALL_S
+        began_s = time.monotonic()
+        assert answered_until_cut_off(deaf, bot) >= 4, "others wait for the deaf one"
+        assert time.monotonic() - began_s >= STALL_S
         assert daemon.rss_bytes() - before < 16 * WRITE_BUFFER_BYTES
-        assert slowest_s < 0.25
     give_up_s = time.monotonic() + PATIENCE_S
     while not daemon.logged("bot_stalled"):  # lines are written beside the loop, a moment later
         assert time.monotonic() < give_up_s
@@ -236,7 +242,7 @@ def test_large_answers_that_nobody_reads_are_not_made(daemon: DaemonProcess) -> 
         with daemon.bot() as deaf:
             for _ in range(64):
                 deaf.ask("order.list", limit=1000)
-            slowest_ping_s(bot, STALL_S / 2)
+            pings(bot, STALL_S / 2)
             assert daemon.rss_bytes() - before < 16 << 20
 
 
@@ -319,7 +325,7 @@ async def test_what_is_begun_for_a_bot_that_has_gone_meanwhile_ends_at_once(tmp_
             await until(lambda: not server.connections, "the connection is lost")
             gone.set()
             await until(lambda: begun != [], "it is begun")
-            await asyncio.wait(begun, timeout=5)
+            await asyncio.wait(begun, timeout=30)
             writer.close()
             was_ended = begun[0].cancelled()
             begun[0].cancel()

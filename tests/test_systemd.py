@@ -26,7 +26,7 @@ def manager(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[socket.
     """The socket systemd would listen on."""
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sock:
         sock.bind(str(tmp_path / "notify"))
-        sock.settimeout(5)
+        sock.settimeout(30)
         monkeypatch.setenv("NOTIFY_SOCKET", str(tmp_path / "notify"))
         yield sock
 
@@ -44,7 +44,7 @@ def test_an_abstract_socket_is_reached_too() -> None:
     name = f"brokerd-test-{os.getpid()}"
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sock:
         sock.bind("\0" + name)
-        sock.settimeout(5)
+        sock.settimeout(30)
         assert systemd.notify("READY=1", {"NOTIFY_SOCKET": "@" + name})
         assert sock.recv(64) == b"READY=1"
 
@@ -98,7 +98,7 @@ def test_life_is_a_loop_that_answers_and_a_journal_that_moves_or_rests(
 
 async def test_the_watch_pets_while_the_journal_moves(manager: socket.socket) -> None:
     manager.setblocking(False)
-    async with asyncio.timeout(5), asyncio.TaskGroup() as group:
+    async with asyncio.timeout(30), asyncio.TaskGroup() as group:
         watch = group.create_task(systemd.keep_watch(0.03, SystemClock(), lambda: None))
         assert await asyncio.get_running_loop().sock_recv(manager, 64) == b"WATCHDOG=1"
         watch.cancel()
@@ -116,7 +116,7 @@ async def test_the_watch_is_silent_while_the_journal_hangs(manager: socket.socke
             asked.set()
         return 0
 
-    async with asyncio.timeout(5), asyncio.TaskGroup() as group:
+    async with asyncio.timeout(30), asyncio.TaskGroup() as group:
         watch = group.create_task(systemd.keep_watch(0.03, SystemClock(), pending_since_ns))
         await asked.wait()
         watch.cancel()

@@ -80,7 +80,7 @@ class Judge:
 
     async def heard(self, *events: str) -> list[Any]:
         """Wait for the next events; they must be these."""
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(30):
             updates = [await self.updates.get() for _ in events]
         assert [each.event for each in updates] == list(events)
         return updates

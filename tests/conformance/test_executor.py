@@ -416,7 +416,7 @@ async def test_a_cut_stream_says_so_and_a_new_connection_goes_on(
             async with listening(trading):
                 subject.cut()
                 await until(lambda: bool(trading.gap), "a gap")
-            async with asyncio.timeout(15):
+            async with asyncio.timeout(30):
                 await _connect(trading)
             async with listening(trading):
                 ref, _ = await trading.place()

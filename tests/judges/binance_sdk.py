@@ -69,7 +69,7 @@ async def over_ws_api(api: Any) -> None:
         """Wait for these execution types and statuses, in this order."""
         for word in words:
             while True:
-                event = (await asyncio.wait_for(events.get(), 10)).actual_instance
+                event = (await asyncio.wait_for(events.get(), 30)).actual_instance
                 if type(event).__name__ == "ExecutionReport":
                     break
                 assert type(event).__name__ == "OutboundAccountPosition"
@@ -126,7 +126,7 @@ async def over_streams(streams: Any) -> None:
     await connection.list_subscribe()
     quote("40099", "40101", "0.3")
     print_trade("40100", "0.1")
-    told = [await asyncio.wait_for(heard.get(), 10) for _ in range(3)]
+    told = [await asyncio.wait_for(heard.get(), 30) for _ in range(3)]
     assert told[0].b == "40099.00000000"
     assert {told[1].p, told[2].p} == {"40100.00000000"}
     await connection.close_connection(close_session=True)
@@ -134,8 +134,8 @@ async def over_streams(streams: Any) -> None:
 
 async def main() -> None:
     spot = Spot(
-        ConfigurationRestAPI(KEY, SECRET, base_path=URLS["rest"], timeout=10_000, retries=0),
-        ConfigurationWebSocketAPI(KEY, SECRET, stream_url=URLS["ws_api"], timeout=10_000),
+        ConfigurationRestAPI(KEY, SECRET, base_path=URLS["rest"], timeout=30_000, retries=0),
+        ConfigurationWebSocketAPI(KEY, SECRET, stream_url=URLS["ws_api"], timeout=30_000),
         ConfigurationWebSocketStreams(stream_url=URLS["streams"] + "/stream"),
     )
     quote("39999", "40001", "0.5")

@@ -77,7 +77,7 @@ async def refusals(binance: Any) -> None:
 async def over_ws(binance: Any) -> None:
     async def heard(status: str, filled: float) -> None:
         while True:
-            orders = await asyncio.wait_for(binance.watch_orders(SYMBOL), 10)
+            orders = await asyncio.wait_for(binance.watch_orders(SYMBOL), 30)
             last = orders[-1]
             if last["clientOrderId"] == "p1" and (last["status"], last["filled"]) == (
                 status,
