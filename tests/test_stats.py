@@ -290,7 +290,7 @@ def test_tallies_of_one_key_join_their_row() -> None:
     tally, whole, parts = empty(), Table(("user",)), Table(("user",))
     count(tally, life, exactly)
     whole.count(life)
-    parts.merge(life.key, tally)
+    parts.merge(parts.row_of(life.key), life.key.quote_asset, tally)
     assert parts.rows == whole.rows
 
 

@@ -3,128 +3,26 @@ The survey against the journal: the same answer from the read model as from a re
 asked, in whatever pieces it followed, and whether distributions are exact or rounded.
 """
 
-import asyncio
-import random
 import sqlite3
-from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing
+from itertools import groupby
 from pathlib import Path
 
 import pytest
 from benchmarks.histories import life
+from msgspec.structs import replace
+from tests.survey_desk import LATER, NOW, T0, Desk, S, lives
 
-from brokerd.blotter import Blotter, Stage
-from brokerd.clock import SystemClock
-from brokerd.events import DaemonStarted, Event, OrderTraded, QuoteSampled
-from brokerd.executor import Clock
-from brokerd.history.model import open_history
-from brokerd.journal.store import open_journal
+from brokerd.events import Event, OrderSubmitted, OrderTraded, QuoteSampled
 from brokerd.money import ZERO
 from brokerd.params import Window
+from brokerd.scorecard import show_statistics
 from brokerd.states import OrdStatus, Status
-from brokerd.stats.marks import SETTLED_AFTER_NS
-from brokerd.stats.replay import samples
-from brokerd.stats.sample import Sample
 from brokerd.stats.tally import Table
-from brokerd.survey import store as survey
+from brokerd.survey import answers, blocks, keys, schema, store
+from brokerd.survey.answers import TooMuch
+from brokerd.survey.cells import Cells, Dims
 from brokerd.survey.question import Question
-from brokerd.survey.store import Store, open_store
-
-S = 1_000_000_000
-T0 = 1_760_000_000 * S
-ORDERS = 300
-NOW = T0 + (2 * ORDERS + 30) * S
-LATER = NOW + 2 * SETTLED_AFTER_NS
-
-
-class Desk:
-    """A journal, its read model and its survey, grown together."""
-
-    def __init__(self, directory: Path) -> None:
-        self.journal = directory / "journal.db"
-        self.history = directory / "journal-history.db"
-        self.survey = directory / "journal-survey.db"
-        self.events: list[Event] = []
-        self.entries = []
-
-    def tell(self, events: list[Event]) -> None:
-        asyncio.run(self._tell(events))
-
-    async def _tell(self, events: list[Event]) -> None:
-        clock: Clock = SystemClock()
-        small = {"reserve_bytes": 65_536, "reserve_free_bytes": 1_048_576}
-        async with (
-            open_journal(self.journal, clock, **small) as journal,
-            open_history(self.history, journal) as history,
-        ):
-            blotter = Blotter()
-            for seq, entry in self.entries:
-                blotter.fold(seq, entry.event)
-            stage = Stage(blotter, journal.last_seq + 1)
-            for event in events:
-                stage.record(event)
-            for at in range(0, len(stage.changes), 900):
-                chunk = stage.changes[at : at + 900]
-                await journal.append(chunk[0].seq, [change.entry for change in chunk])
-            for change in stage.changes:
-                history.note(change.seq, change.entry, change.order)
-                self.entries.append((change.seq, change.entry))
-            await history.flush()
-
-    @contextmanager
-    def followed(self, now_ns: int = LATER) -> Iterator[Store]:
-        with open_store(self.survey, self.history) as store:
-            while store.step(now_ns):
-                pass
-            yield store
-
-    def replayed(self, question: Question, *, is_exact: bool) -> Table:
-        """The same question to the journal itself, one order after the other."""
-        table = Table(question.group_by, is_exact=is_exact)
-        orders = {order.cl_ord_id: order for order in self.blotter()}
-        for sample, order in zip(
-            samples(self.entries, question.now_ns), orders.values(), strict=True
-        ):
-            times = {"created": order.created_at_ns, "closed": order.closed_at_ns,
-                     "filled": order.last_fill_at_ns}  # fmt: skip
-            if is_meant(
-                question, sample, times[question.window.by], order.status, order.shown_status
-            ):
-                table.count(sample)
-        return table
-
-    def blotter(self) -> Blotter:
-        blotter = Blotter()
-        for seq, entry in self.entries:
-            blotter.fold(seq, entry.event)
-        return blotter
-
-
-def is_meant(
-    question: Question, sample: Sample, at_ns: int | None, status: Status, shown: OrdStatus
-) -> bool:
-    window = question.window
-    return (
-        at_ns is not None
-        and (window.since_ns is None or at_ns >= window.since_ns)
-        and (window.until_ns is None or at_ns < window.until_ns)
-        and (not question.status or status in question.status)
-        and (not question.ord_status or shown in question.ord_status)
-        and question.means(sample.key)
-    )
-
-
-def lives(orders: int = ORDERS) -> list[Event]:
-    """Lives that overlap: some orders are still open at the end, and quotes come in between."""
-    told: list[Event] = [DaemonStarted(at_ns=T0, version="t", epoch="t")]
-    chance = random.Random(5)
-    for number in range(orders):
-        events = list(life(number, T0 + number * 2 * S))
-        if number % 17 == 0:
-            events = events[: chance.randint(1, 2)]
-        told += events
-    told.sort(key=lambda event: event.at_ns)
-    return told
 
 
 @pytest.fixture(scope="module")
@@ -136,9 +34,10 @@ def desk(tmp_path_factory: pytest.TempPathFactory) -> Desk:
 
 @pytest.fixture(autouse=True)
 def small_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(survey, "BLOCK_ORDERS", 16)
-    monkeypatch.setattr(survey, "FANOUT", 3)
-    monkeypatch.setattr(survey, "ROWS_PER_STEP", 50)
+    monkeypatch.setattr(schema, "BLOCK_ORDERS", 16)
+    monkeypatch.setattr(schema, "FANOUT", 3)
+    monkeypatch.setattr(store, "ROWS_PER_STEP", 50)
+    monkeypatch.setattr(keys, "VALUES_MAX", 100)
 
 
 QUESTIONS = {
@@ -171,20 +70,117 @@ QUESTIONS = {
 def test_the_read_model_answers_as_a_replay_does(
     desk: Desk, monkeypatch: pytest.MonkeyPatch, name: str, exact_max: int
 ) -> None:
-    monkeypatch.setattr(survey, "EXACT_ORDERS_MAX", exact_max)
+    monkeypatch.setattr(answers, "EXACT_ORDERS_MAX", exact_max)
     question = Question(seq=0, now_ns=LATER, **QUESTIONS[name])  # type: ignore[arg-type]
-    with desk.followed() as store:
-        answer = store.ask(question)
+    with desk.followed() as kept:
+        answer = kept.ask(question)
     expected = desk.replayed(question, is_exact=answer.is_exact)
-    assert answer.rows == expected.rows
+    assert_same(answer, expected, question)
     assert answer.is_exact == (exact_max > 0 or not expected.rows)
+
+
+def assert_same(answer: Table, expected: Table, question: Question) -> None:
+    """What was counted is the same, and so is what is shown, where only the largest rows are."""
+    assert {row: expected.rows[row] for row in answer.rows} == answer.rows
+    assert len(answer.rows) + answer.rows_left_out == len(expected.rows)
+    shown, wanted = (
+        show_statistics(table, window=question.window, seq=0, now_ns=LATER, limit=question.limit)
+        for table in (answer, expected)
+    )
+    assert shown == wanted
+
+
+@pytest.mark.parametrize(
+    ("name", "change"),
+    [
+        ("blocks that keep only shapes", {"blocks.CELLS_MAX": 3}),
+        ("no key has few values", {"keys.VALUES_MAX": 0}),
+        ("only some keys are told apart", {"keys.NAMES_MAX": 1}),
+        ("every shape pushes out another", {"blocks.SHAPES_MAX": 1, "blocks.WORTH_KEEPING": 1}),
+    ],
+)
+def test_whatever_blocks_keep_answers_are_the_same(
+    desk: Desk, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, change: dict[str, int]
+) -> None:
+    monkeypatch.setattr(answers, "EXACT_ORDERS_MAX", 0)
+    for where, value in change.items():
+        monkeypatch.setattr(f"brokerd.survey.{where}", value)
+    asked = [Question(seq=0, now_ns=LATER, **each) for each in QUESTIONS.values()]  # type: ignore[arg-type]
+    with desk.followed(survey=tmp_path / name) as kept:
+        for question in asked * 2:
+            answer = kept.ask(question)
+            assert_same(answer, desk.replayed(question, is_exact=answer.is_exact), question)
+
+
+def test_what_was_asked_once_is_kept_for_the_next_time(
+    desk: Desk, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(answers, "EXACT_ORDERS_MAX", 0)
+    monkeypatch.setattr(blocks, "WORTH_KEEPING", 1)
+    question = Question(seq=0, now_ns=LATER, group_by=("strategy", "symbol"))
+    with desk.followed(survey=tmp_path / "survey") as kept:
+        first = kept.ask(question)
+        monkeypatch.setattr(blocks, "project", only_renamed)
+        second = kept.ask(question)
+    assert first.rows == second.rows
+
+
+def only_renamed(found: Cells, dims: Dims, onto: Dims) -> Cells:
+    assert dims == onto, "what was made for the first answer was not kept"
+    return found
+
+
+def test_a_key_that_comes_late_and_one_that_gets_too_many_values(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Blocks that know nothing of a key, that tell it apart, and that do not any more, add up."""
+    monkeypatch.setattr(answers, "EXACT_ORDERS_MAX", 0)
+    monkeypatch.setattr(keys, "VALUES_MAX", 40)
+    desk, events = Desk(tmp_path), lives(200)
+    questions = [
+        Question(seq=0, now_ns=LATER, group_by=("pair",), limit=1000),
+        Question(seq=0, now_ns=LATER, group_by=("user", "pair"), group={"pair": "p95"}),
+        Question(seq=0, now_ns=LATER, group_by=("user",)),
+    ]
+    events[:300] = map(without_pair, events[:300])
+    for until in (300, 440, len(events)):
+        desk.tell(events[len(desk.entries) : until])
+        with desk.followed(events[until - 1].at_ns) as kept:
+            for question in questions:
+                kept.ask(question)
+    with desk.followed() as kept, closing(sqlite3.connect(desk.survey)) as db:
+        dims = db.execute("SELECT dims FROM blocks WHERE level = 0 ORDER BY id").fetchall()
+        tell_apart = ["group.pair" in each for (each,) in dims]
+        assert [kind for kind, _ in groupby(tell_apart)] == [False, True, False]
+        for question in questions:
+            answer = kept.ask(question)
+            assert_same(answer, desk.replayed(question, is_exact=answer.is_exact), question)
+
+
+def without_pair(event: Event) -> Event:
+    if not isinstance(event, OrderSubmitted):
+        return event
+    group = {key: value for key, value in event.terms.group.items() if key != "pair"}
+    return replace(event, terms=replace(event.terms, group=group))
+
+
+def test_an_answer_that_would_take_too_long_says_so(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(answers, "EXACT_ORDERS_MAX", 0)
+    monkeypatch.setattr(answers, "SINGLY_MAX", 50)
+    question = Question(seq=0, now_ns=LATER, group_by=("pair",))
+    with desk.followed() as kept:
+        with pytest.raises(TooMuch, match="100 orders would have to be counted one by one"):
+            kept.ask(question)
+        assert len(kept.ask(replace(question, limit=50)).rows) == 50
 
 
 def test_blocks_were_made_of_blocks(desk: Desk) -> None:
     """Else the questions above have asked nothing of them."""
     with desk.followed(), closing(sqlite3.connect(desk.survey)) as db:
         levels = dict(db.execute("SELECT level, count(*) FROM blocks GROUP BY level").fetchall())
-        alone = db.execute("SELECT count(*) FROM samples WHERE block IS NULL").fetchone()
+        alone = db.execute("SELECT count(*) FROM singles WHERE series = 0").fetchone()
     assert levels[0] > levels[1] > levels[2] >= 1
     assert alone[0] > 10, "orders that are still open are in no block"
 
@@ -192,18 +188,18 @@ def test_blocks_were_made_of_blocks(desk: Desk) -> None:
 def test_what_comes_late_takes_its_block_apart(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(survey, "EXACT_ORDERS_MAX", 0)
+    monkeypatch.setattr(answers, "EXACT_ORDERS_MAX", 0)
     desk = Desk(tmp_path)
     desk.tell(lives(150))
     everything = Question(seq=0, now_ns=LATER, group_by=("user",))
-    with desk.followed() as store:
-        before = store.ask(everything)
+    with desk.followed() as kept:
+        before = kept.ask(everything)
     late = next(order for order in desk.blotter() if order.ord_status is OrdStatus.CANCELED)
     fill = OrderTraded(at_ns=NOW, cl_ord_id=late.cl_ord_id, exec_id="late", last_qty=late.qty,
                        last_px=late.px or ZERO)  # fmt: skip
     desk.tell([fill])
-    with desk.followed() as store:
-        after = store.ask(everything)
+    with desk.followed() as kept:
+        after = kept.ask(everything)
     assert after.rows == desk.replayed(everything, is_exact=False).rows
     assert after.rows != before.rows
 
@@ -215,29 +211,35 @@ def test_marks_come_in_when_they_are_due(tmp_path: Path) -> None:
     filled_ns = max(event.at_ns for event in story if isinstance(event, OrderTraded))
     desk.tell([event for event in story if event not in quotes])
     question = Question(seq=0, now_ns=filled_ns)
-    with desk.followed(filled_ns) as store:
-        (before,) = store.ask(question).rows.values()
+    with desk.followed(filled_ns) as kept:
+        (before,) = kept.ask(question).rows.values()
     assert before["USDT"].sum("markout_1s_n") == 0
     desk.tell(quotes)
-    with desk.followed(filled_ns + 10 * S) as store:
-        (after,) = store.ask(question).rows.values()
+    with desk.followed(filled_ns + 10 * S) as kept:
+        (after,) = kept.ask(question).rows.values()
     assert after["USDT"].sum("markout_1s_n") == 2
 
 
-@pytest.mark.parametrize("what", ["missing", "nonsense", "of another journal", "ahead"])
+@pytest.mark.parametrize(
+    "what", ["missing", "nonsense", "of another journal", "of another shape", "ahead"]
+)
 def test_a_survey_that_cannot_be_used_is_made_anew(tmp_path: Path, what: str) -> None:
     desk = Desk(tmp_path)
     desk.tell(lives(20))
     question = Question(seq=0, now_ns=LATER)
-    with desk.followed() as store:
-        expected = store.ask(question).rows
+    with desk.followed() as kept:
+        expected = kept.ask(question).rows
     if what == "missing":
         desk.survey.unlink()
     elif what == "nonsense":
         desk.survey.write_bytes(b"x" * 4096)
     else:
-        change = "journal_id = 'x'" if what == "of another journal" else "followed_seq = 999999"
+        change = {
+            "of another journal": "journal_id = 'x'",
+            "of another shape": "shape = 'of last year'",
+            "ahead": "followed_seq = 999999",
+        }[what]
         with closing(sqlite3.connect(desk.survey)) as db, db:
             db.execute(f"UPDATE meta SET {change}")
-    with desk.followed() as store:
-        assert store.ask(question).rows == expected
+    with desk.followed() as kept:
+        assert kept.ask(question).rows == expected

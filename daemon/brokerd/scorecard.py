@@ -18,7 +18,7 @@ from brokerd.states import OrdStatus
 from brokerd.stats import figures
 from brokerd.stats.marks import HORIZONS
 from brokerd.stats.sample import AMOUNT_PLACES
-from brokerd.stats.tally import Table, Tally, empty, merge
+from brokerd.stats.tally import Table, Tally, empty, largest_first, merge
 from brokerd.times import rfc3339
 from brokerd.views import Digits
 
@@ -198,8 +198,12 @@ class Statistics(Struct, frozen=True):
 def show_statistics(
     table: Table, *, window: Window, seq: int, now_ns: int, limit: int
 ) -> Statistics:
-    """Show all rows of a table, the largest first, no more than `limit`."""
-    rows = sorted(table.rows.items(), key=lambda item: (-_orders(item[1]), str(item[0])))
+    """Show the rows of a table, the largest first, no more than `limit`."""
+    orders = {
+        row: sum(tally.sum("orders") for tally in by_asset.values())
+        for row, by_asset in table.rows.items()
+    }
+    shown = largest_first(orders)[:limit]
     return Statistics(
         seq=seq,
         at=rfc3339(now_ns),
@@ -211,19 +215,17 @@ def show_statistics(
         group_by=list(table.group_by),
         sign=SIGN,
         quantiles=EXACT if table.is_exact else COARSE,
-        orders=sum(_orders(by_asset) for _, by_asset in rows),
+        orders=table.orders,
         rows=[
             show_row(
-                dict(zip(table.group_by, values, strict=True)), is_paper=is_paper, by_asset=by_asset
+                dict(zip(table.group_by, row[1], strict=True)),
+                is_paper=row[0],
+                by_asset=table.rows[row],
             )
-            for (is_paper, values), by_asset in rows[:limit]
+            for row in shown
         ],
-        rows_left_out=max(len(rows) - limit, 0),
+        rows_left_out=len(orders) - len(shown) + table.rows_left_out,
     )
-
-
-def _orders(by_asset: Mapping[str, Tally]) -> int:
-    return sum(tally.sum("orders") for tally in by_asset.values())
 
 
 def show_row(

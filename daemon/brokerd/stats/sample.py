@@ -7,6 +7,7 @@ every cost: above 0 is worse for us.
 """
 
 from collections.abc import Sequence
+from operator import add
 
 import msgspec
 from msgspec import Struct
@@ -100,6 +101,10 @@ SUMS = (
     *(f"{kind}_{part}" for kind in DURATIONS for part in ("n", "us")),
 )
 PLACE = {name: place for place, name in enumerate(SUMS)}
+PLACES = {
+    kind: slice(PLACE[f"{kind}_n"], PLACE[f"{kind}_n"] + len(PARTS)) for kind in (*COSTS, *MARKOUTS)
+}
+"""Where the PARTS of a cost are."""
 SPREADS = (*COSTS, *MARKOUTS, *DURATIONS, "censored")
 """What is also looked at order by order: its distribution is kept."""
 
@@ -136,7 +141,7 @@ class _Measuring:
         self.paid = units(order.cum_quote, AMOUNT_PLACES)
         self.arrival = _fresh(order.arrival, order.created_at_ns)
         self.arrival_mid = mid(self.arrival) if self.arrival is not None else 0
-        self.sums: dict[str, int] = {}
+        self.sums = [0] * len(SUMS)
         self.values: list[tuple[str, int]] = []
 
     def done(self) -> Sample:
@@ -145,34 +150,36 @@ class _Measuring:
         self._shortfall()
         self._markouts()
         self._durations()
-        sums = [0] * len(SUMS)
-        for name, value in self.sums.items():
-            sums[PLACE[name]] = value
         fees = {asset: units(fee, AMOUNT_PLACES) for asset, fee in self.order.fees.items() if fee}
-        return Sample(key_of(self.order), sums, self.values, words(self.order), fees)
+        return Sample(key_of(self.order), self.sums, self.values, words(self.order), fees)
+
+    def _set(self, **sums: int) -> None:
+        for name, value in sums.items():
+            self.sums[PLACE[name]] = value
 
     def _count(self) -> None:
         order, arrival = self.order, self.order.arrival
-        self.sums |= {
-            "orders": 1,
-            "any_fill": int(self.cum_qty > 0),
-            "full_fill": int(self.cum_qty >= self.qty),
-            "qty": self.qty,
-            "cum_qty": self.cum_qty,
-            "notional": self.paid,
-            "with_limit": int(self.cum_qty > 0 and order.px is not None),
-            "is_final": int(order.is_final),
-            "retries": order.retries,
-            "orders_retried": int(order.retries > 0),
-            "doubts": order.doubts,
-            "orders_doubted": int(order.doubts > 0),
-            "in_doubt": int(order.in_doubt),
-        }
+        self._set(
+            orders=1,
+            any_fill=int(self.cum_qty > 0),
+            full_fill=int(self.cum_qty >= self.qty),
+            qty=self.qty,
+            cum_qty=self.cum_qty,
+            notional=self.paid,
+            with_limit=int(self.cum_qty > 0 and order.px is not None),
+            is_final=int(order.is_final),
+            retries=order.retries,
+            orders_retried=int(order.retries > 0),
+            doubts=order.doubts,
+            orders_doubted=int(order.doubts > 0),
+            in_doubt=int(order.in_doubt),
+        )
         if arrival is not None:
-            self.sums["arrivals"] = 1
-            self.sums["arrivals_stale"] = int(self.arrival is None)
-            age_ns = max(order.created_at_ns - arrival.at_ns, 0)
-            self.sums["arrival_age_us"] = age_ns // US_NS
+            self._set(
+                arrivals=1,
+                arrivals_stale=int(self.arrival is None),
+                arrival_age_us=max(order.created_at_ns - arrival.at_ns, 0) // US_NS,
+            )
 
     def _costs(self) -> None:
         order, arrival, sent = self.order, self.arrival, self.order.sent_quote
@@ -196,8 +203,7 @@ class _Measuring:
 
     def _cost(self, kind: str, cost: int, base: int) -> None:
         ratio = divide_units(cost, base, RATIO_PLACES)
-        for part, value in zip(PARTS, (1, cost, base, ratio), strict=True):
-            self.sums[f"{kind}_{part}"] = value
+        self.sums[PLACES[kind]] = (1, cost, base, ratio)
         self.values.append((kind, ratio))
 
     def _shortfall(self) -> None:
@@ -211,26 +217,24 @@ class _Measuring:
         arrival_mid, decision = self.arrival_mid, units(decision_px, PX_PLACES)
         end = mid(order.end_quote) if order.end_quote is not None else arrival_mid
         fees = order.fees.get(order.quote_asset)
-        self.sums |= {
-            "shortfalls": 1,
-            "shortfall_delay": self.sign * self.qty * (arrival_mid - decision),
-            "shortfall_trading": self.sign * (self.paid - self.cum_qty * arrival_mid),
-            "shortfall_opportunity": self.sign * unfilled * (end - arrival_mid),
-            "shortfall_fees": units(fees, AMOUNT_PLACES) if fees else 0,
-            "shortfall_base": self.qty * decision,
-        }
+        self._set(
+            shortfalls=1,
+            shortfall_delay=self.sign * self.qty * (arrival_mid - decision),
+            shortfall_trading=self.sign * (self.paid - self.cum_qty * arrival_mid),
+            shortfall_opportunity=self.sign * unfilled * (end - arrival_mid),
+            shortfall_fees=units(fees, AMOUNT_PLACES) if fees else 0,
+            shortfall_base=self.qty * decision,
+        )
 
     def _markouts(self) -> None:
         """Add each fill's gain by its quantity: `cost` is quantity x ratio, `base` the quantity."""
-        self.sums["fills"] = len(self.fills)
+        self._set(fills=len(self.fills))
         for fill in self.fills:
             for kind, mark in zip(MARKOUTS, fill.marks, strict=True):
                 if mark is not None:
                     ratio = divide_units(self.sign * (mark - fill.px), fill.px, RATIO_PLACES)
-                    told = (1, fill.qty * ratio, fill.qty, ratio)
-                    for part, value in zip(PARTS, told, strict=True):
-                        name = f"{kind}_{part}"
-                        self.sums[name] = self.sums.get(name, 0) + value
+                    more, at = (1, fill.qty * ratio, fill.qty, ratio), PLACES[kind]
+                    self.sums[at] = map(add, self.sums[at], more)
                     self.values.append((kind, ratio))
 
     def _durations(self) -> None:
@@ -246,15 +250,14 @@ class _Measuring:
                 self.values.append(unfilled_for(began_ns, ended_ns))
         if order.doubted_ns:
             self._duration("doubt", 0, order.doubted_ns)
-        self.sums["fill_qty_us"] = sum(
-            fill.qty * (max(fill.at_ns - began_ns, 0) // US_NS) for fill in self.fills
-        )
+        waited = (fill.qty * (max(fill.at_ns - began_ns, 0) // US_NS) for fill in self.fills)
+        self._set(fill_qty_us=sum(waited))
 
     def _duration(self, kind: str, from_ns: int | None, to_ns: int | None) -> None:
         """Measure a time; one that would run backwards, after a step of the clock, is missing."""
         if from_ns is not None and to_ns is not None and to_ns >= from_ns:
             took_us = (to_ns - from_ns) // US_NS
-            self.sums |= {f"{kind}_n": 1, f"{kind}_us": took_us}
+            self._set(**{f"{kind}_n": 1, f"{kind}_us": took_us})
             self.values.append((kind, took_us))
 
 

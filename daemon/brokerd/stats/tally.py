@@ -83,30 +83,58 @@ def merge(tally: Tally, other: Tally) -> None:
     _add(tally.fees, other.fees)
 
 
+Row = tuple[bool, tuple[str | None, ...]]
+"""What a row of a table is of: whether it is paper, and the values of what was grouped by."""
+
+
 class Table:
     """
     Tallies by group: `rows[is_paper, values of group_by][quote asset]`.
 
-    `is_exact` says whether distributions hold each value for itself.
+    `is_exact` says whether distributions hold each value for itself. `rows_left_out` are known only
+    by how many there are, and how many orders they have.
     """
 
     def __init__(self, group_by: Sequence[str], *, is_exact: bool = True) -> None:
         self.group_by = tuple(group_by)
         self.is_exact = is_exact
-        self.rows: dict[tuple[bool, tuple[str | None, ...]], dict[str, Tally]] = {}
+        self.rows: dict[Row, dict[str, Tally]] = {}
+        self.rows_left_out = 0
+        self.orders_left_out = 0
         self._bucket = exactly if is_exact else coarsely
+
+    @property
+    def orders(self) -> int:
+        """How many orders there are in all."""
+        told = (tally.sum("orders") for row in self.rows.values() for tally in row.values())
+        return sum(told) + self.orders_left_out
+
+    def row_of(self, key: Key) -> Row:
+        """Return the row that an order belongs to."""
+        return key.is_paper, tuple(_value(key, name) for name in self.group_by)
 
     def count(self, sample: Sample) -> None:
         """Add one order to its row."""
-        count(self._place(sample.key), sample, self._bucket)
+        tally = self._place(self.row_of(sample.key), sample.key.quote_asset)
+        count(tally, sample, self._bucket)
 
-    def merge(self, key: Key, tally: Tally) -> None:
-        """Add the tally of orders that have one key."""
-        merge(self._place(key), tally)
+    def merge(self, row: Row, quote_asset: str, tally: Tally) -> None:
+        """Add orders of one row and quote asset."""
+        merge(self._place(row, quote_asset), tally)
 
-    def _place(self, key: Key) -> Tally:
-        row = (key.is_paper, tuple(_value(key, name) for name in self.group_by))
-        return self.rows.setdefault(row, {}).setdefault(key.quote_asset, empty())
+    def _place(self, row: Row, quote_asset: str) -> Tally:
+        by_asset = self.rows.get(row)
+        if by_asset is None:
+            by_asset = self.rows[row] = {}
+        tally = by_asset.get(quote_asset)
+        if tally is None:
+            tally = by_asset[quote_asset] = empty()
+        return tally
+
+
+def largest_first(orders: Mapping[Row, int]) -> list[Row]:
+    """Return rows in the order they are shown in, by how many orders each has."""
+    return sorted(orders, key=lambda row: (-orders[row], str(row)))
 
 
 def _value(key: Key, name: str) -> str | None:

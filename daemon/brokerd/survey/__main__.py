@@ -1,34 +1,45 @@
 """
 The survey's process: `python -m brokerd.survey HISTORY SURVEY`, lines in, lines out.
 
-It ends when its standard input does, that is with the daemon. It gives way to the daemon where
-there is not enough of the machine for both.
+It ends when its standard input does, that is with the daemon, and when its file fails it: a damaged
+one is removed, for the next process to make anew. It gives way to the daemon where there is not
+enough of the machine for both.
 """
 
 import os
+import sqlite3
 import sys
 from pathlib import Path
 
 from msgspec import Raw
 
+from brokerd.journal.sqlite import FULL, code, is_damage
 from brokerd.rpc import encode as encode_result
 from brokerd.scorecard import show_statistics
+from brokerd.survey.answers import TooMuch
 from brokerd.survey.question import Answered, Asked, decode_asked, encode
+from brokerd.survey.schema import remove
 from brokerd.survey.store import Store, open_store
 
 NICE = 10
-STEPS_PER_LINE = 50
-"""Steps taken for one line before it is answered that the survey is behind."""
+STEPS_PER_LINE = 5
+"""Steps taken for one line before it is answered that the survey is behind: about a second."""
 
 
-def main(argv: list[str]) -> None:
-    """Answer lines until there are no more."""
+def main(argv: list[str]) -> int:
+    """Answer lines until there are no more; 1 if the survey's file, or the disk, failed."""
     os.nice(NICE)
     history, path = map(Path, argv)
-    with open_store(path, history) as store:
-        for line in sys.stdin.buffer:
-            sys.stdout.buffer.write(encode(answer(store, decode_asked(line))) + b"\n")
-            sys.stdout.buffer.flush()
+    try:
+        with open_store(path, history) as store:
+            for line in sys.stdin.buffer:
+                _tell(answer(store, decode_asked(line)))
+    except (sqlite3.Error, OSError) as error:
+        if isinstance(error, sqlite3.Error) and is_damage(error):
+            remove(path)
+        _tell(Answered(0, "failed", 0, why=_why(error)))
+        return 1
+    return 0
 
 
 def answer(store: Store, asked: Asked) -> Answered:
@@ -41,8 +52,12 @@ def answer(store: Store, asked: Asked) -> Answered:
     question = asked.question
     if question is None or not is_done:
         return Answered(asked.id, "done" if is_done else "behind", store.followed_seq)
+    try:
+        table = store.ask(question)
+    except TooMuch as error:
+        return Answered(asked.id, "refused", store.followed_seq, why=str(error))
     statistics = show_statistics(
-        store.ask(question),
+        table,
         window=question.window,
         seq=question.seq,
         now_ns=question.now_ns,
@@ -51,5 +66,18 @@ def answer(store: Store, asked: Asked) -> Answered:
     return Answered(asked.id, "done", store.followed_seq, Raw(encode_result(statistics)))
 
 
+def _tell(answered: Answered) -> None:
+    sys.stdout.buffer.write(encode(answered) + b"\n")
+    sys.stdout.buffer.flush()
+
+
+def _why(error: sqlite3.Error | OSError) -> str:
+    if isinstance(error, OSError):
+        return error.strerror or type(error).__name__
+    if is_damage(error):
+        return "a damaged file, which is made anew"
+    return "the disk is full" if code(error) == FULL else code(error)
+
+
 if __name__ == "__main__":
-    main(sys.argv[1:])
+    sys.exit(main(sys.argv[1:]))

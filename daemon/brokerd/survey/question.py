@@ -6,9 +6,17 @@ import msgspec
 from msgspec import Raw, Struct
 
 from brokerd.params import Window
-from brokerd.states import COARSE, OrdStatus, Status
+from brokerd.states import COARSE, FINAL, OrdStatus, Status
 from brokerd.stats.sample import Key
 from brokerd.stats.tally import OWN_KEYS
+
+FILLED = "filled"
+"""The value of the dimension `is_filled` where there is a fill; else it has none."""
+
+
+def dim_of(name: str) -> str:
+    """Return the dimension that a name of `group_by` means."""
+    return name if name in OWN_KEYS else f"group.{name.removeprefix('group.')}"
 
 
 class Question(Struct, frozen=True, kw_only=True):
@@ -27,15 +35,32 @@ class Question(Struct, frozen=True, kw_only=True):
     limit: int = 100
 
     @property
-    def has_terms(self) -> bool:
-        """Whether orders are told apart by their terms."""
-        return bool(self.executor or self.symbol or self.side or self.group)
+    def terms(self) -> dict[str, str]:
+        """Return what orders must have, by dimension."""
+        own = {"executor": self.executor, "symbol": self.symbol, "side": self.side}
+        return {f"group.{name}": value for name, value in self.group.items()} | {
+            dim: value for dim, value in own.items() if value is not None
+        }
 
     @property
-    def group_keys(self) -> frozenset[str]:
-        """Return the keys of groups that matter to the answer."""
-        named = {key.removeprefix("group.") for key in self.group_by if key not in OWN_KEYS}
-        return frozenset(named | self.group.keys())
+    def conditions(self) -> dict[str, frozenset[str]]:
+        """Return the values that each dimension of a settled order must have one of."""
+        meant = {dim: frozenset({value}) for dim, value in self.terms.items()}
+        if self.status or self.ord_status:
+            meant["ord_status"] = frozenset(
+                final.value
+                for final in FINAL
+                if (not self.ord_status or final in self.ord_status)
+                and (not self.status or COARSE[final] in self.status)
+            )
+        if self.window.by == "filled":
+            meant["is_filled"] = frozenset({FILLED})
+        return meant
+
+    @property
+    def dims(self) -> tuple[str, ...]:
+        """Return the dimensions that matter to the answer."""
+        return tuple(sorted({dim_of(name) for name in self.group_by} | self.conditions.keys()))
 
     def means(self, key: Key) -> bool:
         """Whether an order with these terms is meant."""
@@ -44,14 +69,6 @@ class Question(Struct, frozen=True, kw_only=True):
             and self.symbol in {None, key.symbol}
             and self.side in {None, key.side}
             and all(key.group.get(name) == value for name, value in self.group.items())
-        )
-
-    def means_final(self, ord_status: OrdStatus, *, is_filled: bool) -> bool:
-        """Whether a settled order in that status, with a fill or without, is meant."""
-        return (
-            (is_filled or self.window.by != "filled")
-            and (not self.ord_status or ord_status in self.ord_status)
-            and (not self.status or COARSE[ord_status] in self.status)
         )
 
 
@@ -64,12 +81,13 @@ class Asked(Struct, frozen=True):
 
 
 class Answered(Struct, frozen=True):
-    """One line back: the statistics, or how far the survey is behind."""
+    """One line back: the statistics, or how far the survey has come, or `why` there are none."""
 
     id: int
-    kind: Literal["done", "behind"]
+    kind: Literal["done", "behind", "refused", "failed"]
     seq: int
     result: Raw = msgspec.field(default_factory=lambda: Raw(b"null"))
+    why: str = ""
 
 
 encode = msgspec.json.Encoder().encode

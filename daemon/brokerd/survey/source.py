@@ -1,0 +1,66 @@
+"""What the survey reads of the read model: the orders that changed, and their fills with marks."""
+
+# ruff: noqa: S608 - only words of our own are pasted into SQL, every value is a parameter
+
+import sqlite3
+from collections.abc import Sequence
+
+from brokerd.history.schema import decode_fill, decode_order
+from brokerd.journal.sqlite import placeholders
+from brokerd.money import parse_decimal
+from brokerd.orders import Order
+from brokerd.stats.marks import SETTLED_AFTER_NS, Mids
+from brokerd.stats.sample import Fill, fill_of, mid
+from brokerd.terms import Quote
+
+
+class Source:
+    """A read model, to be read only."""
+
+    def __init__(self, history: sqlite3.Connection) -> None:
+        self._history = history
+
+    def changed(self, after_seq: int, limit: int) -> tuple[dict[int, Order], int]:
+        """Return the next orders by number that changed after a journal row, and up to which row."""
+        rows = self._history.execute(
+            "SELECT no, seq, body FROM orders WHERE seq > ? ORDER BY seq LIMIT ?",
+            (after_seq, limit),
+        ).fetchall()
+        return {no: decode_order(body) for no, _, body in rows}, rows[-1][1] if rows else after_seq
+
+    def orders(self, numbers: Sequence[int]) -> dict[int, Order]:
+        """Return orders by number."""
+        sql = f"SELECT no, body FROM orders WHERE no IN {placeholders(len(numbers))}"
+        return {no: decode_order(body) for no, body in self._history.execute(sql, numbers)}
+
+    def fills(self, orders: dict[int, Order]) -> dict[int, list[Fill]]:
+        """Return the orders' fills with what marks are on record by now."""
+        filled = [no for no, order in orders.items() if order.fill_count]
+        sql = (
+            "SELECT order_no, at_ns, body FROM fills"
+            f" WHERE order_no IN {placeholders(len(filled))} ORDER BY seq"
+        )
+        rows = self._history.execute(sql, filled).fetchall()
+        spans: dict[tuple[str, str], tuple[int, int]] = {}
+        for no, at_ns, _ in rows:
+            where = orders[no].terms.executor, orders[no].terms.symbol
+            first, last = spans.get(where, (at_ns, at_ns))
+            spans[where] = min(first, at_ns), max(last, at_ns)
+        seen = {where: self._mids(*where, *span) for where, span in spans.items()}
+        found: dict[int, list[Fill]] = {}
+        for no, _, body in rows:
+            terms = orders[no].terms
+            mids = seen[terms.executor, terms.symbol]
+            found.setdefault(no, []).append(fill_of(decode_fill(body), mids))
+        return found
+
+    def _mids(self, executor: str, symbol: str, from_ns: int, to_ns: int) -> Mids:
+        rows = self._history.execute(
+            "SELECT at_ns, bid_px, ask_px FROM quotes WHERE executor = ? AND symbol = ?"
+            " AND at_ns BETWEEN ? AND ? ORDER BY at_ns",
+            (executor, symbol, from_ns, to_ns + SETTLED_AFTER_NS),
+        ).fetchall()
+        return Mids(
+            [at_ns for at_ns, _, _ in rows],
+            [mid(Quote(parse_decimal(bid), parse_decimal(ask), at_ns)) for at_ns, bid, ask in rows],
+        )
