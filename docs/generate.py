@@ -27,10 +27,10 @@ from brokerd.config.load import config_reference
 from brokerd.contract import METHODS, Method
 from brokerd.discover import openrpc
 from brokerd.errors import BrokerdError, OutcomeUnknown, Refused, VenueRefused, VenueUnavailable
-from brokerd.events import AnyEvent, Event, OrderEvent
+from brokerd.events import AnyEvent, Event, OrderEvent, RequestKind
 from brokerd.executor import Capabilities
 from brokerd.outcomes import OutcomeTable
-from brokerd.states import COARSE, FINAL, TRANSITIONS, ExecType, OrdStatus
+from brokerd.states import COARSE, FINAL, RESOLVED, TRANSITIONS, ExecType, OrdStatus
 from brokerd_adapters.alpaca import AlpacaConfig
 from brokerd_adapters.alpaca.outcomes import OUTCOMES as ALPACA
 from brokerd_adapters.binance import BinanceConfig
@@ -78,6 +78,16 @@ def order_transitions() -> str:
         for status, row in TRANSITIONS.items()
     ]
     return table(["ord_status", "status", *reports], rows)
+
+
+@part
+def resolutions() -> str:
+    """Return what a person's word about a request stands for."""
+    rows = [
+        [f"`{outcome}`", *(row[kind] or "nothing: the order is as it was" for kind in RequestKind)]
+        for outcome, row in RESOLVED.items()
+    ]
+    return table(["word", *(f"`{kind}`" for kind in RequestKind)], rows)
 
 
 @part

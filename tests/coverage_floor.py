@@ -28,6 +28,7 @@ RULES = (
     "evidence",
     "merge",
     "doubt",
+    "resolving",
     "broker",
     "gate",
     "reconcile",

@@ -81,6 +81,8 @@ CALLS: tuple[tuple[str, Message], ...] = (
     ("order.cancel", {"cl_ord_id": "fuzz"}),
     ("order.cancel_all", {"symbol": "ETHUSDT", "group": {"a": "b"}, "time": TIME}),
     ("order.replace", {"cl_ord_id": "fuzz", "qty": "0.02", "px": 20000.5}),
+    ("order.resolve", {"cl_ord_id": "fuzz", "outcome": "done", "reason": "fuzz"}),
+    ("executor.thaw", {"executor": "paper", "reason": "fuzz"}),
     ("order.get", {"cl_ord_id": "fuzz"}),
     ("order.get", {"executor_id": "paper:1"}),
     ("order.check", {"cl_ord_id": "fuzz"}),

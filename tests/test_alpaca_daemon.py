@@ -199,3 +199,47 @@ async def _meddle(at: Place, name: str, chance: random.Random) -> None:
             await at.call("order.replace", cl_ord_id=name, qty="2", px=px)
         else:
             await at.call("order.cancel", cl_ord_id=name)
+
+
+SAID = {"cl_ord_id": "x", "outcome": "not_executed", "reason": "not on the venue's page"}
+
+
+async def said(at: Place) -> Message:
+    """Say it; return the order, or why a person is not believed."""
+    try:
+        return await at.call("order.resolve", **SAID)
+    except Told as told:
+        return told.data
+
+
+async def test_a_person_ends_a_doubt_and_a_fill_that_proves_them_wrong_counts() -> None:
+    """Requests never expire here, and the venue answers no question: nothing else can end it."""
+    async with place() as at:
+        mute = WireFaults(script=(WireFault.LOSE_REPLY,), lose_answer=1.0, drop_report=1.0)
+        at.venue.gate.misbehave(mute)
+        await at.submit("x")
+        await at.shown("x", lambda order: order["in_doubt"])
+        order = await said(at)
+        assert order["reason"] == "may_still_arrive"
+        async with asyncio.timeout(40):
+            while order["reason"] == "may_still_arrive":
+                await asyncio.sleep(0.5)
+                order = await said(at)
+        assert (order["status"], order["ord_status"], order["in_doubt"]) == (
+            "CLOSED",
+            "rejected",
+            False,
+        )
+        at.daemon.signal(signal.SIGKILL)
+        at.daemon.wait()
+        at.venue.gate.misbehave(WireFaults())
+        await at.start()
+        told = (await at.call("order.explain", cl_ord_id="x"))["transitions"]
+        word = next(each for each in told if each["event"] == "request_resolved")
+        assert word["by"].startswith("uid ")
+        assert (word["outcome"], word["reason"]) == (SAID["outcome"], SAID["reason"])
+        assert word["road"] == "operator"
+        at.quote("38000", "39000")
+        order = await at.shown("x", lambda order: D(order["cum_qty"]) == 1)
+        assert (order["status"], order["ord_status"]) == ("CLOSED", "filled")
+        assert (await said(at))["reason"] == "not_in_doubt"

@@ -23,7 +23,9 @@ from brokerd.events import (
     OrderTraded,
     ReplaceRequested,
     RequestKind,
+    RequestResolved,
     RequestRetried,
+    Resolution,
     Road,
     decode_entry,
     encode_entry,
@@ -35,6 +37,7 @@ from brokerd.messages import (
     Message,
     Replace,
     Reported,
+    Resolve,
     RetryDue,
     Send,
     Viewed,
@@ -172,6 +175,20 @@ class AnyWorld(RuleBasedStateMachine):
     def venue_knows_nothing(self, cl_ord_id: str) -> None:
         self.tell(Viewed(cl_ord_id, None, Road.QUERY, self.now_ns, self.now_ns, ABSENCE_NS))
 
+    @rule(cl_ord_id=ids, outcome=st.sampled_from(Resolution), tells=st.booleans())
+    def a_person_says(self, cl_ord_id: str, outcome: Resolution, *, tells: bool) -> None:
+        self.tell(
+            Resolve(
+                cl_ord_id=cl_ord_id,
+                outcome=outcome,
+                by="uid 0",
+                reason="looked",
+                at_ns=self.now_ns,
+                is_answered=tells,
+                shows_closed=tells,
+            )
+        )
+
     @rule(ns=st.integers(1, 20))
     def time_passes(self, ns: int) -> None:
         """By itself it changes nothing: there is no message for it."""
@@ -273,6 +290,14 @@ class AnyWorld(RuleBasedStateMachine):
                 assert message.asked_at_ns >= before.not_found_at_ns + ABSENCE_NS
             case Answered(outcome=Accepted(reports=told)):
                 assert told
+            case Resolve(outcome=outcome):
+                assert before.in_doubt
+                request = before.request
+                assert request is not None
+                ends_ns = request.final_at_ns
+                assert ends_ns is None or not message.is_answered
+                if outcome is Resolution.NOT_EXECUTED:
+                    assert message.at_ns >= (ends_ns or 0)
             case RetryDue():
                 assert not before.in_doubt
                 assert after.reason == "canceled_before_sent"
@@ -291,7 +316,9 @@ class AnyWorld(RuleBasedStateMachine):
         """A final status stays, but for the venue's fills and replaces."""
         own = [c.entry.event for c in changes if c.order and c.order.cl_ord_id == before.cl_ord_id]
         if before.is_final and after.ord_status is not before.ord_status:
-            assert any(isinstance(event, OrderTraded | OrderReplaced) for event in own)
+            assert any(
+                isinstance(event, OrderTraded | OrderReplaced | RequestResolved) for event in own
+            )
             assert after.ord_status is S.FILLED or before.ord_status is S.FILLED
         assert before.stopped_by in {None, after.stopped_by}
         assert before.cum_qty <= after.cum_qty

@@ -121,11 +121,19 @@ def test_cancel_all_asks_a_person_first(answer: str, sent: int) -> None:
     assert process.returncode == (Exit.DONE if sent else Exit.REFUSED)
 
 
-@pytest.mark.parametrize("argv", [["cancel", "a-1"], ["replace", "a-1", "--qty", "2"]])
+@pytest.mark.parametrize(
+    "argv",
+    [
+        ["cancel", "a-1"],
+        ["replace", "a-1", "--qty", "2"],
+        ["resolve", "a-1", "executed", "--reason", "seen"],
+    ],
+)
 def test_a_changed_order_is_shown_in_a_table(
     argv: list[str], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    run({"order.cancel": order(), "order.replace": order()}, *argv, "-o", "table")
+    script = {f"order.{name}": order() for name in ("cancel", "replace", "resolve")}
+    run(script, *argv, "-o", "table")
     title, row = capsys.readouterr().out.splitlines()
     assert (title.split()[0], row.split()[0]) == ("cl_ord_id", "a-1")
 
@@ -140,6 +148,37 @@ def test_call_shows_an_object_as_a_card_with_what_is_nested_left_as_json(
 def test_replace_sends_only_what_changes() -> None:
     _, daemon = run({"order.replace": order()}, "replace", "a-1", "--px", "39500.0")
     assert daemon.params("order.replace") == [{"cl_ord_id": "a-1", "px": "39500.0"}]
+
+
+def test_resolve_sends_what_became_of_it_and_how_that_is_known() -> None:
+    said = ["NOT_EXECUTED", "--reason", "not on the page", "--venue-order-id", "17"]
+    status, daemon = run({"order.resolve": order(ord_status="rejected")}, "resolve", "a-1", *said)
+    assert status == Exit.DONE
+    assert daemon.params("order.resolve") == [
+        {
+            "cl_ord_id": "a-1",
+            "outcome": "not_executed",
+            "reason": "not on the page",
+            "venue_order_id": "17",
+        }
+    ]
+
+
+def test_thaw_names_the_executor_and_shows_what_its_link_is(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    script = {"executor.thaw": {"executor": "paper", "state": "up"}}
+    _, daemon = run(script, "thaw", "paper", "--reason", "it is gone", "-o", "table")
+    assert daemon.params("executor.thaw") == [{"executor": "paper", "reason": "it is gone"}]
+    assert capsys.readouterr().out.split() == ["executor", "paper", "state", "up"]
+
+
+@pytest.mark.parametrize("argv", [["resolve", "a-1", "done"], ["thaw", "paper"]])
+def test_what_a_person_decides_needs_a_reason(
+    argv: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run({}, *argv)[0] == Exit.USAGE
+    assert "--reason" in capsys.readouterr().err
 
 
 def test_orders_sends_every_filter() -> None:

@@ -143,6 +143,8 @@ class TestNoUsableAnswer:
     [
         (["cancel", "a-1"], "order.cancel", "brokerctl order a-1"),
         (["replace", "a-1", "--px", "1"], "order.replace", "brokerctl order a-1"),
+        (["resolve", "a-1", "done", "--reason", "r"], "order.resolve", "brokerctl order a-1"),
+        (["thaw", "paper", "--reason", "r"], "executor.thaw", "brokerctl executors"),
         (["cancel-all", "--yes"], "order.cancel_all", "brokerctl orders --status OPEN"),
         (["call", "order.cancel", "cl_ord_id=a-1"], "order.cancel", "brokerctl order a-1"),
         (["call", "daemon.stop"], "daemon.stop", "brokerctl orders --last 5m"),

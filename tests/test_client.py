@@ -296,3 +296,27 @@ def test_a_bot_killed_a_hundred_times_sees_every_event_once(tmp_path: Path) -> N
     seqs = [int(line) for line in record.read_text().splitlines()]
     assert len(seqs) > 1_000
     assert seqs == list(range(1, seqs[-1] + 1))
+
+
+def test_a_person_says_what_became_of_a_doubt_and_thaws_an_executor(broker: Broker) -> None:
+    """Where there is neither doubt nor frost, both say so."""
+    trade = resting()
+    broker.submit(trade, wait="venue")
+    with pytest.raises(errors.NotResolvable) as certain:
+        broker.resolve(trade, "not_executed", reason="looked")
+    assert certain.value.reason == "not_in_doubt"
+    with pytest.raises(errors.InvalidParams, match="no outcome 'executd'") as misspelt:
+        broker.resolve(trade, "executd", reason="looked")
+    assert "executed" in str(misspelt.value.hint)
+    with pytest.raises(errors.NotFrozen):
+        broker.thaw("paper", reason="looked")
+
+
+async def test_so_does_the_client_for_asyncio(broker: Broker) -> None:
+    trade = resting()
+    broker.submit(trade, wait="venue")
+    async with AsyncBroker() as other:
+        with pytest.raises(errors.NotResolvable):
+            await other.resolve(trade, "executed", reason="looked", venue_order_id="17")
+        with pytest.raises(errors.NotFrozen):
+            await other.thaw("paper", reason="looked")

@@ -48,6 +48,8 @@ GOLDEN = r"""
 {"event":{"event":"request_retried","at_ns":1,"cl_ord_id":"x","request":"replace","attempt":2}}
 {"event":{"event":"request_refused","at_ns":1,"cl_ord_id":"x","request":"cancel","reason":"r","code":"-2011"}}
 {"event":{"event":"request_doubted","at_ns":1,"cl_ord_id":"x","request":"new","final_at_ns":9,"is_taken":true}}
+{"event":{"event":"request_resolved","at_ns":1,"cl_ord_id":"x","road":"operator","request":"new","outcome":"done","by":"uid 0","reason":"r","venue_order_id":"v"}}
+{"event":{"event":"executor_thawed","at_ns":1,"executor":"e","by":"uid 0","reason":"r","state":"up"}}
 {"event":{"event":"order_not_found","at_ns":1,"cl_ord_id":"x"}}
 {"event":{"event":"fills_missed","at_ns":1,"cl_ord_id":"x","cum_qty":"1"}}
 {"event":{"event":"report_disputed","at_ns":1,"cl_ord_id":"x","exec_type":"rejected"}}

@@ -239,7 +239,7 @@ async def test_what_the_last_run_left_without_an_outcome_is_in_doubt(tmp_path: P
         seq = home.journal.last_seq
         await doubt_outstanding(home.engine, link, home.engine.blotter.unsettled("sim"), 6)
         assert home.journal.last_seq == seq, "it is on record already"
-        timed = link.poller.by_this_run(home.order()).request
+        timed = link.poller.waits_anew("x")
         assert timed is not None
         assert timed.final_at_ns == 6 + 1_000_000_000, "each run waits by its own clock"
 

@@ -21,8 +21,8 @@ from tests.scripted import (
 )
 
 from brokerd import listener as module
-from brokerd.errors import OutcomeUnknown, VenueRefused, VenueUnavailable
-from brokerd.events import ExecutorChanged, ExecutorPaused
+from brokerd.errors import Halted, NotFrozen, OutcomeUnknown, VenueRefused, VenueUnavailable
+from brokerd.events import ExecutorChanged, ExecutorPaused, ExecutorThawed
 from brokerd.executor import LinkState, Snapshot, Standing
 from brokerd.listener import Listener
 from brokerd.poller import Poller
@@ -319,15 +319,16 @@ async def test_a_frozen_link_says_why_at_once_and_on_record_and_stays_frozen(
 ) -> None:
     async with listening(tmp_path) as at:
         await at.until_up()
-        recording = asyncio.get_running_loop().create_task(at.listener.record_freeze())
+        recording = asyncio.get_running_loop().create_task(at.listener.record_freezes())
         at.listener.freeze("who is it?")
         assert (at.listener.state, at.listener.reason) == (LinkState.FROZEN, "who is it?")
         at.listener.freeze("another reason")
-        await recording
+        await until(lambda: at.states[-1] == "frozen")
         at.venue.told.put_nowait(StopAsyncIteration())
         await until(lambda: at.venue.streams == 2 and at.poller.is_in_sync)
         assert at.states == ["syncing", "up", "frozen"]
         assert (at.listener.state, at.listener.reason) == (LinkState.FROZEN, "who is it?")
+        recording.cancel()
 
 
 async def test_an_order_of_our_kind_that_no_row_knows_freezes_the_link_before_it_is_up(
@@ -342,3 +343,94 @@ async def test_an_order_of_our_kind_that_no_row_knows_freezes_the_link_before_it
         assert at.listener.state is LinkState.FROZEN
         assert "bkd-elsewhere-1, which is not in this journal" in at.listener.reason
         assert at.states == ["syncing"]
+
+
+@asynccontextmanager
+async def frozen(directory: Path) -> AsyncGenerator[Desk, None]:
+    """A link that is up, was frozen, and has it on record."""
+    async with listening(directory) as at, asyncio.TaskGroup() as group:
+        await at.until_up()
+        recording = group.create_task(at.listener.record_freezes())
+        at.listener.freeze("who is it?")
+        await until(lambda: at.states[-1] == "frozen")
+        yield at
+        recording.cancel()
+
+
+def stranger_shown() -> Snapshot:
+    shown = view(venue_cl_ord_id="bkd-elsewhere-1")
+    return Snapshot(began_ns=CLOCK.now_ns(), since_ns=0, orders=(shown,), executions=())
+
+
+def thaws(at: Desk) -> list[tuple[str, str, str]]:
+    events = [change.entry.event for change in at.home.changes]
+    return [(e.by, e.reason, e.state) for e in events if isinstance(e, ExecutorThawed)]
+
+
+async def test_a_thaw_is_on_record_with_who_and_why_and_the_link_is_what_it_was(
+    tmp_path: Path,
+) -> None:
+    async with frozen(tmp_path) as at:
+        await at.listener.thaw("uid 0", "the other brokerd is gone")
+        assert (at.listener.state, at.listener.reason) == (LinkState.UP, "")
+        await until(lambda: thaws(at) == [("uid 0", "the other brokerd is gone", "up")])
+        with pytest.raises(NotFrozen):
+            await at.listener.thaw("uid 0", "again")
+
+
+async def test_a_link_that_broke_while_it_was_frozen_is_down_once_it_thaws(tmp_path: Path) -> None:
+    async with frozen(tmp_path) as at:
+        at.venue.connects.extend([VenueUnavailable("no route")] * 100_000)
+        at.venue.told.put_nowait(StopAsyncIteration())
+        await until(lambda: not at.poller.is_in_sync and at.venue.connected > 1)
+        await until(lambda: at.listener._beneath[0] is LinkState.DOWN)
+        await at.listener.thaw("uid 0", "looked")
+        assert at.listener.state is LinkState.DOWN
+        assert "no route" in at.listener.reason
+
+
+async def test_while_the_cause_is_there_a_thaw_is_refused_and_says_so(tmp_path: Path) -> None:
+    async with frozen(tmp_path) as at:
+        at.venue.snapshots.append(stranger_shown())
+        with pytest.raises(Halted, match="bkd-elsewhere-1") as caught:
+            await at.listener.thaw("uid 0", "looked")
+        assert caught.value.reason == "cause_remains"
+        assert at.listener.state is LinkState.FROZEN
+        assert thaws(at) == []
+
+
+async def test_without_a_picture_of_the_venue_nothing_thaws(tmp_path: Path) -> None:
+    async with frozen(tmp_path) as at:
+        at.venue.snapshots.extend([VenueUnavailable("no route")] * 5)
+        with pytest.raises(VenueUnavailable):
+            await at.listener.thaw("uid 0", "looked")
+        assert at.listener.state is LinkState.FROZEN
+
+
+async def test_a_cause_that_comes_up_after_a_thaw_freezes_again_and_is_on_record(
+    tmp_path: Path,
+) -> None:
+    async with frozen(tmp_path) as at:
+        await at.listener.thaw("uid 0", "looked")
+        at.venue.snapshots.append(stranger_shown())
+        await at.poller.sync()
+        assert at.listener.state is LinkState.FROZEN
+        await until(lambda: at.states.count("frozen") == 2)
+
+
+async def test_a_cause_that_comes_up_while_a_thaw_is_written_down_keeps_it_frozen(
+    tmp_path: Path,
+) -> None:
+    async def thaw(at: Desk) -> None:
+        with pytest.raises(Halted, match="bkd-elsewhere-2"):
+            await at.listener.thaw("uid 0", "looked")
+
+    async with frozen(tmp_path) as at:
+        at.home.journal.leave.clear()
+        async with asyncio.TaskGroup() as group:
+            group.create_task(thaw(at))
+            await until(lambda: at.home.engine.pending_since_ns is not None)
+            at.listener.freeze("bkd-elsewhere-2")
+            at.home.journal.leave.set()
+        assert at.listener.state is LinkState.FROZEN
+        await until(lambda: at.states.count("frozen") == 2)

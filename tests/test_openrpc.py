@@ -40,11 +40,15 @@ PARAMS: dict[str, list[Message]] = {
 }
 """What each method is called with, in this order; the rest are called without params, and stop last."""
 
+AMID_TROUBLE = {"order.resolve", "executor.thaw"}
+"""What is answered only when something has gone wrong: their own tests hold their answers."""
+
 
 @pytest.fixture(scope="module")
 def session() -> Iterator[tuple[Message, list[tuple[str, Message, Any]]]]:
     """The document, and every method's real answers: (method, params, result)."""
-    names = [*PARAMS, *sorted({each.name for each in METHODS} - {*PARAMS, "daemon.stop"})]
+    rest = {each.name for each in METHODS} - {*PARAMS, *AMID_TROUBLE, "daemon.stop"}
+    names = [*PARAMS, *sorted(rest)]
     with running() as daemon, daemon.bot() as bot:
         document = _plain(bot.call("rpc.discover"))
         answers = [
@@ -120,7 +124,7 @@ def test_every_method_answers_as_the_document_says(
     document: Message, session: tuple[Message, list[tuple[str, Message, Any]]]
 ) -> None:
     methods = {method["name"]: method for method in document["methods"]}
-    assert {name for name, _, _ in session[1]} == set(methods)
+    assert {name for name, _, _ in session[1]} == set(methods) - AMID_TROUBLE
     for name, params, result in session[1]:
         shapes = {param["name"]: param["schema"] for param in methods[name]["params"]}
         for param, value in params.items():

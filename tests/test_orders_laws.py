@@ -33,7 +33,9 @@ from brokerd.events import (
     RequestDoubted,
     RequestKind,
     RequestRefused,
+    RequestResolved,
     RequestRetried,
+    Resolution,
     Road,
     decode_entry,
     encode_entry,
@@ -276,6 +278,16 @@ ours = st.one_of(
         request=kinds,
         final_at_ns=st.none() | lots,
     ),
+    st.builds(
+        RequestResolved,
+        at_ns=lots,
+        cl_ord_id=st.just("x"),
+        request=kinds,
+        outcome=st.sampled_from(Resolution),
+        by=texts,
+        reason=texts,
+        venue_order_id=st.none() | st.just("seen"),
+    ),
     st.builds(OrderNotFound, at_ns=lots, cl_ord_id=st.just("x"), road=st.sampled_from(Road)),
     st.builds(FillsMissed, at_ns=lots, cl_ord_id=st.just("x"), cum_qty=lots.map(amount)),
     st.builds(ReportDisputed, at_ns=lots, cl_ord_id=st.just("x"), exec_type=texts, evidence=texts),
@@ -285,7 +297,9 @@ ours = st.one_of(
 
 def is_possible(order: Order, event: OrderEvent) -> bool:
     """Whether the rules would record it: doubts and retries are of the outstanding request."""
-    if isinstance(event, RequestDoubted | RequestRetried | RequestRefused):
+    if isinstance(event, RequestResolved) and not order.in_doubt:
+        return False
+    if isinstance(event, RequestDoubted | RequestRetried | RequestRefused | RequestResolved):
         return order.request is not None and order.request.kind is event.request
     return True
 

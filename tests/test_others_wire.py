@@ -3,15 +3,16 @@
 import hashlib
 import hmac
 import json
+import os
 import time
 import urllib.request
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from urllib.parse import urlencode
 
 import pytest
-from tests.daemon_process import PATIENCE_S, Bot, DaemonProcess, Message, Told
+from tests.daemon_process import PATIENCE_S, Bot, DaemonProcess, Message, Told, exported
 from tests.fault_proxy import HEALTHY
 from tests.venue_process import KEY, SECRET, Wired, wired
 
@@ -121,7 +122,22 @@ def test_an_order_of_another_brokerd_freezes_the_executor_until_it_is_gone(tmp_p
         events: list[str] = []
         while "order_canceled" not in events:
             events.append(bot.next_event()["params"]["event"])
+        looked = {"executor": executor["name"], "reason": "the other one was stopped"}
+        with pytest.raises(Told) as still:
+            bot.call("executor.thaw", **looked)
+        assert (still.value.code, still.value.data["reason"]) == (104, "cause_remains")
         at_venue(venue, "DELETE", "order", {"symbol": "BTCUSDT", "orderId": placed["orderId"]})
-        daemon.stop()
-        with daemon.start().bot() as again:
-            assert again.call("order.submit", wait="venue", **OURS)["ord_status"] == "new"
+        thawed: list[Message] = []
+
+        def is_thawed() -> bool:
+            # What the stream tells of its cancel is a sign of them as well, if it comes just now.
+            with suppress(Told):
+                thawed.append(bot.call("executor.thaw", **looked))
+            return bool(thawed)
+
+        until(is_thawed, "it is thawed")
+        assert thawed == [{"executor": executor["name"], "state": "up"}]
+        assert bot.call("order.submit", wait="venue", **OURS)["ord_status"] == "new"
+        told = [row["event"] for row in exported(daemon.journal)]
+        last = [each for each in told if each["event"] == "executor_thawed"][-1]
+        assert (last["by"], last["reason"]) == (f"uid {os.geteuid()}", looked["reason"])

@@ -11,7 +11,7 @@ Rule 3: doubt ends with evidence: a report, a view of the order, or its proved a
 from collections.abc import Callable
 from typing import Any
 
-from brokerd import commands, doubt, evidence
+from brokerd import commands, doubt, evidence, resolving
 from brokerd.blotter import Stage
 from brokerd.messages import (
     NOTHING,
@@ -22,6 +22,7 @@ from brokerd.messages import (
     Note,
     Replace,
     Reported,
+    Resolve,
     RetryDue,
     Seen,
     Submit,
@@ -43,6 +44,7 @@ _DECIDE: dict[type[Message], Callable[[Stage, Any], Decision]] = {
     Submit: commands.submit,
     Cancel: commands.cancel,
     Replace: commands.replace,
+    Resolve: resolving.resolve,
     Note: _note,
     Answered: evidence.answered,
     RetryDue: evidence.retry_due,

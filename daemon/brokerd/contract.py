@@ -37,6 +37,12 @@ METHODS = (
         ShownOrder,
         "Ask for another total quantity or limit price.",
     ),
+    Method(
+        "order.resolve",
+        params.ResolveParams,
+        ShownOrder,
+        "Say what became of a request in doubt that the venue will not tell of; for the daemon's owner.",
+    ),
     Method("order.get", params.AnyIdParams, ShownOrder, "Show one order."),
     Method(
         "order.check",
@@ -75,6 +81,12 @@ METHODS = (
         params.NoParams,
         results.Executors,
         "Show every executor: its link, its promises, what is in doubt.",
+    ),
+    Method(
+        "executor.thaw",
+        params.ThawParams,
+        results.Thawed,
+        "Let a frozen executor take new orders again, if a look finds no cause; for the daemon's owner.",
     ),
     Method(
         "daemon.info",

@@ -5,7 +5,7 @@ The one taxonomy of errors. Every error answers the question "did it happen?".
     |-- Refused                 nothing happened, and the fault is on our side of the wire
     |   |-- ParseError -32700   InvalidRequest -32600   MethodNotFound -32601   InvalidParams -32602
     |   |-- DuplicateClOrdId 100   UnknownOrder 101   NotCancelable 102   RefusedByLimits 103
-    |   |-- Halted 104   InvalidOrder 105
+    |   |-- Halted 104   InvalidOrder 105   NotResolvable 106   NotFrozen 107
     |   |-- Starting 300   Stopping 301   JournalFull 302   Busy 303
     |   `-- NotPermitted 400
     |-- VenueRefused 200        the venue said no: it certainly did not happen
@@ -131,6 +131,20 @@ class InvalidOrder(Refused):
 
     code = 105
     name = "invalid_order"
+
+
+class NotResolvable(Refused):
+    """The order is not in doubt, its request may still arrive, or the venue itself will tell."""
+
+    code = 106
+    name = "not_resolvable"
+
+
+class NotFrozen(Refused):
+    """The executor is not frozen: there is nothing to thaw."""
+
+    code = 107
+    name = "not_frozen"
 
 
 class VenueRefused(BrokerdError):

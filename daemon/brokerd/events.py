@@ -3,7 +3,7 @@ What the journal can say: one frozen record for each thing that happened, named 
 
 A record's tag (`event`) is also the name of its log line and of the notification a bot gets.
 Names and fields are for ever: new fields need a default, a changed meaning needs a new event.
-`road` says how we learned of it: bot, reply, stream, poll, query, daemon.
+`road` says how we learned of it: bot, reply, stream, poll, query, daemon, operator.
 `evidence` is the venue's own words or the fault we saw, for whoever asks later why.
 """
 
@@ -29,6 +29,7 @@ class Road(StrEnum):
     POLL = "poll"
     QUERY = "query"
     DAEMON = "daemon"
+    OPERATOR = "operator"
 
 
 class RequestKind(StrEnum):
@@ -37,6 +38,17 @@ class RequestKind(StrEnum):
     NEW = "new"
     CANCEL = "cancel"
     REPLACE = "replace"
+
+
+class Resolution(StrEnum):
+    """
+    What became of a request in doubt, by a person's word: it took effect, it did not and never will,
+    or the order is over at the venue, whatever the request did.
+    """
+
+    EXECUTED = "executed"
+    NOT_EXECUTED = "not_executed"
+    DONE = "done"
 
 
 def _tag(name: str) -> str:
@@ -96,6 +108,14 @@ class ExecutorPaused(ExecutorEvent, frozen=True, kw_only=True, tag=_tag):
 
     paused_until_ns: int
     reason: str = ""
+
+
+class ExecutorThawed(ExecutorEvent, frozen=True, kw_only=True, tag=_tag):
+    """A person let a frozen executor take new orders again, and why; its link is `state`."""
+
+    by: str
+    reason: str
+    state: str
 
 
 class QuoteSampled(Event, frozen=True, kw_only=True, tag=_tag):
@@ -244,6 +264,20 @@ class RequestDoubted(OrderEvent, frozen=True, kw_only=True, tag=_tag):
     is_taken: bool = False
 
 
+class RequestResolved(OrderEvent, frozen=True, kw_only=True, tag=_tag):
+    """
+    A person said what became of a request in doubt: who, and why they know.
+
+    `venue_order_id` is where they saw the order at the venue.
+    """
+
+    request: RequestKind
+    outcome: Resolution
+    by: str
+    reason: str
+    venue_order_id: str | None = None
+
+
 class OrderNotFound(OrderEvent, frozen=True, kw_only=True, tag=_tag):
     """
     The venue, asked when it could no longer be early, knows nothing of the order.
@@ -281,6 +315,7 @@ AnyEvent = (
     | ExecutorChanged
     | ExecutorSynced
     | ExecutorPaused
+    | ExecutorThawed
     | QuoteSampled
     | OrderSubmitted
     | OrderAdopted
@@ -295,6 +330,7 @@ AnyEvent = (
     | RequestRetried
     | RequestRefused
     | RequestDoubted
+    | RequestResolved
     | OrderNotFound
     | FillsMissed
     | ReportDisputed

@@ -30,11 +30,12 @@ from brokerd.events import (
     RequestDoubted,
     RequestKind,
     RequestRefused,
+    RequestResolved,
     RequestRetried,
 )
 from brokerd.money import ZERO, add, multiply
 from brokerd.orders import Order, Request
-from brokerd.states import ENDS_REQUEST, FINAL, TRANSITIONS, ExecType, OrdStatus
+from brokerd.states import ENDS_REQUEST, FINAL, RESOLVED, TRANSITIONS, ExecType, OrdStatus
 
 
 class IllegalTransition(BrokerdError):
@@ -255,6 +256,50 @@ def _request_doubted(order: Order, event: RequestDoubted) -> dict[str, Any]:
     return {"request": request, "doubts": order.doubts + 1, "not_found_at_ns": None}
 
 
+RESOLVED_BY_OPERATOR = "resolved_by_operator"
+"""The reason of an order that ended by a person's word."""
+
+
+def _request_resolved(order: Order, event: RequestResolved) -> dict[str, Any]:
+    """Take a person's word as the event it stands for; the venue itself has not been heard."""
+    if order.request is None or order.request.kind is not event.request:
+        raise IllegalTransition(
+            f"order {order.cl_ord_id} has no {event.request} request to resolve",
+            cl_ord_id=order.cl_ord_id,
+        )
+    implied = _implied(order, order.request, event)
+    return {
+        **_APPLY[type(implied)](order, implied),
+        "heard_at_ns": order.heard_at_ns,
+        "venue_order_id": event.venue_order_id or order.venue_order_id,
+    }
+
+
+def _implied(order: Order, request: Request, event: RequestResolved) -> OrderEvent:
+    """Return what would have been on record, had the venue told it."""
+    at_ns, cl_ord_id = event.at_ns, event.cl_ord_id
+    match RESOLVED[event.outcome][request.kind]:
+        case None:
+            return RequestRefused(
+                at_ns=at_ns, cl_ord_id=cl_ord_id, request=request.kind, reason=event.reason
+            )
+        case ExecType.NEW:
+            return OrderAcknowledged(at_ns=at_ns, cl_ord_id=cl_ord_id, venue_order_id="")
+        case ExecType.REPLACED:
+            assert request.qty is not None  # noqa: S101 - every replace has one
+            return OrderReplaced(
+                at_ns=at_ns,
+                cl_ord_id=cl_ord_id,
+                qty=request.qty,
+                px=request.px,
+                replace_no=order.replace_no,
+            )
+        case ExecType.REJECTED:
+            return OrderRejected(at_ns=at_ns, cl_ord_id=cl_ord_id, reason=RESOLVED_BY_OPERATOR)
+        case _:
+            return OrderCanceled(at_ns=at_ns, cl_ord_id=cl_ord_id, reason=RESOLVED_BY_OPERATOR)
+
+
 def _not_found(order: Order, event: OrderNotFound) -> dict[str, Any]:
     return {"not_found_at_ns": order.not_found_at_ns or event.at_ns}
 
@@ -279,6 +324,7 @@ _APPLY: dict[type[OrderEvent], Callable[[Order, Any], dict[str, Any]]] = {
     RequestRetried: _request_retried,
     RequestRefused: _request_refused,
     RequestDoubted: _request_doubted,
+    RequestResolved: _request_resolved,
     OrderNotFound: _not_found,
     FillsMissed: _fills_missed,
     ReportDisputed: _disputed,

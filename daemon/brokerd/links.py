@@ -8,6 +8,7 @@ import asyncio
 from collections.abc import Iterable, Iterator, Mapping
 
 import structlog
+from msgspec.structs import replace
 
 from brokerd.blotter import Change
 from brokerd.dispatch import Dispatch
@@ -17,9 +18,9 @@ from brokerd.errors import Busy, Halted, InvalidOrder, InvalidParams, Starting, 
 from brokerd.events import OrderDone, OrderReplaced, OrderTraded, Road
 from brokerd.executor import Executor, InDoubt, LinkState, Standing
 from brokerd.listener import Listener
-from brokerd.messages import Answered, Ask, Freeze, Send
+from brokerd.messages import Answered, Ask, Freeze, Resolve, Send
 from brokerd.orders import Order
-from brokerd.poller import Poller
+from brokerd.poller import TROUBLE, Poller
 from brokerd.terms import Instrument, Terms, check_instrument
 from brokerd.words import suggest
 
@@ -77,7 +78,7 @@ class Link:
         async with asyncio.TaskGroup() as group:
             group.create_task(self.dispatch.run(), name=f"{self.name}-dispatch")
             group.create_task(self.poller.run(), name=f"{self.name}-poller")
-            group.create_task(self.listener.record_freeze(), name=f"{self.name}-freeze")
+            group.create_task(self.listener.record_freezes(), name=f"{self.name}-freezes")
             group.create_task(self.listener.record_pauses(), name=f"{self.name}-pauses")
             listener = self.listener.run()
             listening = group.create_task(listener, name=f"{self.name}-listener")
@@ -116,12 +117,27 @@ class Link:
             )
         return instruments[symbol]
 
+    async def asked_before(self, message: Resolve, order: Order) -> Resolve:
+        """Return a person's word with what the venue can tell: it is asked once more before."""
+        try:
+            await self.poller.check(order)
+            is_answered = True
+        except TROUBLE:
+            is_answered = False
+        return replace(
+            message,
+            is_answered=is_answered,
+            shows_closed=self.executor.capabilities.query_closed,
+            under_way_ns=self.poller.apart_ns,
+            waits_anew=self.poller.waits_anew(order.cl_ord_id),
+        )
+
     def check_frozen(self) -> None:
         """Raise Halted if the executor takes nothing that adds risk until somebody has looked."""
-        if self.listener.state is LinkState.FROZEN:
+        if self.listener.is_frozen:
             raise Halted(
                 f"executor {self.name} is frozen: {self.listener.reason}",
-                hint="look at the account, then start the daemon anew; cancels still work",
+                hint=f"look at the account, then brokerctl thaw {self.name}; cancels still work",
                 executor=self.name,
             )
 

@@ -12,8 +12,15 @@ from contextlib import AsyncExitStack, asynccontextmanager, suppress
 import structlog
 
 from brokerd.engine import Engine
-from brokerd.errors import NO_ANSWER, BrokerdError, ConfigError, VenueUnavailable
-from brokerd.events import ExecutorChanged, ExecutorPaused, Road
+from brokerd.errors import (
+    NO_ANSWER,
+    BrokerdError,
+    ConfigError,
+    Halted,
+    NotFrozen,
+    VenueUnavailable,
+)
+from brokerd.events import ExecutorChanged, ExecutorPaused, ExecutorThawed, Road
 from brokerd.executor import Clock, Executor, LinkState, Report, Standing
 from brokerd.guard import guarded, heed_cancellation
 from brokerd.messages import Reported
@@ -53,29 +60,73 @@ class Listener:
         self.reports = 0
         self._up_since_s: float | None = None
         self._has_been_up = False
-        self._frozen = asyncio.Event()
+        self._frozen_why = ""
+        self._causes = 0
+        self._beneath = (self.state, self.reason)
+        self._to_record = asyncio.Event()
         self._paused_until_ns = 0
         self._left_alone_until_ns = 0
         poller.others.on_unknown = self.freeze
 
+    @property
+    def is_frozen(self) -> bool:
+        """Whether no new orders are taken until somebody has looked."""
+        return self.state is LinkState.FROZEN
+
     def freeze(self, reason: str) -> None:
         """
-        Take no new orders until somebody has looked and started the daemon anew.
+        Take no new orders until somebody has looked, and thaws it or starts the daemon anew.
 
         The link goes on: fills are taken in and cancels go out. Safety does not wait for the disk,
-        `record_freeze` does.
+        `record_freezes` does.
         """
-        if not self._frozen.is_set():
+        self._causes += 1
+        self._frozen_why = reason
+        if not self.is_frozen:
             log.error("executor_frozen", executor=self._executor.name, why=reason)
+            self._beneath = (self.state, self.reason)
             self.state, self.reason = LinkState.FROZEN, reason
             self.since_ns = self._clock.now_ns()
-            self._frozen.set()
+            self._to_record.set()
             self.settled.set()
 
-    async def record_freeze(self) -> None:
-        """Put a freeze on record when there is one."""
-        await self._frozen.wait()
-        await self._engine.note(self._changed(LinkState.FROZEN, self.reason))
+    async def record_freezes(self) -> None:
+        """Put every freeze on record, until cancelled."""
+        while True:
+            await self._to_record.wait()
+            self._to_record.clear()
+            await self._engine.note(self._changed(LinkState.FROZEN, self._frozen_why))
+
+    async def thaw(self, by: str, reason: str) -> None:
+        """
+        Take new orders again, if a look at everything finds no cause to stay frozen.
+
+        Raises NotFrozen, Halted if there still is a cause, or one of NO_ANSWER if the venue gives
+        no picture. What comes up later freezes the executor again.
+        """
+        name = self._executor.name
+        if not self.is_frozen:
+            raise NotFrozen(f"executor {name} is {self.state}", hint="there is nothing to thaw")
+        causes = self._causes
+        await self._poller.sync()
+        self._check_no_cause_since(causes)
+        at_ns, state = self._clock.now_ns(), self._beneath[0]
+        thawed = ExecutorThawed(at_ns=at_ns, executor=name, by=by, reason=reason, state=state)
+        await self._engine.note(thawed)
+        try:
+            self._check_no_cause_since(causes)
+        except Halted:
+            self._to_record.set()
+            raise
+        (self.state, self.reason), self.since_ns = self._beneath, at_ns
+
+    def _check_no_cause_since(self, causes: int) -> None:
+        if self._causes != causes:
+            raise Halted(
+                f"executor {self._executor.name} stays frozen: {self._frozen_why}",
+                reason="cause_remains",
+                hint="cancel or close that order at the venue, then thaw again",
+            )
 
     def resume(self, paused_until_ns: int, reason: str) -> None:
         """
@@ -197,11 +248,13 @@ class Listener:
 
     async def _move(self, state: LinkState, reason: str = "") -> None:
         """Put a change of state on record before anyone sees it."""
-        if state is not self.state and not self._frozen.is_set():
+        if not self.is_frozen and state is not self.state:
             changed = self._changed(state, reason)
             await self._engine.note(changed)
-            if not self._frozen.is_set():
+            if not self.is_frozen:
                 self.state, self.reason, self.since_ns = state, reason, changed.at_ns
+        if self.is_frozen:
+            self._beneath = (state, reason)
         if state is not LinkState.SYNCING:
             self.settled.set()
 

@@ -9,7 +9,7 @@ from decimal import Decimal
 from msgspec import Struct
 
 from brokerd.errors import BrokerdError
-from brokerd.events import AnyEvent, RequestKind, Road
+from brokerd.events import AnyEvent, RequestKind, Resolution, Road
 from brokerd.executor import OrderView, Outcome, Report
 from brokerd.orders import Order, Request
 from brokerd.terms import Quote, Terms
@@ -41,6 +41,27 @@ class Replace(Struct, frozen=True):
     qty: Decimal | None
     px: Decimal | None
     at_ns: int
+
+
+class Resolve(Struct, frozen=True, kw_only=True):
+    """
+    A person says what became of an order's request in doubt, and why they know.
+
+    `is_answered` says that the venue was asked just now and answered, `shows_closed` that it shows
+    closed orders; `under_way_ns` is how long a request may take there where it promises no end.
+    `waits_anew` as in `Viewed`.
+    """
+
+    cl_ord_id: str
+    outcome: Resolution
+    by: str
+    reason: str
+    at_ns: int
+    venue_order_id: str | None = None
+    is_answered: bool = False
+    shows_closed: bool = False
+    under_way_ns: int = 0
+    waits_anew: Request | None = None
 
 
 class Note(Struct, frozen=True):
@@ -153,7 +174,9 @@ class Freeze(Struct, frozen=True):
     reason: str
 
 
-Message = Submit | Cancel | Replace | Note | Answered | RetryDue | Reported | Viewed | Seen
+Message = (
+    Submit | Cancel | Replace | Resolve | Note | Answered | RetryDue | Reported | Viewed | Seen
+)
 Action = Send | Ask | Stranger
 
 

@@ -6,7 +6,6 @@ The broad `except` around a call, and around the events that follow it, is here:
 foreseen is a bug, told to the bot without its insides and to the log with them.
 """
 
-import os
 from collections.abc import Awaitable, Callable, Iterable
 from contextlib import nullcontext
 from functools import partial
@@ -27,7 +26,6 @@ from brokerd.errors import (
     InternalError,
     InvalidParams,
     MethodNotFound,
-    NotPermitted,
 )
 from brokerd.feed import Feed
 from brokerd.history.model import SqliteHistory
@@ -37,9 +35,10 @@ from brokerd.orders import Order
 from brokerd.params import (
     NoParams,
     SubscribeParams,
+    ThawParams,
 )
 from brokerd.rpc import NULL, Call, answer, encode, failure, notification, read_params
-from brokerd.server import Peer
+from brokerd.server import Peer, check_owner
 from brokerd.statistician import Statistician
 from brokerd.subscriptions import Subscription, read_filter
 from brokerd.times import rfc3339
@@ -80,6 +79,7 @@ class Methods:
             "order.cancel": trading.cancel,
             "order.cancel_all": trading.cancel_all,
             "order.replace": trading.replace,
+            "order.resolve": trading.resolve,
             "order.get": trading.get,
             "order.check": trading.check,
             "order.list": trading.list_orders,
@@ -89,6 +89,7 @@ class Methods:
             "events.subscribe": self.subscribe,
             "events.unsubscribe": self.unsubscribe,
             "executor.list": self.list_executors,
+            "executor.thaw": self.thaw,
             "daemon.info": self.info,
             "daemon.ping": self.ping,
             "daemon.stop": self.stop,
@@ -177,6 +178,13 @@ class Methods:
         """Show every executor."""
         return results.Executors([_show_link(link, self._engine) for link in self._links])
 
+    async def thaw(self, peer: Peer, params: ThawParams) -> results.Thawed:
+        """Let a frozen executor take new orders again, if nothing is found against it."""
+        check_owner(peer, "thaw an executor")
+        listener = self._links.choose(params.executor).listener
+        await listener.thaw(f"uid {peer.uid}", params.reason)
+        return results.Thawed(params.executor, listener.state)
+
     async def info(self, _peer: Peer, _params: NoParams) -> results.DaemonInfo:
         """Show the daemon."""
         return await self._describe()
@@ -187,10 +195,7 @@ class Methods:
 
     async def stop(self, peer: Peer, _params: NoParams) -> results.Stopping:
         """Stop the daemon in order; for its own user and root."""
-        if peer.uid not in {0, os.geteuid()}:
-            raise NotPermitted(
-                f"uid {peer.uid} may not stop the daemon", hint="ask its owner, or root"
-            )
+        check_owner(peer, "stop the daemon")
         self._stop()
         return results.Stopping(stopping=True)
 

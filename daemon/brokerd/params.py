@@ -13,6 +13,7 @@ import msgspec
 from msgspec import Meta, Struct
 
 from brokerd.errors import InvalidParams
+from brokerd.events import Resolution
 from brokerd.filters import OrderFilter
 from brokerd.rpc import Number, absent, read_number
 from brokerd.states import OrdStatus, Status
@@ -31,6 +32,7 @@ from brokerd.times import parse_rfc3339
 PAGE_MAX = 1000
 WAIT_S_MAX = 60.0
 TEXT_MAX = 64
+REASON_MAX = 500
 EXECUTOR_ID_MAX = 128
 CHOICES_MAX = 32
 """Entries of a list that a parameter may be."""
@@ -53,6 +55,7 @@ Statuses = Annotated[list[Status], Meta(max_length=CHOICES_MAX)]
 OrdStatuses = Annotated[list[OrdStatus], Meta(max_length=CHOICES_MAX)]
 Events = Annotated[list[Text], Meta(max_length=CHOICES_MAX)]
 GroupKeys = Annotated[list[GroupKey], Meta(max_length=GROUP_KEYS_MAX)]
+Reason = Annotated[str, Meta(min_length=1, max_length=REASON_MAX)]
 Limit = Annotated[int, Meta(ge=1, le=PAGE_MAX)]
 
 
@@ -99,6 +102,25 @@ class ReplaceParams(Struct, frozen=True, forbid_unknown_fields=True):
     cl_ord_id: OrderId
     qty: Number = msgspec.field(default_factory=absent)
     px: Number = msgspec.field(default_factory=absent)
+
+
+class ResolveParams(Struct, frozen=True, forbid_unknown_fields=True):
+    """
+    What became of the request in doubt, and how you know. `venue_order_id` names the order at the
+    venue, if you saw it there: it can be asked about by that.
+    """
+
+    cl_ord_id: OrderId
+    outcome: Resolution
+    reason: Reason
+    venue_order_id: Annotated[str, Meta(min_length=1, max_length=TEXT_MAX)] | None = None
+
+
+class ThawParams(Struct, frozen=True, forbid_unknown_fields=True):
+    """The frozen executor, and why it may take new orders again."""
+
+    executor: Text
+    reason: Reason
 
 
 class TimeParams(Struct, frozen=True, forbid_unknown_fields=True):

@@ -105,8 +105,8 @@ class Poller:
         self.missed_by_stream = 0
 
     @property
-    def _apart_ns(self) -> int:
-        """How far apart two answers lie that may differ."""
+    def apart_ns(self) -> int:
+        """How long a request may take at the venue until a question shows what it did."""
         promised = self._executor.capabilities
         return int((promised.processing_bound_s + promised.query_lag_s) * 1e9)
 
@@ -114,7 +114,7 @@ class Poller:
     def _overlap_ns(self) -> int:
         """How far a snapshot reaches back behind the one before."""
         overlap_s = self._executor.capabilities.clock_error_s + OVERLAP_S
-        return self._apart_ns + int(overlap_s * 1e9)
+        return self.apart_ns + int(overlap_s * 1e9)
 
     @property
     def is_in_sync(self) -> bool:
@@ -162,9 +162,9 @@ class Poller:
             self._waiting_anew[order.cl_ord_id] = request
         self.ask(order)
 
-    def by_this_run(self, order: Order) -> Order:
-        """Return an order with its doubt's end by this run's clock."""
-        return by_this_run(order, self._waiting_anew.get(order.cl_ord_id))
+    def waits_anew(self, cl_ord_id: str) -> Request | None:
+        """Return the request that an earlier run left in doubt, with its end by this run's clock."""
+        return self._waiting_anew.get(cl_ord_id)
 
     async def check(self, order: Order) -> Order | None:
         """
@@ -255,9 +255,8 @@ class Poller:
 
     def _timed(self, message: Evidence) -> Evidence:
         """Let a view that a snapshot shows wait by this run's clock, as an answer does."""
-        if not isinstance(message, Viewed) or message.cl_ord_id not in self._waiting_anew:
-            return message
-        return replace(message, waits_anew=self._waiting_anew[message.cl_ord_id])
+        anew = self.waits_anew(message.cl_ord_id) if isinstance(message, Viewed) else None
+        return message if anew is None else replace(message, waits_anew=anew)
 
     def _schedule(self, cl_ord_id: str, delay_s: float, interval_s: float) -> None:
         due_s = asyncio.get_running_loop().time() + delay_s
@@ -322,10 +321,12 @@ class Poller:
         order = self._engine.blotter.get(cl_ord_id)
         promised = self._executor.capabilities
         shown_ns = self._clock.now_ns() - int(promised.query_lag_s * 1e9)
-        apart_ns = self._apart_ns if promised.query_closed else None
+        apart_ns = self.apart_ns if promised.query_closed else None
         counts_ns = None
         if order is not None:
-            counts_ns = answer_counts_from_ns(self.by_this_run(order), apart_ns, shown_ns)
+            counts_ns = answer_counts_from_ns(
+                by_this_run(order, self.waits_anew(cl_ord_id)), apart_ns, shown_ns
+            )
         if counts_ns is None:
             return interval_s
         return min(interval_s, (counts_ns - shown_ns) / 1e9 + FIRST_ASK_S)
@@ -353,7 +354,7 @@ class Poller:
             at_ns=self._clock.now_ns(),
             absence_after_ns=self._absence_after_ns(asked_at_ns) if was_in_sync else None,
             quote=self._executor.quote(order.terms.symbol),
-            waits_anew=self._waiting_anew.get(order.cl_ord_id),
+            waits_anew=self.waits_anew(order.cl_ord_id),
         )
         return await self._engine.settle(viewed)
 
@@ -364,6 +365,6 @@ class Poller:
         The first of the two may be an earlier run's: so much of this run must have passed by its
         own clock, which is the only one that was not set in between.
         """
-        is_old_enough = asked_at_ns >= self._began_ns + self._apart_ns
+        is_old_enough = asked_at_ns >= self._began_ns + self.apart_ns
         is_proof = self._executor.capabilities.query_closed and is_old_enough
-        return self._apart_ns if is_proof else None
+        return self.apart_ns if is_proof else None

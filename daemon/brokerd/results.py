@@ -61,6 +61,13 @@ class Pong(Struct, frozen=True):
     version: str
 
 
+class Thawed(Struct, frozen=True):
+    """The executor takes new orders again, as far as its link is up."""
+
+    executor: str
+    state: LinkState
+
+
 class Stopping(Struct, frozen=True):
     """The daemon will stop in order."""
 

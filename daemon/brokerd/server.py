@@ -17,7 +17,7 @@ from typing import Any, Protocol, cast
 
 import structlog
 
-from brokerd.errors import BrokerdError, Busy, ConfigError
+from brokerd.errors import BrokerdError, Busy, ConfigError, NotPermitted
 from brokerd.rpc import NULL, Call, Failure, LineBuffer, Received, batch, failure, receive
 
 WRITE_BUFFER_BYTES = 1024 * 1024
@@ -48,6 +48,12 @@ class Peer(Protocol):
     def turn(self) -> AbstractAsyncContextManager[None]:
         """Hold the connection's one turn for a large answer, once there is room for it."""
         ...
+
+
+def check_owner(peer: Peer, what: str) -> None:
+    """Raise NotPermitted unless the bot is the daemon's own user, or root."""
+    if peer.uid not in {0, os.geteuid()}:
+        raise NotPermitted(f"uid {peer.uid} may not {what}", hint="ask the daemon's owner, or root")
 
 
 Answer = Callable[[Call, Peer], Awaitable[bytes | None]]

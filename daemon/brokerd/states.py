@@ -10,7 +10,7 @@ this machine deviates on purpose are listed in docs/order-states.md.
 
 from enum import StrEnum
 
-from brokerd.events import RequestKind
+from brokerd.events import RequestKind, Resolution
 
 
 class OrdStatus(StrEnum):
@@ -129,6 +129,25 @@ ENDS_REQUEST: dict[RequestKind, frozenset[ExecType]] = {
     # A fill does not answer a cancel or a replace: its own answer is still to come.
     RequestKind.CANCEL: frozenset({E.CANCELED, E.EXPIRED, E.REJECTED}),
     RequestKind.REPLACE: frozenset({E.REPLACED, E.CANCELED, E.EXPIRED, E.REJECTED}),
+}
+
+RESOLVED: dict[Resolution, dict[RequestKind, ExecType | None]] = {
+    # A person's word about a request in doubt; None leaves the order as it was.
+    Resolution.EXECUTED: {
+        RequestKind.NEW: E.NEW,
+        RequestKind.CANCEL: E.CANCELED,
+        RequestKind.REPLACE: E.REPLACED,
+    },
+    Resolution.NOT_EXECUTED: {
+        RequestKind.NEW: E.REJECTED,
+        RequestKind.CANCEL: None,
+        RequestKind.REPLACE: None,
+    },
+    Resolution.DONE: {
+        RequestKind.NEW: E.CANCELED,
+        RequestKind.CANCEL: E.CANCELED,
+        RequestKind.REPLACE: E.CANCELED,
+    },
 }
 
 COARSE: dict[OrdStatus, Status] = {

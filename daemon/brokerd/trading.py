@@ -25,7 +25,7 @@ from brokerd.history.model import SqliteHistory
 from brokerd.history.query import FillQuery, OrderQuery
 from brokerd.ids import EXTERNAL, PREFIX, Ids, is_reserved
 from brokerd.links import Links
-from brokerd.messages import Cancel, Replace, Submit
+from brokerd.messages import Cancel, Replace, Resolve, Submit
 from brokerd.orders import Order
 from brokerd.params import (
     AnyIdParams,
@@ -34,6 +34,7 @@ from brokerd.params import (
     ListParams,
     OrderParams,
     ReplaceParams,
+    ResolveParams,
     SubmitParams,
     order_filter,
     read_cl_ord_id,
@@ -42,8 +43,9 @@ from brokerd.params import (
     read_window,
     several,
 )
+from brokerd.resolving import not_in_doubt
 from brokerd.rpc import Call, read_params
-from brokerd.server import Peer
+from brokerd.server import Peer, check_owner
 from brokerd.terms import check_instrument
 from brokerd.views import ShownOrder, show_entry, show_fill, show_order
 
@@ -143,6 +145,25 @@ class Trading:
             return show_order(_there(await self._engine.do(message), order.cl_ord_id))
         except UnknownOrder:
             raise self._done_long_ago(order) from None
+
+    async def resolve(self, peer: Peer, params: ResolveParams) -> ShownOrder:
+        """Take a person's word for what became of a request in doubt, if the venue will not tell."""
+        check_owner(peer, "resolve a doubt")
+        order = await self._find(params.cl_ord_id)
+        if not order.in_doubt:
+            raise not_in_doubt(order)
+        message = Resolve(
+            cl_ord_id=order.cl_ord_id,
+            outcome=params.outcome,
+            by=f"uid {peer.uid}",
+            reason=params.reason,
+            at_ns=self._clock.now_ns(),
+            venue_order_id=params.venue_order_id,
+        )
+        link = self._links.by_name.get(order.terms.executor)
+        if link is not None:
+            message = await link.asked_before(message, order)
+        return show_order(_there(await self._engine.do(message), order.cl_ord_id))
 
     async def cancel_all(self, _peer: Peer, params: FilterParams) -> results.CancelAll:
         """Ask for a cancel of every working order that matches."""

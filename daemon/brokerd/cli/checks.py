@@ -205,7 +205,7 @@ def check_executor(told: Record) -> list[Check]:
     state = str(told.get("state"))
     measured = f"{state} {told.get('reason') or ''}".strip()
     fixes = {
-        "frozen": "look at brokerctl tail and the log, then restart the daemon",
+        "frozen": "look at brokerctl tail, the log and the account, then: brokerctl thaw",
         "down": "it reconnects by itself; is the venue reachable from here?",
     }
     verdict = {"up": OK, "frozen": FAIL}.get(state, WARN)

@@ -15,6 +15,9 @@ from brokerd.cli.wire import Connection, Lost
 from brokerd.errors import UnknownOrder
 from brokerd.sockets import socket_paths
 
+LOOK_S = 60.0
+"""How long an answer may take that the daemon asks a venue for first."""
+
 SILENT = "is the daemon stuck or overloaded? try: brokerctl --timeout 60 status"
 
 
@@ -92,14 +95,23 @@ class Control:
         except Refusal as no:
             return self.ask(method, {"cl_ord_id": self._cl_ord_id(order_id, no)})
 
-    def tell_by_id(self, method: str, order_id: str, params: Record | None = None) -> Record:
+    def tell_by_id(
+        self,
+        method: str,
+        order_id: str,
+        params: Record | None = None,
+        *,
+        timeout_s: float | None = None,
+    ) -> Record:
         """Change one order, named by its cl_ord_id or, where that is unknown, its executor_id."""
         resolve = f"brokerctl order {order_id}"
         try:
-            return self.tell(method, resolve, {"cl_ord_id": order_id, **(params or {})})
+            named = {"cl_ord_id": order_id, **(params or {})}
+            return self.tell(method, resolve, named, timeout_s=timeout_s)
         except Refusal as no:
             cl_ord_id = self._cl_ord_id(order_id, no)
-            return self.tell(method, resolve, {"cl_ord_id": cl_ord_id, **(params or {})})
+            named = {"cl_ord_id": cl_ord_id, **(params or {})}
+            return self.tell(method, resolve, named, timeout_s=timeout_s)
 
     def _cl_ord_id(self, executor_id: str, no: Refusal) -> str:
         """Return the cl_ord_id behind "executor:venue id"; raise the refusal if it is not one."""

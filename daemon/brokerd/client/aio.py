@@ -21,7 +21,7 @@ from brokerd.client.protocol import (
     unanswered,
     waits_s,
 )
-from brokerd.client.requests import Filters, Settings
+from brokerd.client.requests import LOOK_S, Filters, Settings
 from brokerd.client.trade import Event, Number, Order, Trade, event_of, loaded
 from brokerd.sockets import connect_first, socket_paths
 
@@ -99,6 +99,18 @@ class AsyncBroker:
     ) -> Trade:
         """Ask for another total quantity (filled part included) or limit price."""
         return await self._update(trade, requests.replace(trade, qty, px))
+
+    async def resolve(
+        self, trade: Trade, outcome: str, *, reason: str, venue_order_id: str | None = None
+    ) -> Trade:
+        """Say what became of a trade's request in doubt: see `Broker.resolve`."""
+        return await self._update(
+            trade, requests.resolve(trade, outcome, reason, venue_order_id), LOOK_S
+        )
+
+    async def thaw(self, executor: str, *, reason: str) -> str:
+        """Let a frozen executor take new orders again; return the state of its link."""
+        return str((await self._run(requests.thaw(executor, reason), LOOK_S))["state"])
 
     async def check_trade(self, trade: Trade) -> Trade:
         """Ask the venue about a trade, and return it, updated: see `Broker.check_trade`."""

@@ -23,7 +23,7 @@ from brokerd.client.protocol import (
     unanswered,
     waits_s,
 )
-from brokerd.client.requests import Filters, Settings
+from brokerd.client.requests import LOOK_S, Filters, Settings
 from brokerd.client.trade import Event, Number, Order, Trade, event_of, loaded
 from brokerd.sockets import connect_first, socket_paths
 
@@ -120,6 +120,21 @@ class Broker:
     ) -> Trade:
         """Ask for another total quantity (filled part included) or limit price."""
         return self._update(trade, requests.replace(trade, qty, px))
+
+    def resolve(
+        self, trade: Trade, outcome: str, *, reason: str, venue_order_id: str | None = None
+    ) -> Trade:
+        """
+        Say what became of a trade's request in doubt, and return the trade, updated.
+
+        `outcome` is executed, not_executed, or done (the order is over, whatever the request did);
+        `reason` is how you know, and goes on record. Refused while the venue itself will tell.
+        """
+        return self._update(trade, requests.resolve(trade, outcome, reason, venue_order_id), LOOK_S)
+
+    def thaw(self, executor: str, *, reason: str) -> str:
+        """Let a frozen executor take new orders again; return the state of its link."""
+        return str(self._run(requests.thaw(executor, reason), LOOK_S)["state"])
 
     def check_trade(self, trade: Trade) -> Trade:
         """

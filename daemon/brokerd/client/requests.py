@@ -15,6 +15,10 @@ from brokerd.words import suggest
 
 PAGE = 1000
 STATUSES = ("PENDING", "OPEN", "CLOSED", "CANCELLED")
+LOOK_S = 60.0
+"""How much longer than usual the daemon may take that looks at everything at a venue first."""
+
+OUTCOMES = ("executed", "not_executed", "done")
 TIME_TYPES = ("relative", "absolute")
 TIMES_BY = ("created", "closed", "filled")
 
@@ -145,6 +149,24 @@ def replace(trade: Trade, qty: Number | None, px: Number | None) -> Request[Orde
     )  # fmt: skip
 
 
+def resolve(trade: Trade, outcome: str, reason: str, venue_order_id: str | None) -> Request[Order]:
+    """Say what became of a request in doubt. Not repeated by itself: it may be refused the second time."""
+    _check_word("outcome", outcome, OUTCOMES)
+    params = {"cl_ord_id": _id(trade), "outcome": outcome, "reason": reason}
+    if venue_order_id is not None:
+        params["venue_order_id"] = venue_order_id
+    return Request(
+        "order.resolve", params, decode_order,
+        changes=True, repeats=False, cl_ord_id=trade.cl_ord_id,
+    )  # fmt: skip
+
+
+def thaw(executor: str, reason: str) -> Request[dict[str, Any]]:
+    """Let a frozen executor take new orders again."""
+    params = {"executor": executor, "reason": reason}
+    return Request("executor.thaw", params, read_any, changes=True, repeats=False)
+
+
 def check(trade: Trade) -> Request[Order]:
     """Ask the venue."""
     if trade.cl_ord_id is not None:
@@ -181,7 +203,9 @@ def subscribe(after_seq: int | None, wanted: dict[str, Any]) -> Request[dict[str
 
 def anything(method: str, params: dict[str, Any]) -> Request[Any]:
     """Call a method by its name; nothing is known of it, so that it is not repeated by itself."""
-    changes = method.startswith("order.") and method not in _QUESTIONS
+    changes = method == "executor.thaw" or (
+        method.startswith("order.") and method not in _QUESTIONS
+    )
     return Request(method, params, msgspec.json.decode, changes=changes, repeats=not changes)
 
 

@@ -1,0 +1,74 @@
+"""
+What a person knows: a word about a request in doubt that its venue will not tell of.
+
+The last resort. A person is believed only where nothing else can be had: the venue was asked and
+did not tell, or cannot be asked, and the request can no longer arrive. A fill that comes after all
+is counted, whatever was said.
+"""
+
+from brokerd.blotter import Stage
+from brokerd.commands import unknown_order
+from brokerd.doubt import by_this_run
+from brokerd.errors import NotResolvable
+from brokerd.events import RequestResolved, Resolution, Road
+from brokerd.merge import next_steps
+from brokerd.messages import Ask, Decision, Resolve
+from brokerd.orders import Order, Request
+from brokerd.times import rfc3339
+
+
+def resolve(stage: Stage, message: Resolve) -> Decision:
+    """End a doubt by a person's word; an order that is at the venue is asked about from then on."""
+    order = stage.get(message.cl_ord_id)
+    if order is None:
+        return Decision(reply=unknown_order(message.cl_ord_id))
+    request = by_this_run(order, message.waits_anew).request
+    if request is None or not request.in_doubt:
+        return Decision(reply=not_in_doubt(order))
+    refusal = _why_not(order, request, message)
+    if refusal is not None:
+        return Decision(reply=refusal)
+    order = stage.record_order(
+        RequestResolved(
+            at_ns=message.at_ns,
+            cl_ord_id=order.cl_ord_id,
+            road=Road.OPERATOR,
+            request=request.kind,
+            outcome=message.outcome,
+            by=message.by,
+            reason=message.reason,
+            venue_order_id=message.venue_order_id,
+        )
+    )
+    steps = next_steps(stage, order.cl_ord_id, message.at_ns)
+    return Decision((*steps, Ask(order)), order.cl_ord_id)
+
+
+def not_in_doubt(order: Order) -> NotResolvable:
+    """Build the error for an order that nobody need say anything about."""
+    return NotResolvable(
+        f"order {order.cl_ord_id} is {order.ord_status} and not in doubt",
+        reason="not_in_doubt",
+        hint="nothing was changed: brokerctl explain tells how it came to be so",
+    )
+
+
+def _why_not(order: Order, request: Request, message: Resolve) -> NotResolvable | None:
+    if message.is_answered and message.shows_closed and request.final_at_ns is not None:
+        return NotResolvable(
+            f"the venue answers and will tell what became of the {request.kind} request",
+            reason="venue_can_tell",
+            hint="wait for it: brokerctl explain shows what is asked and answered",
+        )
+    arrives_until_ns = request.final_at_ns
+    if arrives_until_ns is None:
+        arrives_until_ns = request.asked_at_ns + message.under_way_ns
+    if message.outcome is Resolution.NOT_EXECUTED and message.at_ns < arrives_until_ns:
+        until = rfc3339(arrives_until_ns)
+        return NotResolvable(
+            f"the {request.kind} request of order {order.cl_ord_id} may still arrive",
+            reason="may_still_arrive",
+            hint=f"look at the account again after {until}",
+            until=until,
+        )
+    return None
