@@ -1,6 +1,7 @@
 """What every test shares."""
 
 import os
+import signal
 from collections.abc import Generator, Iterator
 from decimal import localcontext
 
@@ -8,6 +9,11 @@ import pytest
 from tests import laws
 
 laws.load()
+
+
+# A shell that starts us in the background lets us, and all that we start, pass over Ctrl-C.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.hookimpl(wrapper=True)

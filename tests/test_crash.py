@@ -9,6 +9,7 @@ import pytest
 from tests.crash import WIRE, crash, crash_on_the_wire
 
 
+@pytest.mark.timeout(600)
 def test_twenty_deaths_under_load_lose_nothing_and_double_nothing() -> None:
     numbers = crash(cycles=20, seed=20)
     assert numbers["orders_acknowledged"] > 100
@@ -18,7 +19,7 @@ def test_twenty_deaths_under_load_lose_nothing_and_double_nothing() -> None:
     assert numbers["quantities_compared"] > 100
 
 
-@pytest.mark.timeout(400)
+@pytest.mark.timeout(600)
 @pytest.mark.parametrize("dialect", sorted(WIRE))
 def test_deaths_over_a_bad_network_lose_nothing_and_double_nothing(dialect: str) -> None:
     numbers = crash_on_the_wire(dialect, cycles=5, seed=5)

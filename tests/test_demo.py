@@ -14,7 +14,7 @@ DATA = Path(__file__).parents[2] / "shared" / "data"
 
 def run(*argv: str) -> "subprocess.CompletedProcess[str]":
     command = [sys.executable, str(EXAMPLES / "demo.py"), *argv]
-    return subprocess.run(command, capture_output=True, text=True, timeout=100, check=False)
+    return subprocess.run(command, capture_output=True, text=True, timeout=200, check=False)
 
 
 def test_the_demo_trades_and_shows_what_became_of_its_orders() -> None:

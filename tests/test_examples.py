@@ -48,7 +48,7 @@ def command_of(name: str, built: Path) -> list[str]:
     rustc, binary = needed("rustc", "rustc"), built / "bot"
     if not binary.exists():
         command = [rustc, "-D", "warnings", "--edition", "2021", "-O", path, "-o", str(binary)]
-        subprocess.run(command, check=True, timeout=100)
+        subprocess.run(command, check=True, timeout=200)
     return [str(binary)]
 
 

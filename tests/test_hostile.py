@@ -75,6 +75,14 @@ def is_taken(bot: Bot, **terms: Any) -> bool:
     return True
 
 
+def is_listed_or_has_no_room(bot: Bot) -> bool:
+    """The history waits until there is room for it again, if the journal leaves it none."""
+    try:
+        return bot.call("order.list", status="CANCELLED")["orders"] != []
+    except Told as told:
+        return bool(told.data["reason"] == "history_disk_full")
+
+
 @pytest.mark.parametrize("leave_bytes", [512 << 10, 0])
 def test_on_a_full_disk_orders_are_refused_and_fills_and_cancels_recorded(
     small_disk: Path, leave_bytes: int
@@ -100,7 +108,7 @@ def test_on_a_full_disk_orders_are_refused_and_fills_and_cancels_recorded(
             ended = {bot.next_event()["params"]["cl_ord_id"] for _ in range(20)} - {"near"}
             assert len(ended) >= 19
             until(lambda: bot.call("order.get", cl_ord_id="near")["ord_status"] == "filled")
-            assert bot.call("order.list", status="CANCELLED")["orders"]
+            assert is_listed_or_has_no_room(bot)
             assert not bot.call("daemon.info")["accepts_orders"]
 
             daemon.kill()

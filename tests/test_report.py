@@ -376,7 +376,7 @@ def test_a_browser_shows_it_light_and_dark_and_has_nothing_to_complain_of(
     ]
     environ = {**os.environ, "HOME": str(tmp_path)}
     seen = subprocess.run(
-        command, capture_output=True, text=True, timeout=100, check=False, env=environ
+        command, capture_output=True, text=True, timeout=200, check=False, env=environ
     )
     assert picture.exists(), seen.stderr[-3000:]
     assert "CONSOLE" not in seen.stderr

@@ -46,7 +46,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> dict[Path, Page]:
     target = tmp_path_factory.mktemp("site")
     command = [sys.executable, "-m", "mkdocs", "build", "--strict", "--site-dir", str(target)]
     built = subprocess.run(
-        command, cwd=ROOT, capture_output=True, text=True, timeout=100, check=False
+        command, cwd=ROOT, capture_output=True, text=True, timeout=200, check=False
     )
     assert built.returncode == 0, built.stderr
     return {path: Page(path) for path in target.rglob("*.html")}

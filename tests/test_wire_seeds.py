@@ -10,7 +10,7 @@ from brokerd.orders import Order, Request
 SEEDS, PIECES = 100, 4
 
 
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(600)
 @pytest.mark.parametrize("piece", range(PIECES))
 @pytest.mark.parametrize("dialect", DIALECTS)
 async def test_whatever_the_wire_does_nothing_is_lost_and_nothing_twice(
@@ -23,7 +23,7 @@ async def test_whatever_the_wire_does_nothing_is_lost_and_nothing_twice(
     assert totals["fills"] > 0
 
 
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(600)
 async def test_a_build_that_repeats_what_it_is_not_sure_of_is_caught(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

@@ -36,7 +36,7 @@ from brokerd.config.load import DaemonConfig
 from brokerd.desk import Desk
 from brokerd.errors import BrokerdError
 from brokerd.events import OrderSubmitted, RequestKind, RequestRetried
-from brokerd.executor import Executor
+from brokerd.executor import Executor, LinkState
 from brokerd.ids import Ids, new_epoch
 from brokerd.params import FilterParams, OrderParams
 from brokerd.secrets import Secret
@@ -52,7 +52,10 @@ WINDOW_S = 0.5
 DEADLINE_S, PATIENT_S = 0.4, 10.0
 """How long a life waits for an answer while things go wrong, and once all has healed."""
 
-TRADING_S = (0.2, 0.6)
+ACTS = (6, 18)
+"""How much each bot does in a life, at the least and at the most: so much however slow the machine."""
+
+STARTING_S_MAX = 3.0
 SETTLE_S_MAX = 120.0
 BOTS = 2
 AT_ONCE = 8
@@ -156,13 +159,18 @@ class WireSeed:
                 life.cancel()
 
     async def _trade(self, trading: Trading) -> None:
-        until_s = time.monotonic() + self.chance.uniform(*TRADING_S)
+        """Begin when the executor is there, if the faults let it come; they may still end it."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(STARTING_S_MAX):
+                while trading._links.choose(None).listener.state is LinkState.STARTING:  # noqa: ASYNC110 - it is no event
+                    await asyncio.sleep(0.005)
+        acts = self.chance.randint(*ACTS)
         async with asyncio.TaskGroup() as group:
             for number in range(BOTS):
-                group.create_task(self._bot(trading, number, until_s), name=f"bot-{number}")
+                group.create_task(self._bot(trading, number, acts), name=f"bot-{number}")
 
-    async def _bot(self, trading: Trading, number: int, until_s: float) -> None:
-        while time.monotonic() < until_s:
+    async def _bot(self, trading: Trading, number: int, acts: int) -> None:
+        for _ in range(acts):
             with suppress(BrokerdError):
                 await self._act(trading, number)
             await asyncio.sleep(self.chance.uniform(0, 0.04))
