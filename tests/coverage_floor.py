@@ -20,6 +20,7 @@ RULES = (
     "orders",
     "fold",
     "limits",
+    "bounds",
     "blotter",
     "executor",
     "outcomes",

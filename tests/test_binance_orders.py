@@ -374,6 +374,51 @@ def test_the_rules_of_a_symbol_come_from_its_filters() -> None:
     assert old.instrument.notional_min == D("0.0001")
 
 
+PERCENT_PRICE = {"filterType": "PERCENT_PRICE", "multiplierUp": "5", "multiplierDown": "0.2"}
+BY_SIDE = {
+    "filterType": "PERCENT_PRICE_BY_SIDE",
+    "bidMultiplierUp": "1.2",
+    "bidMultiplierDown": "0.1",
+    "askMultiplierUp": "9",
+    "askMultiplierDown": "0.8",
+}
+NOTIONAL = {
+    "filterType": "NOTIONAL",
+    "minNotional": "5",
+    "applyMinToMarket": True,
+    "maxNotional": "9000",
+    "applyMaxToMarket": False,
+}
+OLD_NOTIONAL = {"filterType": "MIN_NOTIONAL", "minNotional": "10", "applyToMarket": True}
+
+
+@pytest.mark.parametrize(
+    ("filters", "buys", "sells", "least", "most"),
+    [
+        ([], (0, 0), (0, 0), 0, 0),
+        ([PERCENT_PRICE], (D("0.2"), 5), (D("0.2"), 5), 0, 0),
+        ([BY_SIDE], (D("0.1"), D("1.2")), (D("0.8"), 9), 0, 0),
+        ([PERCENT_PRICE, BY_SIDE], (D("0.2"), D("1.2")), (D("0.8"), 5), 0, 0),
+        ([NOTIONAL], (0, 0), (0, 0), 5, 0),
+        (
+            [{**NOTIONAL, "applyMinToMarket": False, "applyMaxToMarket": True}],
+            (0, 0),
+            (0, 0),
+            0,
+            9000,
+        ),
+        ([OLD_NOTIONAL], (0, 0), (0, 0), 10, 0),
+    ],
+)
+def test_filters_that_compare_with_an_average_are_bounds_of_the_market(
+    filters: list[Any], buys: object, sells: object, least: int, most: int
+) -> None:
+    told = {"symbols": [{"symbol": "X", "filters": filters}]}
+    rules = symbols(read(ExchangeInfo, raw(told)))[0]["X"].instrument
+    assert (rules.buy_reach, rules.sell_reach) == (buys, sells)
+    assert (rules.market_notional_min, rules.market_notional_max) == (least, most)
+
+
 def test_a_frame_is_a_reply_or_an_event() -> None:
     assert read(Envelope, raw(EVENTS["new"])).is_event
     assert not read(Envelope, b'{"id":1,"status":200,"result":{}}').is_event

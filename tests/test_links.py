@@ -1,7 +1,7 @@
 """Links: what an executor can take now, and whose turn an action is."""
 
 import asyncio
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -38,7 +38,7 @@ from brokerd.links import Link, Links, doubt_outstanding
 from brokerd.listener import Listener
 from brokerd.messages import Answered, Ask, Cancel, Freeze, Reported, Send, Viewed
 from brokerd.poller import Poller
-from brokerd.terms import OrdType, TimeInForce
+from brokerd.terms import Instrument, OrdType, Quote, Terms, TimeInForce
 
 
 def link_of(home: House, venue: ScriptedExecutor, name: str = "sim") -> Link:
@@ -63,9 +63,9 @@ async def linked(directory: Path, **promises: object) -> AsyncGenerator[tuple[Ho
 
 async def test_an_order_that_the_venue_will_take_passes(tmp_path: Path) -> None:
     async with linked(tmp_path) as (_, link):
-        link.check(LIMIT)
+        link.check(LIMIT, CLOCK.now_ns())
         link.listener.state = LinkState.SYNCING
-        link.check(LIMIT)
+        link.check(LIMIT, CLOCK.now_ns())
 
 
 @pytest.mark.parametrize(
@@ -82,7 +82,7 @@ async def test_an_executor_that_is_not_there_takes_nothing_and_says_why(
     async with linked(tmp_path) as (_, link):
         link.listener.state, link.listener.reason = state, "the key was revoked"
         with pytest.raises(error) as caught:
-            link.check(LIMIT)
+            link.check(LIMIT, CLOCK.now_ns())
         assert state is LinkState.STARTING or "the key was revoked" in str(caught.value)
 
 
@@ -94,7 +94,7 @@ async def test_a_frozen_link_refuses_what_adds_risk_and_lets_cancels_pass(tmp_pa
         await home.engine.do(submit())
         await home.engine.settle(Reported("sim", report(E.NEW), "stream", 2))
         links.act(Freeze("sim", "the venue has order bkd-z-1"))
-        for refused in (lambda: link.check(LIMIT), link.check_frozen):
+        for refused in (lambda: link.check(LIMIT, CLOCK.now_ns()), link.check_frozen):
             with pytest.raises(Halted) as caught:
                 refused()
             assert caught.value.code == 104
@@ -132,11 +132,11 @@ async def test_too_many_requests_that_wait_turn_new_ones_away(
 ) -> None:
     monkeypatch.setattr(module, "BACKLOG_MAX", 1)
     async with linked(tmp_path) as (home, link):
-        link.check(LIMIT)
+        link.check(LIMIT, CLOCK.now_ns())
         await home.engine.do(submit())
         link.dispatch.send(home.order())
         with pytest.raises(Busy):
-            link.check(LIMIT)
+            link.check(LIMIT, CLOCK.now_ns())
 
 
 @pytest.mark.parametrize(
@@ -158,8 +158,50 @@ async def test_what_the_venue_would_refuse_is_refused_here_with_what_is_near(
         times_in_force=frozenset({TimeInForce.GTC, TimeInForce.IOC}),
     ) as (_, link):
         with pytest.raises(InvalidOrder) as caught:
-            link.check(replace(LIMIT, **changes))
+            link.check(replace(LIMIT, **changes), CLOCK.now_ns())
         assert (caught.value.reason, caught.value.hint) == (reason, hint)
+
+
+BOUNDED = Instrument(
+    "BTCUSDT", "BTC", "USDT", buy_reach=(D("0.5"), D(2)), market_notional_min=D(10_000)
+)
+
+
+class Bounded(ScriptedExecutor):
+    """Has bounds that move with its market, whose quote is as old as told."""
+
+    age_s = 0
+    has_quote = True
+
+    def instruments(self) -> Mapping[str, Instrument]:
+        return {"BTCUSDT": BOUNDED}
+
+    def quote(self, symbol: str) -> Quote | None:
+        return Quote(D(99), D(101), CLOCK.now_ns() - self.age_s * 10**9) if self.has_quote else None
+
+
+FAR = replace(LIMIT, px=D(1000))
+SMALL = replace(LIMIT, ord_type=OrdType.MARKET, px=None, time_in_force=TimeInForce.IOC)
+STOP = replace(LIMIT, ord_type=OrdType.STOP, px=None, stop_px=D(90))
+
+
+@pytest.mark.parametrize(("terms", "field"), [(FAR, "px"), (SMALL, "qty")])
+async def test_what_is_far_from_the_market_is_refused_only_where_that_is_known(
+    tmp_path: Path, terms: Terms, field: str
+) -> None:
+    async with house(tmp_path) as home:
+        venue = Bounded()
+        link = link_of(home, venue)
+        link.listener.state = LinkState.UP
+        with pytest.raises(InvalidOrder) as refused:
+            link.check(terms, CLOCK.now_ns())
+        assert refused.value.field == field
+        link.check(replace(LIMIT, px=D(100)), CLOCK.now_ns())
+        link.check(STOP, CLOCK.now_ns())
+        venue.age_s = 11
+        link.check(terms, CLOCK.now_ns())
+        venue.age_s, venue.has_quote = 0, False
+        link.check(terms, CLOCK.now_ns())
 
 
 async def test_the_only_executor_needs_no_name_and_one_of_two_does(tmp_path: Path) -> None:

@@ -1,23 +1,25 @@
 """The trader's methods, where they meet an executor that fails."""
 
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
 
 import msgspec
 import pytest
-from tests.scripted import CLOCK, House, ScriptedExecutor, house
+from tests.scripted import CLOCK, D, E, House, ScriptedExecutor, house, report, submit
 
 from brokerd.dispatch import Dispatch
+from brokerd.errors import InvalidOrder
 from brokerd.executor import LinkState
 from brokerd.guard import Walled
 from brokerd.ids import Ids
 from brokerd.links import Link, Links
 from brokerd.listener import Listener
-from brokerd.params import SubmitParams
+from brokerd.messages import Reported
+from brokerd.params import ReplaceParams, SubmitParams
 from brokerd.poller import Poller
 from brokerd.server import Peer
-from brokerd.terms import Quote
+from brokerd.terms import Instrument, Quote
 from brokerd.trading import Trading
 
 
@@ -57,6 +59,25 @@ async def test_an_executor_that_fails_to_quote_takes_orders_all_the_same(
     async with trading(tmp_path, Blind()) as (home, trader):
         order = await trader.submit(peer, params)
         assert home.order(order.cl_ord_id).arrival is None
+
+
+async def test_a_replace_far_from_the_market_is_refused_before_it_is_written(
+    tmp_path: Path, peer: Peer
+) -> None:
+    class Bounded(ScriptedExecutor):
+        def instruments(self) -> Mapping[str, Instrument]:
+            return {"BTCUSDT": Instrument("BTCUSDT", "BTC", "USDT", buy_reach=(D(0), D(2)))}
+
+        def quote(self, symbol: str) -> Quote | None:
+            return Quote(D(99), D(101), CLOCK.now_ns())
+
+    async with trading(tmp_path, Bounded()) as (home, trader):
+        await home.engine.do(submit())
+        await home.engine.settle(Reported("sim", report(E.NEW), "stream", 2))
+        with pytest.raises(InvalidOrder, match="too far above the market"):
+            await trader.replace(peer, ReplaceParams("x", px=msgspec.Raw(b"1000")))
+        shown = await trader.replace(peer, ReplaceParams("x", px=msgspec.Raw(b"102")))
+        assert shown.ord_status == "pending_replace"
 
 
 @pytest.fixture

@@ -114,7 +114,7 @@ async def trade(desk: Desk, name: str) -> None:
     engine, link, cl_ord_id = desk.engine, desk.links.by_name[name], f"x-{name}"
     message = submit(cl_ord_id, executor=name)
     for attempt in (
-        lambda: link.check(message.terms),
+        lambda: link.check(message.terms, CLOCK.now_ns()),
         lambda: link.executor.quote("BTCUSDT"),
         lambda: _show_link(link, engine),
         lambda: link.weaknesses,
@@ -176,7 +176,7 @@ async def test_an_executor_that_cannot_be_worked_with_is_down_and_says_why(
         await until(lambda: link.listener.state is LinkState.DOWN, timeout_s=90)
         assert "hostile failed: KeyError" in link.listener.reason
         with pytest.raises(VenueUnavailable, match="hostile failed: KeyError"):
-            link.check(submit(executor="hostile").terms)
+            link.check(submit(executor="hostile").terms, CLOCK.now_ns())
 
 
 async def test_rules_that_cannot_be_had_refuse_the_order_before_it_is_written(
@@ -185,7 +185,7 @@ async def test_rules_that_cannot_be_had_refuse_the_order_before_it_is_written(
     async with desk_of(tmp_path, Hostile("instruments", fail), ScriptedExecutor()) as desk:
         link = desk.links.by_name["hostile"]
         with pytest.raises(VenueUnavailable) as caught:
-            link.check(submit(executor="hostile").terms)
+            link.check(submit(executor="hostile").terms, CLOCK.now_ns())
         assert caught.value.reason == "executor_failed"
         assert _show_link(link, desk.engine).symbols == []
 

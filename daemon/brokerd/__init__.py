@@ -5,8 +5,8 @@ The house, from pure to shell; a module imports only from its own floor or one a
 
     values    money  errors  terms  events  times  ids  words  secrets
               sockets
-    rules     states  orders  fold  limits  blotter  messages  commands  merge  doubt  evidence
-              resolving  broker  gate  reconcile  filters  rpc  stats/
+    rules     states  orders  fold  limits  bounds  blotter  messages  commands  merge  doubt
+              evidence  resolving  broker  gate  reconcile  filters  rpc  stats/
     ports     executor  storage  outcomes
     shells    config/  logs/  clock  journal/  history/  guard  retries  systemd
               recall  strangers  engine  feed  dispatch  others  poller  listener  links

@@ -6,11 +6,13 @@ Their lifetimes nest in `Link.run`; one that is down never stops another.
 
 import asyncio
 from collections.abc import Iterable, Iterator, Mapping
+from decimal import Decimal
 
 import structlog
 from msgspec.structs import replace
 
 from brokerd.blotter import Change
+from brokerd.bounds import check_market_notional, check_reach, is_bounded
 from brokerd.dispatch import Dispatch
 from brokerd.doubt import PROVED_ABSENT
 from brokerd.engine import Engine
@@ -21,7 +23,8 @@ from brokerd.listener import Listener
 from brokerd.messages import Answered, Ask, Freeze, Resolve, Send
 from brokerd.orders import Order
 from brokerd.poller import TROUBLE, Poller
-from brokerd.terms import Instrument, Terms, check_instrument
+from brokerd.stats.marks import is_fresh
+from brokerd.terms import Instrument, OrdType, Terms, check_instrument
 from brokerd.words import suggest
 
 log = structlog.get_logger(__name__)
@@ -87,7 +90,7 @@ class Link:
             await asyncio.wait((listening,))
             raise RuntimeError(f"the listener of {self.name} ended")
 
-    def check(self, terms: Terms) -> Instrument:
+    def check(self, terms: Terms, at_ns: int) -> Instrument:
         """
         Refuse an order that this executor cannot take, before anything is written; return its rules.
 
@@ -103,7 +106,22 @@ class Link:
             )
         instrument = self.instrument(terms.symbol)
         check_instrument(instrument, terms.qty, terms.px, terms.stop_px)
+        self.check_market(instrument, terms, terms.qty, terms.px, at_ns)
         return instrument
+
+    def check_market(
+        self, instrument: Instrument, terms: Terms, qty: Decimal, px: Decimal | None, at_ns: int
+    ) -> None:
+        """Raise InvalidOrder for what a fresh quote shows to be far from what the venue takes."""
+        if not is_bounded(instrument):
+            return
+        quote = self.executor.quote(terms.symbol)
+        if quote is None or not is_fresh(quote, at_ns):
+            return
+        if px is not None:
+            check_reach(instrument, terms.side, px, quote)
+        elif terms.ord_type is OrdType.MARKET:
+            check_market_notional(instrument, qty, quote)
 
     def instrument(self, symbol: str) -> Instrument:
         """Return a symbol's rules; raise InvalidOrder with the nearest known symbol, or VenueUnavailable."""

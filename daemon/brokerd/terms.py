@@ -93,7 +93,8 @@ class Instrument(Struct, frozen=True):
     A symbol's rules at a venue; a step or bound of 0 means the venue sets none.
 
     `market_...` are the rules for market orders, where a venue has stricter ones for them. Of the
-    two steps, the wider is a multiple of the other.
+    two steps, the wider is a multiple of the other. A `..._reach` is how low and how high a limit
+    price may be, as multiples of the market's; what the market is worth is known to `bounds` only.
     """
 
     symbol: str
@@ -110,6 +111,10 @@ class Instrument(Struct, frozen=True):
     market_lot: Decimal = ZERO
     market_qty_min: Decimal = ZERO
     market_qty_max: Decimal = ZERO
+    market_notional_min: Decimal = ZERO
+    market_notional_max: Decimal = ZERO
+    buy_reach: tuple[Decimal, Decimal] = (ZERO, ZERO)
+    sell_reach: tuple[Decimal, Decimal] = (ZERO, ZERO)
 
 
 def check_terms(terms: Terms) -> None:

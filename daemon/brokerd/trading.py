@@ -97,7 +97,7 @@ class Trading:
                     field="cl_ord_id",
                     hint="choose another beginning",
                 )
-            quote_asset = link.check(terms).quote
+            quote_asset = link.check(terms, at_ns).quote
         executor = link.executor
         return Submit(
             cl_ord_id,
@@ -140,6 +140,9 @@ class Trading:
             instrument = link.instrument(order.terms.symbol)
             new_px = order.px if px is None else px
             check_instrument(instrument, qty or order.qty, new_px, None)
+            if px is not None:
+                now_ns = self._clock.now_ns()
+                link.check_market(instrument, order.terms, qty or order.qty, px, now_ns)
         message = Replace(order.cl_ord_id, qty, px, self._clock.now_ns())
         try:
             return show_order(_there(await self._engine.do(message), order.cl_ord_id))
