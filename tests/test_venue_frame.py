@@ -3,11 +3,13 @@
 import asyncio
 import json
 import signal
+import socket
 import subprocess
 import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import aiohttp
 import msgspec
@@ -148,13 +150,26 @@ class TestHttpFaults:
     async def test_down_refuses_connections_and_then_listens_on_the_same_port(
         self, venue: VenueServer, session: aiohttp.ClientSession
     ) -> None:
-        venue.gate.misbehave(scripted(Step(fault=WireFault.DOWN, down_s=2)))
+        venue.gate.misbehave(scripted(Step(fault=WireFault.DOWN, down_s=600)))
         with pytest.raises(BREAKS):
             await place(session, venue, "a")
         with pytest.raises(aiohttp.ClientConnectorError):
             await place(session, venue, "b")
+        venue.come_back()
         await retried(session, venue, "c")
         assert list(await oracle(session, venue)) == ["c"]
+
+    async def test_an_outage_ends_by_itself_and_nobody_else_gets_the_port_meanwhile(
+        self, venue: VenueServer, session: aiohttp.ClientSession
+    ) -> None:
+        address = urlsplit(venue.urls["rest"])
+        venue.go_down(0.05)
+        with socket.socket() as other:
+            other.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            with pytest.raises(OSError, match="in use"):
+                other.bind((address.hostname, address.port))
+        await retried(session, venue, "a")
+        assert list(await oracle(session, venue)) == ["a"]
 
     async def test_forget_loses_every_order_but_not_the_oracles_memory(
         self, venue: VenueServer, session: aiohttp.ClientSession

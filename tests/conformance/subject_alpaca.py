@@ -35,7 +35,7 @@ async def subject(directory: Path) -> AsyncGenerator[Subject]:
             another=made,
             skew=wire.skew(venue),
             secrets=(venue.config.key, CANARY),
-            outage_s=wire.OUTAGE_S,
+            heal=venue.come_back,
         )
 
 

@@ -30,7 +30,7 @@ async def subject(directory: Path) -> AsyncGenerator[Subject]:
             another=lambda: executor(venue),
             skew=wire.skew(venue),
             secrets=(KEY, SECRET),
-            outage_s=wire.OUTAGE_S,
+            heal=venue.come_back,
         )
 
 

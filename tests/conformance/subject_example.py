@@ -40,6 +40,7 @@ async def subject(directory: Path) -> AsyncGenerator[Subject]:
             befall=wire.befall(venue),
             wire_commands=wire.commands(venue),
             cut=lambda: venue.go_down(wire.OUTAGE_S),
+            heal=venue.come_back,
             another=made,
             skew=wire.skew(venue),
             secrets=(KEY, SECRET),

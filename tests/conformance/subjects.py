@@ -32,7 +32,7 @@ Befalls = Literal["lose_request", "lose_reply", "unavailable", "fail", "garble",
 """
 What befalls the next command, in the words of `brokerd_adapters.venue.WireFault`:
 lost on its way there or back; answered with 503 and done nothing, or done all the same; answered
-with HTML or half an answer, and done; every connection broken and none taken for a while.
+with HTML or half an answer, and done; every connection broken and none taken until `heal`.
 """
 
 FINAL = {OrdStatus.FILLED, OrdStatus.CANCELED, OrdStatus.REJECTED, OrdStatus.EXPIRED}
@@ -45,7 +45,8 @@ class Subject:
 
     `befall` makes a fault befall the next command. `wire_commands` counts the commands that
     reached the venue and named a client id; without a wire there is nothing to count. `another`
-    makes one more executor on the same account. `skew` sets the venue's clock ahead. `secrets` are texts that nobody may ever see.
+    makes one more executor on the same account. `skew` sets the venue's clock ahead. `secrets` are
+    texts that nobody may ever see. `heal` ends an outage.
     """
 
     executor: Executor
@@ -56,7 +57,7 @@ class Subject:
     another: Callable[[], Executor] | None = None
     skew: Callable[[float], None] | None = None
     secrets: tuple[str, ...] = ()
-    outage_s: float = 0.2
+    heal: Callable[[], None] = lambda: None
 
 
 Make = Callable[[Path], AbstractAsyncContextManager[Subject]]

@@ -360,6 +360,7 @@ async def test_a_venue_that_is_not_there_was_sent_nothing(make: Make, directory:
         await until(lambda: bool(trading.gap), "a gap in the stream")
         ref, outcome = await trading.place()
         assert isinstance(outcome, NotSent), outcome
+        subject.heal()
         assert await _once_back(trading, ref) is None
 
 
@@ -566,7 +567,7 @@ async def test_no_key_is_ever_shown(make: Make, directory: Path, lines: list[str
             except BrokerdError as error:
                 told += [error, error.data, error.__cause__, error.__context__]
             if trading.gap:
-                await asyncio.sleep(subject.outage_s)
+                subject.heal()
                 await _connect(trading)
                 trading.gap = ""
         told += trading.reports

@@ -5,6 +5,9 @@ from collections.abc import Callable, Mapping
 from brokerd_adapters.venue import Step, VenueServer, WireFault, WireFaults
 
 OUTAGE_S = 0.2
+LONG_S = 600.0
+"""As long as the test likes."""
+
 COMMANDS = ("place", "cancel", "replace", "amend")
 FAULTS = ("lose_request", "lose_reply", "unavailable", "fail", "garble", "truncate")
 
@@ -17,7 +20,7 @@ def befall(venue: VenueServer) -> Mapping[str, Callable[[], None]]:
 
     return {
         **{fault: plan(WireFault(fault)) for fault in FAULTS},
-        "down": lambda: venue.go_down(OUTAGE_S),
+        "down": lambda: venue.go_down(LONG_S),
     }
 
 

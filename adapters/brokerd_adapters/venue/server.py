@@ -7,7 +7,8 @@ venue waits for it.
 """
 
 import asyncio
-from contextlib import AsyncExitStack
+import socket
+from contextlib import AsyncExitStack, suppress
 from types import TracebackType
 from typing import Self
 
@@ -54,6 +55,7 @@ class VenueServer:
         self._runner: web.AppRunner
         self._listening: asyncio.Server | None = None
         self._port = config.port
+        self._is_back = asyncio.Event()
 
     @property
     def urls(self) -> dict[str, str]:
@@ -101,6 +103,7 @@ class VenueServer:
         """Break every connection, take none for `down_s`, then listen on the same port again."""
         if self._listening is None:
             return
+        self._is_back.clear()
         self._listening.close()
         self._listening = None
         self.switchboard.cut_all()
@@ -110,6 +113,10 @@ class VenueServer:
                     connection.transport.abort()
         self.switchboard.spawn(self._come_back(down_s), "come-back")
 
+    def come_back(self) -> None:
+        """End an outage now."""
+        self._is_back.set()
+
     async def _open_doors(self) -> None:
         app = web.Application(client_max_size=_BODY_BYTES_MAX)
         self.dialect.mount(self, app)
@@ -118,14 +125,26 @@ class VenueServer:
         await self._runner.setup()
         self._stack.push_async_callback(self._runner.cleanup)
         await self._listen()
+        if self.config.port == 0:
+            self._stack.enter_context(self._held_port())
         self._stack.callback(self._stop_listening)
+
+    def _held_port(self) -> socket.socket:
+        """Keep the port ours through an outage: else the system may give it to somebody else."""
+        assert self._listening is not None  # noqa: S101 - it has just begun to listen
+        listening = self._listening.sockets[0]
+        held = socket.socket(listening.family)
+        held.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+        held.bind(listening.getsockname())
+        return held
 
     async def _listen(self) -> None:
         if self._runner.server is None:
             raise RuntimeError("the runner is not set up")
         loop = asyncio.get_running_loop()
+        # Only a port that nobody chose may have a second holder, which is ourselves.
         self._listening = await loop.create_server(
-            self._runner.server, self.config.host, self._port
+            self._runner.server, self.config.host, self._port, reuse_port=self.config.port == 0
         )
         self._port = self._listening.sockets[0].getsockname()[1]
 
@@ -136,7 +155,9 @@ class VenueServer:
         self.switchboard.cut_all()
 
     async def _come_back(self, down_s: float) -> None:
-        await asyncio.sleep(down_s)
+        with suppress(TimeoutError):
+            async with asyncio.timeout(down_s):
+                await self._is_back.wait()
         await self._listen()
 
     async def _play(self, market: Market, quoted: asyncio.Future[None]) -> None:
