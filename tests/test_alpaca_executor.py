@@ -590,6 +590,19 @@ class TestConnecting:
                     at.quote("151.00", "151.25")
                     await asyncio.sleep(0.01)
 
+    async def test_a_symbol_that_nobody_asked_for_is_not_kept(self) -> None:
+        told = {"bp": 149.9, "ap": 150.1, "t": "2026-01-31T12:00:00Z"}
+        quotes = msgspec.json.encode({"quotes": {"AAPL": told, "MSFT": told}})
+        config = VenueConfig(dialect="alpaca", market="none")
+        async with VenueServer(config) as venue, raw_server(reply(200, quotes)) as other:
+            executor = executor_at(venue, data_url=other.url, data_stream_url="")
+            try:
+                await executor.connect()
+                assert executor.quote("AAPL") is not None
+                assert executor.quote("MSFT") is None
+            finally:
+                await executor.aclose()
+
     async def test_a_feed_that_refuses_the_key_does_not_stop_the_trading(self) -> None:
         config = VenueConfig(dialect="alpaca", market="none")
         async with VenueServer(config) as venue, raw_server(reply(403)) as other:

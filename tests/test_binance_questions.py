@@ -9,8 +9,9 @@ from msgspec import Raw
 from tests.fixtures.binance import REPLIES, ref
 from tests.scripted import CLOCK
 
+from brokerd.clock import SystemClock
 from brokerd.errors import OutcomeUnknown
-from brokerd_adapters.binance.questions import Questions
+from brokerd_adapters.binance.questions import LOOK_NS_MAX, LOOK_SYMBOLS_MAX, Questions
 from brokerd_adapters.binance.requests import Call
 from brokerd_adapters.kit import ClockOffset
 
@@ -150,3 +151,72 @@ async def test_an_order_that_left_for_another_is_asked_for_by_its_replacements_i
     assert view is not None
     assert (view.venue_order_id, view.venue_cl_ord_id) == ("BTCUSDT-10", "bkd-e-1")
     assert script.asked[1].params["origClientOrderId"] == "bkd-e-1-r1"
+
+
+class Hasty(SystemClock):
+    """A clock by which each question takes a second."""
+
+    def __init__(self, script: Script) -> None:
+        self._script = script
+
+    def monotonic_ns(self) -> int:
+        return len(self._script.asked) * 10**9
+
+
+MANY = {f"S{number:03}USDT" for number in range(500)}
+
+
+def quiet(looks: int) -> Script:
+    """An account in which nothing is open and nothing was traded."""
+    return Script(openOrders_status=[[]] * looks, myTrades=[[]] * len(MANY) * looks)
+
+
+def looked_at(script: Script) -> list[str]:
+    asked = [str(call.params["symbol"]) for call in script.asked if call.method == "myTrades"]
+    script.asked.clear()
+    return asked
+
+
+async def test_an_account_with_many_symbols_is_looked_at_in_turns_and_each_gets_one() -> None:
+    """One look at all of them would outlast its deadline, and cost more than a minute allows."""
+    script = quiet(looks=20)
+    asked = await questions(script)
+    seen: list[str] = []
+    for _ in range(len(MANY) // LOOK_SYMBOLS_MAX):
+        await asked.snapshot(CLOCK.now_ns(), MANY)
+        reached = looked_at(script)
+        assert len(reached) == LOOK_SYMBOLS_MAX
+        seen += reached
+    assert sorted(seen) == sorted(MANY)
+
+
+async def test_a_symbol_whose_turn_comes_late_is_told_from_where_it_was_told_last() -> None:
+    long_ago_ns = CLOCK.now_ns() - 3_600 * 10**9
+    trade = REPLIES["trade"] | {"symbol": "ZUSDT", "time": long_ago_ns // 10**6 + 60_000}
+    trades = [[]] * LOOK_SYMBOLS_MAX
+    first = {f"S{number:03}USDT" for number in range(LOOK_SYMBOLS_MAX)}
+    script = Script(openOrders_status=[[], []], myTrades=[*trades, [trade], *trades])
+    asked = await questions(script)
+    snapshot = await asked.snapshot(long_ago_ns, {*first, "ZUSDT"})
+    assert snapshot.executions == ()
+    snapshot = await asked.snapshot(CLOCK.now_ns(), {*first, "ZUSDT"})
+    assert [each.symbol for each in snapshot.executions] == ["ZUSDT"]
+
+
+async def test_a_look_that_has_taken_long_leaves_the_rest_to_the_next_one() -> None:
+    script = quiet(looks=2)
+    asked = await questions(script)
+    asked._clock = Hasty(script)
+    await asked.snapshot(CLOCK.now_ns(), MANY)
+    assert len(looked_at(script)) == LOOK_NS_MAX // 10**9 + 1
+
+
+async def test_a_look_that_breaks_off_owes_all_of_it_still() -> None:
+    trade = REPLIES["trade"] | {"symbol": "AUSDT", "time": CLOCK.now_ns() // 10**6}
+    script = Script(openOrders_status=[[], []], myTrades=[[trade], b"<html>", [trade], []])
+    asked = await questions(script)
+    since_ns = CLOCK.now_ns() - 60 * 10**9
+    with pytest.raises(OutcomeUnknown):
+        await asked.snapshot(since_ns, {"AUSDT", "BUSDT"})
+    snapshot = await asked.snapshot(CLOCK.now_ns() + 60 * 10**9, {"AUSDT", "BUSDT"})
+    assert [each.symbol for each in snapshot.executions] == ["AUSDT"]

@@ -246,7 +246,10 @@ class Snapshot(Struct, frozen=True, kw_only=True):
     """
     Everything open at the venue, and every execution since `since_ns`.
 
-    It covers what the venue had processed at `began_ns`; what happened later may be missing.
+    It covers what the venue had processed at `began_ns`; what happened later may be missing. Where a
+    venue tells executions only symbol by symbol, an adapter may spread them over several snapshots,
+    each symbol's from where it was told last: `orders` is complete, and shows by `cum_qty` what is
+    missing.
     """
 
     began_ns: int

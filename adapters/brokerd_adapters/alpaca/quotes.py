@@ -42,6 +42,7 @@ class Quotes:
         self._credential = credential
         self._http = Http(config.data_url, headers=key_headers(credential))
         self._latest: dict[str, Quote] = {}
+        self._wanted = frozenset(config.symbols)
         self._stack = AsyncExitStack()
         self._tasks: asyncio.TaskGroup | None = None
         self._feeds: dict[str, asyncio.Task[None]] = {}
@@ -137,6 +138,9 @@ class Quotes:
                     self._take(each.S or "", quote_of(each.bp, each.ap, each.t))
 
     def _take(self, symbol: str, quote: Quote | None) -> None:
+        """Keep the newest quote of a symbol that was asked for."""
+        if symbol not in self._wanted:
+            return
         known = self._latest.get(symbol)
         if quote is not None and (known is None or quote.at_ns >= known.at_ns):
             self._latest[symbol] = quote

@@ -34,6 +34,12 @@ from brokerd_adapters.kit.links import link, link_id
 TRADES_BACK_S = 7 * 86_400.0
 """How far back executions are looked for by symbol; older ones are found with their orders."""
 
+LOOK_SYMBOLS_MAX = 50
+"""Symbols whose executions one look asks for: each costs 20 of a minute's 6,000 weight."""
+
+LOOK_NS_MAX = 4_000_000_000
+"""After so long a look asks for no further symbol: it has a deadline, and openOrders is what matters."""
+
 BEYOND_MS = 2_000
 _DAY_MS = 86_400_000
 _REPLACES_MAX = 64
@@ -47,6 +53,7 @@ class Questions:
         self._offset = offset
         self._clock = clock
         self._settle_ms = int(settle_s * 1_000)
+        self._owed: dict[str, int] = {}
 
     async def order(self, ref: OrderRef) -> OrderView | None:
         """
@@ -67,21 +74,44 @@ class Questions:
             return orders.view(shape, trades)
 
     async def snapshot(self, since_ns: int, symbols: Collection[str]) -> Snapshot:
-        """Return all open orders, and the executions of these symbols and theirs since then."""
+        """
+        Return all open orders, and the executions of these symbols and theirs since then.
+
+        Executions are asked for symbol by symbol. Where there are many it takes several looks: those
+        that were not reached are first in the next one, from where they were told last.
+        """
         began_ns = self._clock.now_ns()
         since_ns = max(since_ns, began_ns - int(TRADES_BACK_S * 1e9))
         body = await self._asked(requests.open_orders())
         with _understood("openOrders.status"):
             shapes = read_list(OrderShape, body)
             views = tuple(orders.view(each, (), is_open=True) for each in shapes)
-        executions: list[Report] = []
-        for symbol in sorted({*symbols, *(each.symbol for each in shapes)}):
-            async for trades in self._trades_since(symbol, self._venue_ms(since_ns)):
-                with _understood("myTrades"):
-                    executions += [orders.traded(each) for each in trades]
+        for symbol in {*symbols, *(each.symbol for each in shapes)}:
+            self._owed[symbol] = min(self._owed.get(symbol, since_ns), since_ns)
+        executions = await self._executions_owed(began_ns)
         return Snapshot(
             began_ns=began_ns, since_ns=since_ns, orders=views, executions=tuple(executions)
         )
+
+    async def _executions_owed(self, began_ns: int) -> list[Report]:
+        """Return executions of the symbols that wait the longest, as many as one look has room for."""
+        executions: list[Report] = []
+        told: list[str] = []
+        oldest_ns = began_ns - int(TRADES_BACK_S * 1e9)
+        until_ns = self._clock.monotonic_ns() + LOOK_NS_MAX
+        waiting = sorted((since_ns, symbol) for symbol, since_ns in self._owed.items())
+        for since_ns, symbol in waiting[:LOOK_SYMBOLS_MAX]:
+            since_ms = self._venue_ms(max(since_ns, oldest_ns))
+            async for trades in self._trades_since(symbol, since_ms):
+                with _understood("myTrades"):
+                    executions += [orders.traded(each) for each in trades]
+            told.append(symbol)
+            if self._clock.monotonic_ns() > until_ns:
+                break
+        # A look that breaks off has told nothing: then all of it is owed still.
+        for symbol in told:
+            self._owed.pop(symbol, None)
+        return executions
 
     async def balances(self) -> tuple[Balance, ...]:
         """Return what the account holds."""
