@@ -141,6 +141,26 @@ async def test_who_gives_up_leaves_no_charge() -> None:
     assert budget.left == {"weight_1m": 1}
 
 
+async def test_a_refund_passes_over_who_has_just_given_up() -> None:
+    clock = Wrist()
+    budget = budget_of(2, clock)
+
+    async def wait() -> None:
+        async with budget.spend({"weight": 2}, P.CANCEL, patience_s=100):
+            pytest.fail("it was canceled")
+
+    async with asyncio.TaskGroup() as group, budget.spend(ONE, P.CANCEL) as charge:
+        waiting = group.create_task(wait())
+        await asyncio.sleep(0)
+        # Its turn is canceled with it; it leaves the queue when it runs next.
+        waiting.cancel()
+        budget.refund(charge)
+    assert budget.left == {"weight_1m": 2}
+    async with budget.spend(ONE, P.CANCEL) as charge:
+        budget.observe("weight_1m", 1, charge)
+    assert budget.left == {"weight_1m": 1}, "nothing seems to be under way"
+
+
 async def test_patience_ends() -> None:
     budget = Budget(SystemClock())
     budget.configure([window(1, 0.5, is_rolling=True)])
@@ -198,7 +218,7 @@ async def test_no_answer_can_ask_for_a_pause_beyond_the_longest_ban(seconds: flo
     budget.pause(seconds, "418")
     paused = budget.paused(ONE)
     assert paused is not None
-    assert paused.until_ns == budget.now_ns() + int(PAUSE_S_MAX * S)
+    assert paused.until_ns == Wrist().now_ns() + int(PAUSE_S_MAX * S)
 
 
 async def test_who_waits_for_room_is_not_told_of_anothers_pause() -> None:
@@ -219,6 +239,41 @@ async def test_a_pause_of_an_earlier_run_goes_on() -> None:
         async with budget.spend(ONE, P.CANCEL):
             pass
     assert caught.value.extra["retry_after_s"] == 5
+
+
+@pytest.mark.parametrize("ahead_s", [3_600, -3_600])
+async def test_a_pause_is_told_and_taken_by_our_own_wall_clock(ahead_s: int) -> None:
+    clock = Wrist()
+    budget = budget_of(100, clock)
+    budget.align(clock.now_ns() + ahead_s * S)
+    budget.pause_until(clock.now_ns() + 120 * S, "418")
+    with pytest.raises(Unsent) as caught:
+        async with budget.spend(ONE, P.CANCEL):
+            pass
+    assert caught.value.extra["retry_after_s"] == 120
+    paused = budget.paused(ONE)
+    assert paused is not None
+    assert paused.until_ns == clock.now_ns() + 120 * S
+    # Our wall clock is set: what is left of the pause stays.
+    clock.wall_ns += 7_200 * S
+    paused = budget.paused(ONE)
+    assert paused is not None
+    assert paused.until_ns == clock.now_ns() + 120 * S
+
+
+@pytest.mark.parametrize("ahead_s", [3_600, -3_600])
+async def test_a_pause_lasts_as_long_however_the_venues_clock_turns_out_to_stand(
+    ahead_s: int,
+) -> None:
+    clock = Wrist()
+    budget = budget_of(100, clock)
+    budget.pause_until(clock.now_ns() + 120 * S, "418")
+    budget.align(clock.now_ns() + ahead_s * S)
+    paused = budget.paused(ONE)
+    assert paused is not None
+    assert paused.until_ns == clock.now_ns() + 120 * S
+    clock.monotonic += 121 * S
+    assert budget.paused(ONE) is None
 
 
 async def test_a_refund_lets_the_next_pass_and_the_venues_count_does_not() -> None:

@@ -14,6 +14,7 @@ from contextlib import asynccontextmanager
 from weakref import WeakValueDictionary
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from brokerd.executor import Clock
 from brokerd.secrets import Secret
@@ -65,7 +66,8 @@ class Budget:
         return self._clock.monotonic_ns() + self._base_ns
 
     def align(self, venue_ns: int) -> None:
-        """Take the venue's time as it is now: its windows are aligned to it."""
+        """Take the venue's time as it is now: its windows are aligned to it, pauses last as long."""
+        self._limits.shift_pauses(venue_ns - self.now_ns())
         self._base_ns = venue_ns - self._clock.monotonic_ns()
 
     def configure(self, windows: Iterable[Window]) -> None:
@@ -101,20 +103,26 @@ class Budget:
     def pause(self, seconds: float, reason: str, *, counts: str | None = None) -> None:
         """Obey a Retry-After, up to PAUSE_S_MAX: send nothing, or nothing that uses `counts`."""
         pause_ns = int(min(seconds, PAUSE_S_MAX) * 1e9)
-        self.pause_until(self.now_ns() + pause_ns, reason, counts=counts)
+        self._limits.pause(Pause(self.now_ns() + pause_ns, reason, counts))
 
     def pause_until(self, until_ns: int, reason: str, *, counts: str | None = None) -> None:
-        """Send nothing until then, by the venue's clock; for what an earlier run was told, too."""
-        self._limits.pause(Pause(until_ns, reason, counts))
+        """Keep a pause that an earlier run was told of; `until_ns` is by our wall clock."""
+        self._limits.pause(Pause(until_ns + self._ahead_ns, reason, counts))
 
     def paused(self, cost: Cost) -> Pause | None:
-        """Return the pause under way that holds up what costs this, if there is one."""
-        return self._limits.paused(cost, self.now_ns())
+        """Return the pause under way that holds up what costs this, by our wall clock; or None."""
+        pause = self._limits.paused(cost, self.now_ns())
+        return pause and replace(pause, until_ns=pause.until_ns - self._ahead_ns)
 
     @property
     def left(self) -> dict[str, int]:
         """What may still be used of each window."""
         return self._limits.left(self.now_ns())
+
+    @property
+    def _ahead_ns(self) -> int:
+        """The venue's clock minus our wall clock as it is set now."""
+        return self.now_ns() - self._clock.now_ns()
 
     async def _take(self, cost: Cost, priority: Priority, patience_s: float) -> Charge:
         now_ns = self.now_ns()
@@ -155,7 +163,8 @@ class Budget:
         held: set[str] = set()
         waits_ns: list[int] = []
         for waiter in tuple(self._waiting):
-            if held & waiter.cost.keys():
+            # Whose turn is done already has given up, and leaves the queue when it runs next.
+            if waiter.turn.done() or held & waiter.cost.keys():
                 continue
             wait_ns = self._limits.wait_ns(waiter.cost, waiter.priority, now_ns)
             if wait_ns:

@@ -13,6 +13,7 @@ from collections.abc import Iterable, Mapping
 from enum import IntEnum
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 Cost = Mapping[str, int]
 """What one request uses: {"weight": 1, "orders": 1}."""
@@ -223,6 +224,13 @@ class Limits:
         known = self._pauses.get(pause.counts)
         if known is None or pause.until_ns > known.until_ns:
             self._pauses[pause.counts] = pause
+
+    def shift_pauses(self, by_ns: int) -> None:
+        """Keep the length of every pause: the clock that all times here are told by was set."""
+        self._pauses = {
+            counts: replace(pause, until_ns=pause.until_ns + by_ns)
+            for counts, pause in self._pauses.items()
+        }
 
     def paused(self, cost: Cost, now_ns: int) -> Pause | None:
         """Return the longest pause that is not over and holds up what costs this."""
