@@ -6,21 +6,28 @@ import sys
 import time
 import urllib.request
 from collections.abc import Iterator
+from contextlib import contextmanager
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
 import pytest
+from cryptography.hazmat.primitives.asymmetric import ed25519, rsa
+from cryptography.hazmat.primitives.serialization import (
+    Encoding,
+    NoEncryption,
+    PrivateFormat,
+    PublicFormat,
+)
 from tests.daemon_process import PATIENCE_S, DaemonProcess, Message, Told, limit
 
 KEY, SECRET = "e2e-api-key", "e2e-secret-value"
 
 
-@pytest.fixture
-def venue() -> Iterator[Message]:
+@contextmanager
+def venue_process(*options: str) -> Iterator[Message]:
     """The venue's addresses by role."""
     command = [sys.executable, "-m", "brokerd_adapters.venue", "--dialect", "binance"]
-    options = ["--key", KEY, "--secret", SECRET]
     with subprocess.Popen([*command, *options], stdout=subprocess.PIPE) as process:
         assert process.stdout is not None
         try:
@@ -30,9 +37,21 @@ def venue() -> Iterator[Message]:
 
 
 @pytest.fixture
+def venue() -> Iterator[Message]:
+    with venue_process("--key", KEY, "--secret", SECRET) as urls:
+        yield urls
+
+
+@pytest.fixture
 def daemon(venue: Message, tmp_path: Path) -> Iterator[DaemonProcess]:
+    with daemon_at(venue, tmp_path, f'secret = "{SECRET}"') as process:
+        yield process
+
+
+@contextmanager
+def daemon_at(venue: Message, tmp_path: Path, key: str) -> Iterator[DaemonProcess]:
     credential = tmp_path / "main"
-    credential.write_text(f'api_key = "{KEY}"\nsecret = "{SECRET}"\n')
+    credential.write_text(f'api_key = "{KEY}"\n{key}\n')
     credential.chmod(0o600)
     executor = {
         "adapter": "binance",
@@ -47,10 +66,15 @@ def daemon(venue: Message, tmp_path: Path) -> Iterator[DaemonProcess]:
         yield process
 
 
+def control(venue: Message, what: str) -> list[Message]:
+    with urllib.request.urlopen(f"{venue['control']}/{what}", timeout=PATIENCE_S) as answer:
+        told: list[Message] = json.load(answer)[what]
+        return told
+
+
 def accepted(venue: Message) -> dict[str, Message]:
     """Every order the venue ever accepted, by the client id it was placed under."""
-    with urllib.request.urlopen(f"{venue['control']}/orders", timeout=PATIENCE_S) as answer:
-        return {each["client_order_id"]: each for each in json.load(answer)["orders"]}
+    return {each["client_order_id"]: each for each in control(venue, "orders")}
 
 
 def until_order(daemon: DaemonProcess, cl_ord_id: str, **wanted: Any) -> Message:
@@ -113,3 +137,45 @@ def test_what_the_venue_would_refuse_is_refused_with_what_would_do(daemon: Daemo
     (executor,) = daemon.call("executor.list")["executors"]
     assert executor["adapter"] == "binance"
     assert executor["state"] == "up"
+
+
+def made(kind: str) -> tuple[str, str]:
+    """Return a private key of a kind and its public half, as PEM."""
+    key: rsa.RSAPrivateKey | ed25519.Ed25519PrivateKey
+    if kind == "rsa":
+        key = rsa.generate_private_key(65537, 2048)
+    else:
+        key = ed25519.Ed25519PrivateKey.generate()
+    private = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+    public = key.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
+    return private.decode(), public.decode()
+
+
+@pytest.mark.parametrize(("kind", "logons"), [("hmac", False), ("rsa", False), ("ed25519", True)])
+def test_a_key_of_each_kind_trades_and_shows_nowhere(
+    kind: str, tmp_path: Path, *, logons: bool
+) -> None:
+    """The venue checks every signature; the key that was registered is the only one it has."""
+    options, key, hidden = ["--secret", SECRET], f'secret = "{SECRET}"', [SECRET]
+    if kind != "hmac":
+        private, public = made(kind)
+        registered = tmp_path / "public.pem"
+        registered.write_text(public)
+        options = ["--secret", "another-secret", "--public-key", str(registered)]
+        key, hidden = f'private_key = """{private}"""', private.splitlines()[1:-1]
+    with (
+        venue_process("--key", KEY, *options) as venue,
+        daemon_at(venue, tmp_path, key) as daemon,
+    ):
+        daemon.start()
+        taken = {"cl_ord_id": "x", "wait": "venue", "timeout_s": 20}
+        assert daemon.call("order.submit", **limit(), **taken)["ord_status"] == "new"
+        daemon.call("order.check", cl_ord_id="x")
+        daemon.call("order.cancel", cl_ord_id="x")
+        until_order(daemon, "x", ord_status="canceled")
+        operations = {each["call"]["operation"] for each in control(venue, "requests")}
+        assert {"place", "cancel", "query"} <= operations
+        assert ("session_logon" in operations) == logons
+        assert daemon.stop() == 0
+        told = daemon.log.read_bytes() + daemon.journal.read_bytes()
+        assert not [line for line in (KEY, *hidden) if line.encode() in told]
