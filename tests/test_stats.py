@@ -23,7 +23,8 @@ from brokerd.events import (
 )
 from brokerd.fold import submitted
 from brokerd.params import Window
-from brokerd.scorecard import StatsRow, show_statistics
+from brokerd.scorecard.shapes import StatsRow
+from brokerd.scorecard.show import show_statistics
 from brokerd.stats import figures
 from brokerd.stats.replay import samples
 from brokerd.stats.sample import sample, unfilled_for

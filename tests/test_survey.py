@@ -16,10 +16,10 @@ from tests.survey_desk import LATER, NOW, T0, Desk, S, lives
 from brokerd.events import Event, OrderSubmitted, OrderTraded, QuoteSampled
 from brokerd.money import ZERO
 from brokerd.params import Window
-from brokerd.scorecard import show_statistics
+from brokerd.scorecard.show import show_statistics
 from brokerd.states import OrdStatus, Status
 from brokerd.stats.tally import Table
-from brokerd.survey import answers, blocks, keys, schema, store
+from brokerd.survey import answers, keys, schema, shelf, store
 from brokerd.survey.answers import TooMuch
 from brokerd.survey.cells import Cells, Dims
 from brokerd.survey.question import Question
@@ -61,6 +61,11 @@ QUESTIONS = {
     "by time filled": {"window": Window(T0 + 77 * S, T0 + 401 * S, "filled")},
     "all that filled": {"window": Window(None, None, "filled"), "group_by": ("user",)},
     "a window of one user": {"window": Window(T0 + 77 * S, None), "group": {"user": "u1"}},
+    "by all that blocks tell apart": {
+        "group_by": ("strategy", "user", "executor", "symbol", "side", "ord_type"),
+        "status": (Status.CLOSED,),
+        "window": Window(None, None, "filled"),
+    },
     "nothing": {"window": Window(T0 - 10 * S, T0 - 5 * S)},
 }
 
@@ -93,10 +98,10 @@ def assert_same(answer: Table, expected: Table, question: Question) -> None:
 @pytest.mark.parametrize(
     ("name", "change"),
     [
-        ("blocks that keep only shapes", {"blocks.CELLS_MAX": 3}),
+        ("blocks that keep only shapes", {"shelf.CELLS_MAX": 3}),
         ("no key has few values", {"keys.VALUES_MAX": 0}),
         ("only some keys are told apart", {"keys.NAMES_MAX": 1}),
-        ("every shape pushes out another", {"blocks.SHAPES_MAX": 1, "blocks.WORTH_KEEPING": 1}),
+        ("every shape pushes out another", {"shelf.SHAPES_MAX": 1, "shelf.WORTH_KEEPING": 1}),
     ],
 )
 def test_whatever_blocks_keep_answers_are_the_same(
@@ -116,13 +121,30 @@ def test_what_was_asked_once_is_kept_for_the_next_time(
     desk: Desk, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(answers, "EXACT_ORDERS_MAX", 0)
-    monkeypatch.setattr(blocks, "WORTH_KEEPING", 1)
+    monkeypatch.setattr(shelf, "WORTH_KEEPING", 1)
     question = Question(seq=0, now_ns=LATER, group_by=("strategy", "symbol"))
     with desk.followed(survey=tmp_path / "survey") as kept:
         first = kept.ask(question)
-        monkeypatch.setattr(blocks, "project", only_renamed)
+        monkeypatch.setattr(shelf, "project", only_renamed)
         second = kept.ask(question)
     assert first.rows == second.rows
+
+
+def test_what_is_asked_first_may_take_several_questions(
+    desk: Desk, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(answers, "EXACT_ORDERS_MAX", 0)
+    monkeypatch.setattr(shelf, "CELLS_MAX", 3)
+    monkeypatch.setattr(shelf, "WORTH_KEEPING", 1)
+    monkeypatch.setattr(shelf, "READ_MAX", 20)
+    question = Question(seq=0, now_ns=LATER, group_by=("strategy", "symbol"))
+    with desk.followed(survey=tmp_path / "survey") as kept:
+        asked = [kept.ask(question)]
+        while asked[-1] is None:
+            asked.append(kept.ask(question))
+            assert len(asked) < 30, "what was made was not kept"
+    assert len(asked) > 3
+    assert_same(asked[-1], desk.replayed(question, is_exact=False), question)
 
 
 def only_renamed(found: Cells, dims: Dims, onto: Dims) -> Cells:

@@ -9,7 +9,8 @@ from typing import Any
 
 from msgspec import Struct
 
-from brokerd import params, results, scorecard
+from brokerd import params, results
+from brokerd.scorecard import shapes
 from brokerd.views import ShownOrder
 
 
@@ -61,7 +62,7 @@ METHODS = (
     Method(
         "stats.get",
         params.StatsParams,
-        scorecard.Statistics,
+        shapes.Statistics,
         "Measure executions over a window: costs, markouts, times, fill ratios, one row a group.",
     ),
     Method(

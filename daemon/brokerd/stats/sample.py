@@ -9,7 +9,6 @@ every cost: above 0 is worse for us.
 from collections.abc import Sequence
 from operator import add
 
-import msgspec
 from msgspec import Struct
 
 from brokerd.events import OrderTraded
@@ -108,13 +107,15 @@ PLACES = {
 SPREADS = (*COSTS, *MARKOUTS, *DURATIONS, "censored")
 """What is also looked at order by order: its distribution is kept."""
 
+SPREAD_AT = {name: place for place, name in enumerate(SPREADS)}
+
 
 class Sample(Struct, gc=False, array_like=True):
-    """One order's part in every figure: `sums` by PLACE, values by spread, words, fees by asset."""
+    """One order's part in every figure: `sums` by PLACE, values by SPREAD_AT, words, fees by asset."""
 
     key: Key
     sums: list[int]
-    values: list[tuple[str, int]]
+    values: list[tuple[int, int]]
     words: list[str]
     fees: dict[str, int]
 
@@ -142,7 +143,7 @@ class _Measuring:
         self.arrival = _fresh(order.arrival, order.created_at_ns)
         self.arrival_mid = mid(self.arrival) if self.arrival is not None else 0
         self.sums = [0] * len(SUMS)
-        self.values: list[tuple[str, int]] = []
+        self.values: list[tuple[int, int]] = []
 
     def done(self) -> Sample:
         self._count()
@@ -204,7 +205,7 @@ class _Measuring:
     def _cost(self, kind: str, cost: int, base: int) -> None:
         ratio = divide_units(cost, base, RATIO_PLACES)
         self.sums[PLACES[kind]] = (1, cost, base, ratio)
-        self.values.append((kind, ratio))
+        self.values.append((SPREAD_AT[kind], ratio))
 
     def _shortfall(self) -> None:
         """Split what the order cost against its decision; only of orders that are done."""
@@ -235,7 +236,7 @@ class _Measuring:
                     ratio = divide_units(self.sign * (mark - fill.px), fill.px, RATIO_PLACES)
                     more, at = (1, fill.qty * ratio, fill.qty, ratio), PLACES[kind]
                     self.sums[at] = map(add, self.sums[at], more)
-                    self.values.append((kind, ratio))
+                    self.values.append((SPREAD_AT[kind], ratio))
 
     def _durations(self) -> None:
         order, began_ns = self.order, self.order.created_at_ns
@@ -258,12 +259,12 @@ class _Measuring:
         if from_ns is not None and to_ns is not None and to_ns >= from_ns:
             took_us = (to_ns - from_ns) // US_NS
             self._set(**{f"{kind}_n": 1, f"{kind}_us": took_us})
-            self.values.append((kind, took_us))
+            self.values.append((SPREAD_AT[kind], took_us))
 
 
-def unfilled_for(began_ns: int, ended_ns: int) -> tuple[str, int]:
+def unfilled_for(began_ns: int, ended_ns: int) -> tuple[int, int]:
     """Return how long an order was at risk of being filled, and was not: a value to count."""
-    return "censored", max(ended_ns - began_ns, 0) // US_NS
+    return SPREAD_AT["censored"], max(ended_ns - began_ns, 0) // US_NS
 
 
 def key_of(order: Order) -> Key:
@@ -295,7 +296,3 @@ def mid(quote: Quote) -> int:
 
 def _fresh(quote: Quote | None, at_ns: int) -> Quote | None:
     return quote if quote is not None and is_fresh(quote, at_ns) else None
-
-
-encode_sample = msgspec.json.Encoder().encode
-decode_sample = msgspec.json.Decoder(Sample).decode

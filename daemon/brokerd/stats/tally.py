@@ -11,7 +11,7 @@ from typing import TypeVar
 
 from msgspec import Struct
 
-from brokerd.stats.sample import PLACE, SUMS, Key, Sample
+from brokerd.stats.sample import PLACE, SPREAD_AT, SPREADS, SUMS, Key, Sample
 
 K = TypeVar("K", int, str)
 
@@ -41,10 +41,10 @@ OWN_KEYS = ("executor", "symbol", "side", "ord_type")
 
 
 class Tally(Struct, gc=False, array_like=True):
-    """Sums by PLACE, how often each value of a spread and each word occurred, fees by asset."""
+    """Sums by PLACE, how often each value of a spread (by SPREAD_AT) and each word occurred, fees."""
 
     sums: list[int]
-    spreads: dict[str, dict[int, int]]
+    spreads: list[dict[int, int]]
     words: dict[str, int]
     fees: dict[str, int]
 
@@ -54,20 +54,19 @@ class Tally(Struct, gc=False, array_like=True):
 
     def spread(self, name: str) -> dict[int, int]:
         """Return one distribution: how often each value."""
-        return self.spreads.get(name, {})
+        return self.spreads[SPREAD_AT[name]]
 
 
 def empty() -> Tally:
     """Return the tally of no order."""
-    return Tally([0] * len(SUMS), {}, {}, {})
+    return Tally([0] * len(SUMS), [{} for _ in SPREADS], {}, {})
 
 
 def count(tally: Tally, sample: Sample, bucket: Bucket) -> None:
     """Add one order."""
     tally.sums = list(map(add, tally.sums, sample.sums))
-    for name, value in sample.values:
-        spread = tally.spreads.setdefault(name, {})
-        place = bucket(value)
+    for at, value in sample.values:
+        spread, place = tally.spreads[at], bucket(value)
         spread[place] = spread.get(place, 0) + 1
     for word in sample.words:
         tally.words[word] = tally.words.get(word, 0) + 1
@@ -77,8 +76,8 @@ def count(tally: Tally, sample: Sample, bucket: Bucket) -> None:
 def merge(tally: Tally, other: Tally) -> None:
     """Add another tally."""
     tally.sums = list(map(add, tally.sums, other.sums))
-    for name, spread in other.spreads.items():
-        _add(tally.spreads.setdefault(name, {}), spread)
+    for spread, more in zip(tally.spreads, other.spreads, strict=True):
+        _add(spread, more)
     _add(tally.words, other.words)
     _add(tally.fees, other.fees)
 
@@ -146,5 +145,8 @@ def _value(key: Key, name: str) -> str | None:
 
 
 def _add(counts: dict[K, int], more: Mapping[K, int]) -> None:
+    if not counts:
+        counts.update(more)
+        return
     for name, number in more.items():
         counts[name] = counts.get(name, 0) + number

@@ -6,7 +6,8 @@ The survey: every order's sample and their tallies, kept and asked in a process 
     schema      the tables, and how their file is opened
     source      what is read of the read model
     keys        the terms that tell orders apart
-    blocks      the cells of many orders together
+    shelf       which cells are kept
+    blocks      orders by the thousand, and blocks of blocks
     answers     which samples and cells a question means
     store       follows the read model, order by order
     __main__    the process: lines in, lines out

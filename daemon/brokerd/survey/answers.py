@@ -49,7 +49,7 @@ class Answers:
         self._blocks = blocks
 
     def ask(self, question: Question) -> Table:
-        """Add up the orders that are meant; raise TooMuch."""
+        """Add up the orders that are meant; raise TooMuch, or NotYet."""
         source = f"samples s INDEXED BY samples_{question.window.by}"
         if self._are_few(question, source):
             table = Table(question.group_by)
@@ -71,11 +71,11 @@ class Answers:
     def _of_blocks(self, question: Question) -> Table:
         table = Table(question.group_by, is_exact=False)
         self._take(table, question, _SINGLES)
-        shape = self._blocks.want(question.dims, question.now_ns)
+        shape = self._blocks.shelf.want(question.dims, question.now_ns)
         for block, is_inside in self._blocks.walk(question.window):
             if is_inside:
-                cells = self._blocks.cells(block, shape)
-                for row, quote_asset, tally in picked(cells, shape, question):
+                dims, cells = self._blocks.shelf.cells(block, shape)
+                for row, quote_asset, tally in picked(cells, dims, question):
                     table.merge(row, quote_asset, tally)
             else:
                 self._take(table, question, _MEMBERS, "b.id = ?", [block])

@@ -1,18 +1,15 @@
 """
 Blocks: the tallies of orders of which nothing more can come, and of blocks of such orders.
 
-Rule 1: a block of level 0 has BLOCK_ORDERS samples, by number; FANOUT blocks of a level make one of
-        the next. Orders that lived long have a series of their own, lest they stretch the others'.
-Rule 2: a block keeps the cells of all its dimensions, unless there are too many, and of the shapes
-        that are asked for: what it does not keep is made of what it or its children do.
-Rule 3: where a block lacks a dimension that has few values, no order of it had one.
+A block of level 0 has BLOCK_ORDERS samples, by number; FANOUT blocks of a level make one of the
+next. Orders that lived long have a series of their own, lest they stretch the others'. What comes
+to a settled order after all takes its block apart again.
 """
 
 # ruff: noqa: S608 - only words of our own are pasted into SQL, every value is a parameter
 
 import sqlite3
 from collections.abc import Iterator, Sequence
-from itertools import chain
 from typing import Any
 
 import msgspec
@@ -20,42 +17,16 @@ import msgspec
 from brokerd.journal.sqlite import placeholders
 from brokerd.params import Window
 from brokerd.stats.sample import Sample
-from brokerd.stats.tally import OWN_KEYS, Tally, coarsely, count, empty
+from brokerd.stats.tally import Tally, coarsely, count, empty
 from brokerd.survey import schema
-from brokerd.survey.cells import (
-    Cells,
-    Dims,
-    added,
-    decode_cells,
-    encode_cells,
-    name_of,
-    named,
-    place_of,
-    project,
-)
+from brokerd.survey.cells import Cells, Dims, name_of, named, place_of
 from brokerd.survey.keys import Keys
+from brokerd.survey.shelf import OWN_DIMS, Shelf
 
 LIVE, WAITING, WAITING_LONG = 0, 1, 2
 """Where a sample is that is in no block: it may change, or waits for a block of its series."""
 
-OWN_DIMS: Dims = (*OWN_KEYS, "is_filled", "ord_status")
-
-CELLS_MAX = 4_096
-"""A block with more cells of all dimensions than this keeps only those of shapes."""
-
-KEYS_ALONE_MAX = 4
-"""Of how many group keys, each alone, cells are kept before anybody asks."""
-
-SHAPES_MAX = 24
-"""Of how many shapes that were asked for last, cells are kept."""
-
-ASKED_AGAIN_NS = 3_600_000_000_000
-"""How often it is noted that a shape is still asked for."""
-
-WORTH_KEEPING = 4
-"""Cells are kept if there are so many times fewer than of those they were made of."""
-
-Body = tuple[list[int], list[tuple[str, int]], list[str], dict[str, int]]
+Body = tuple[list[int], list[tuple[int, int]], list[str], dict[str, int]]
 encode_body = msgspec.json.Encoder().encode
 decode_body = msgspec.json.Decoder(Body).decode
 decode_members = msgspec.json.Decoder(list[int]).decode
@@ -66,15 +37,12 @@ _ENDS = ((2, 3), (4, 5), (6, 7), (8, 9))
 
 
 class Blocks:
-    """The blocks of a survey. What they keep is written by whoever holds a transaction."""
+    """The blocks of a survey. Whoever calls holds a transaction."""
 
     def __init__(self, own: sqlite3.Connection, keys: Keys) -> None:
         self._own = own
         self._keys = keys
-        rows = own.execute("SELECT dims, asked FROM shapes").fetchall()
-        self._asked = {named(name): asked_ns for name, asked_ns in rows}
-
-    # --- made and taken apart
+        self.shelf = Shelf(own, keys)
 
     def build(self) -> None:
         """Make what blocks can be made of samples that wait, and blocks of blocks."""
@@ -117,7 +85,7 @@ class Blocks:
         numbers = [row[0] for row in rows]
         spans = [_span([row[at] for row in rows]) for at in range(4)]
         block = self._add(0, series, dims, spans, encode_body(numbers))
-        self._keep_all(block, dims, cells)
+        self.shelf.keep_all(block, dims, cells)
         self._own.execute("DELETE FROM singles WHERE series = ? AND no <= ?", (series, numbers[-1]))
 
     def _compact(self, series: int) -> None:
@@ -144,25 +112,7 @@ class Blocks:
             f"UPDATE blocks SET parent = ? WHERE id IN {placeholders(len(numbers))}",
             (block, *numbers),
         )
-        whole = self._whole(children, dims)
-        if whole is not None:
-            self._keep_all(block, dims, whole)
-            return
-        for shape in self._shapes(dims):
-            self._keep(block, shape, self._made_of(numbers, shape))
-
-    def _whole(self, children: list[tuple[Any, ...]], dims: Dims) -> Cells | None:
-        """Return the cells of blocks by all dimensions, None if they are too many to be kept."""
-        parts = [(row[0], named(row[1])) for row in children]
-        sizes = [self._stored(block).get(each, CELLS_MAX + 1) for block, each in parts]
-        if max(sizes) > CELLS_MAX:
-            return None
-        cells = added(
-            chain.from_iterable(
-                project(self._load(block, each), each, dims).items() for block, each in parts
-            )
-        )
-        return cells if len(cells) <= CELLS_MAX else None
+        self.shelf.join(block, dims, [(row[0], named(row[1])) for row in children])
 
     def _add(
         self, level: int, series: int, dims: Dims, spans: list[_Span], members: bytes | None
@@ -185,83 +135,9 @@ class Blocks:
                 )
             self._own.execute("UPDATE blocks SET parent = NULL WHERE parent = ?", (block,))
             self._own.execute("DELETE FROM blocks WHERE id = ?", (block,))
-            self._own.execute("DELETE FROM cells WHERE block = ?", (block,))
+            self.shelf.drop(block)
             if parent is not None:
                 self._dissolve(parent)
-
-    # --- shapes and cells
-
-    def want(self, dims: Dims, now_ns: int) -> Dims:
-        """Note that cells of a shape are asked for, and return it without what no order has."""
-        known = {*OWN_DIMS, *self._keys.few}
-        shape = tuple(dim for dim in dims if dim in known)
-        if now_ns - self._asked.get(shape, 0) >= ASKED_AGAIN_NS:
-            self._asked[shape] = now_ns
-            self._own.execute(
-                "INSERT OR REPLACE INTO shapes VALUES (?, ?)", (name_of(shape), now_ns)
-            )
-            for oldest in sorted(self._asked, key=self._asked.__getitem__)[:-SHAPES_MAX]:
-                del self._asked[oldest]
-                self._own.execute("DELETE FROM shapes WHERE dims = ?", (name_of(oldest),))
-                self._own.execute("DELETE FROM cells WHERE dims = ?", (name_of(oldest),))
-        return shape
-
-    def cells(self, block: int, dims: Dims) -> Cells:
-        """Return the cells of a block by some dimensions; keep them for the next question."""
-        ((name,),) = self._own.execute("SELECT dims FROM blocks WHERE id = ?", (block,)).fetchall()
-        has = named(name)
-        onto = tuple(dim for dim in dims if dim in has)
-        return project(self._cells(block, onto), onto, dims)
-
-    def _cells(self, block: int, dims: Dims) -> Cells:
-        stored = self._stored(block)
-        if dims in stored:
-            return self._load(block, dims)
-        larger = [(size, each) for each, size in stored.items() if set(dims) <= set(each)]
-        if not larger:
-            children = self._own.execute("SELECT id FROM blocks WHERE parent = ?", (block,))
-            cells = self._made_of([child for (child,) in children.fetchall()], dims)
-            self._keep(block, dims, cells)
-            return cells
-        size, smallest = min(larger)
-        cells = project(self._load(block, smallest), smallest, dims)
-        if len(cells) * WORTH_KEEPING <= size:
-            self._keep(block, dims, cells)
-        return cells
-
-    def _made_of(self, children: Sequence[int], dims: Dims) -> Cells:
-        return added(chain.from_iterable(self.cells(child, dims).items() for child in children))
-
-    def _stored(self, block: int) -> dict[Dims, int]:
-        rows = self._own.execute("SELECT dims, size FROM cells WHERE block = ?", (block,))
-        return {named(name): size for name, size in rows.fetchall()}
-
-    def _load(self, block: int, dims: Dims) -> Cells:
-        sql = "SELECT body FROM cells WHERE block = ? AND dims = ?"
-        return decode_cells(self._own.execute(sql, (block, name_of(dims))).fetchone()[0])
-
-    def _shapes(self, dims: Dims) -> list[Dims]:
-        """Return the shapes that a block with such dimensions keeps, the largest first."""
-        group = [dim for dim in dims if dim not in OWN_DIMS][:KEYS_ALONE_MAX]
-        wanted = {(), tuple(sorted(OWN_KEYS)), *((dim,) for dim in group)}
-        wanted |= {tuple(dim for dim in shape if dim in dims) for shape in self._asked}
-        return sorted(wanted - {dims}, key=lambda shape: (-len(shape), shape))
-
-    def _keep_all(self, block: int, dims: Dims, cells: Cells) -> None:
-        """Keep a block's cells as they are, and of each shape."""
-        self._keep(block, dims, cells)
-        made = {dims: cells}
-        for shape in self._shapes(dims):
-            larger = [(len(each), by) for by, each in made.items() if set(shape) <= set(by)]
-            _, smallest = min(larger)
-            made[shape] = project(made[smallest], smallest, shape)
-            self._keep(block, shape, made[shape])
-
-    def _keep(self, block: int, dims: Dims, cells: Cells) -> None:
-        row = (block, name_of(dims), len(cells), encode_cells(cells))
-        self._own.execute("INSERT OR REPLACE INTO cells VALUES (?,?,?,?)", row)
-
-    # --- found
 
     def walk(self, window: Window) -> Iterator[tuple[int, bool]]:
         """Yield the largest blocks inside a window, and the smallest ones across its edges."""

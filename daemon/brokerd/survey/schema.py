@@ -47,7 +47,11 @@ CREATE TABLE cells (block INTEGER, dims TEXT, size INTEGER NOT NULL, body BLOB N
 CREATE TABLE shapes (dims TEXT PRIMARY KEY, asked INTEGER NOT NULL) WITHOUT ROWID;
 """
 
-SHAPE = sha256(repr((SCHEMA, HISTORY_SHAPE, SUMS, SPREADS, BLOCK_ORDERS)).encode()).hexdigest()
+FORMAT = 2
+"""Raised when bodies are written another way."""
+
+_LAID_OUT = (SCHEMA, FORMAT, HISTORY_SHAPE, SUMS, SPREADS, BLOCK_ORDERS)
+SHAPE = sha256(repr(_LAID_OUT).encode()).hexdigest()
 """What the file looks like: one of another shape is made anew, not read."""
 
 PRAGMAS = (

@@ -25,6 +25,7 @@ from brokerd.survey.blocks import LIVE, WAITING, WAITING_LONG, Blocks, encode_bo
 from brokerd.survey.keys import Keys
 from brokerd.survey.question import Question
 from brokerd.survey.schema import opened
+from brokerd.survey.shelf import NotYet
 from brokerd.survey.source import Source
 
 ROWS_PER_STEP = 2_000
@@ -64,11 +65,18 @@ class Store:
         self.followed_seq = seq
         return True
 
-    def ask(self, question: Question) -> Table:
-        """Add up the orders that are meant; raise TooMuch if that would take too long."""
+    def ask(self, question: Question) -> Table | None:
+        """
+        Add up the orders that are meant; raise TooMuch if that would take too long.
+
+        None: some of it was made up and is kept, ask again for the rest.
+        """
         with self._own:
             self._own.execute("BEGIN IMMEDIATE")
-            return self._answers.ask(question)
+            try:
+                return self._answers.ask(question)
+            except NotYet:
+                return None
 
     def _put(self, orders: dict[int, Order], now_ns: int) -> None:
         self._release(list(orders))

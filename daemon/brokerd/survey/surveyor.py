@@ -88,9 +88,10 @@ class Surveyor:
                     hint="ask for a shorter window, fewer orders by a filter, or a lower limit",
                 )
             left_s = self._pace.left_s(question.seq)
+            how_far = told(answered.seq, question.seq, left_s)
             if loop.time() + (left_s or 0.0) >= give_up_s:
                 raise Busy(
-                    f"statistics are behind: {told(answered.seq, question.seq, left_s)}",
+                    f"statistics are behind: {answered.why or how_far}",
                     reason="survey_behind",
                     hint="they are being made up: ask again then",
                     seq=answered.seq,
