@@ -30,7 +30,7 @@ from brokerd.executor import (
 from brokerd.secrets import Secret
 from brokerd.states import ExecType, OrdStatus
 from brokerd.terms import OrdType, Side, Terms, TimeInForce
-from brokerd_adapters.alpaca import AlpacaConfig, AlpacaExecutor, requests
+from brokerd_adapters.alpaca import AlpacaConfig, AlpacaExecutor, questions, requests, rules
 from brokerd_adapters.alpaca.stream import read_frame
 from brokerd_adapters.alpaca.wire import TradeUpdate, Unreadable
 from brokerd_adapters.kit import Credential
@@ -287,6 +287,51 @@ class TestReplace:
                 assert isinstance(outcome, Refused)
                 assert outcome.reason == reason
             assert not any("replace" in each for each in at.venue.gate.log.by_client().values())
+
+    async def test_a_chain_as_long_as_can_be_asked_for_takes_no_further_link(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(rules, "CHAIN_MAX", 3)
+        async with trading() as at:
+            await at.place()
+            for no in (1, 2):
+                assert isinstance(await at.replace(10 + no, "148", no=no), Accepted)
+                await at.told(E.REPLACED, no)
+            outcome = await at.replace(13, "148", no=3)
+            assert isinstance(outcome, Refused)
+            assert outcome.reason == "replaced_too_often"
+            assert "cancel it and submit a new one" in outcome.evidence
+            assert _commands(at.venue) == ["place", "replace", "replace"]
+            assert isinstance(await at.executor.cancel(CancelOrder(ref=at.ref())), Accepted)
+
+    async def test_a_long_chain_is_asked_for_once_and_the_fills_of_many_links_in_one_list(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """One link after the other, time and again, no minute's budget would be enough."""
+        monkeypatch.setattr(questions, "LINKS_ASKED_ALONE", 2)
+        async with trading() as at:
+            await at.place()
+            for no in range(1, 9):
+                at.quote("148.00", "149.00", size="1")
+                at.quote("149.90", "150.10")
+                assert isinstance(await at.replace(20 + no, "149", no=no), Accepted)
+                await at.told(E.REPLACED, no)
+            fresh = executor_at(at.venue)
+            asked: list[list[str | None]] = []
+            try:
+                await fresh.connect()
+                for _ in range(2):
+                    before = len(list(at.venue.gate.log.latest()))
+                    view = await fresh.query(at.ref())
+                    log = list(at.venue.gate.log.latest())[before:]
+                    asked.append([each.call.operation for each in log])
+            finally:
+                await fresh.aclose()
+            assert view is not None
+            assert (view.qty, view.cum_qty) == (D(28), D(8))
+            assert {e.exec_id: e.last_qty for e in view.executions} == executions(at.reports)
+            # Nine links and one list; then the first by its name, the last, and the list.
+            assert [len(each) for each in asked] == [10, 3]
 
     async def test_a_replace_of_what_is_unknown_or_done_asks_about_the_order(self) -> None:
         async with trading() as at:

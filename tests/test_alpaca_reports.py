@@ -263,13 +263,35 @@ class TestMemory:
 
     def test_a_chain_in_a_circle_ends(self) -> None:
         chains = seen(order("a", replaces="b", filled_qty="1"), order("b", replaces="a"))
-        assert chains.filled_before(order("a", replaces="b")) == D(CHAIN_MAX // 2)
+        assert chains.filled_before(order("a", replaces="b")) is None
 
     def test_the_link_that_holds_an_order_is_followed_as_far_as_it_is_known(self) -> None:
         first = order("a", status="replaced", replaced_by="b")
         chains = seen(first, link("b", 1, "a", status="replaced", replaced_by="c"))
         assert chains.latest("a") == "c"
         assert chains.latest("of-another") == "of-another"
+
+    @pytest.mark.parametrize(
+        ("links", "filled"), [(300, D(299)), (CHAIN_MAX, D(CHAIN_MAX - 1)), (CHAIN_MAX + 9, None)]
+    )
+    def test_a_long_chain_is_followed_to_its_ends_or_its_sum_is_not_told(
+        self, links: int, filled: Decimal | None
+    ) -> None:
+        """A sum that was cut off would be taken for what the order has filled."""
+        of_chain = [
+            link(
+                f"i{number}",
+                number,
+                f"i{number - 1}" if number else None,
+                status="replaced" if number < links - 1 else "new",
+                replaced_by=f"i{number + 1}" if number < links - 1 else None,
+                filled_qty="1",
+            )
+            for number in range(links)
+        ]
+        chains = seen(*of_chain)
+        assert chains.latest("i0") == f"i{links - 1}"
+        assert chains.filled_before(of_chain[-1]) == filled
 
     def test_links_that_replace_each_other_are_not_followed_for_ever(self) -> None:
         """No venue says so, but what it says must not stop the daemon."""

@@ -24,8 +24,12 @@ from brokerd_adapters.kit.links import link
 LINKS_MAX = 50_000
 """Links remembered; older ones are asked for again if they are needed."""
 
-CHAIN_MAX = 256
-"""Links one order may have before its questions are given up as endless."""
+CHAIN_MAX = 1_000
+"""
+Links one order may have: no replace adds more, and questions about a longer one are given up.
+
+After a restart each link is asked for once, 150 a minute (`Priority.QUESTION`).
+"""
 
 REPLACED = "replaced"
 REJECTED = "rejected"
@@ -103,7 +107,7 @@ class Chains:
 
     def latest(self, order_id: str) -> str:
         """Return the id of the link that holds an order now, as far as is known."""
-        for _ in range(CHAIN_MAX):
+        for _ in range(len(self._links)):
             known = self._links.get(order_id)
             if known is None or known.status != REPLACED or known.replaced_by is None:
                 break
@@ -117,8 +121,7 @@ class Chains:
     def filled_before(self, body: OrderBody) -> Decimal | None:
         """Return what the links before this one filled; None if one of them is not known."""
         earlier = self._before(body)
-        is_whole = len(earlier) == CHAIN_MAX or [body, *earlier][-1].replaces is None
-        return _sum(earlier) if is_whole else None
+        return _sum(earlier) if [body, *earlier][-1].replaces is None else None
 
     def _before(self, body: OrderBody) -> list[OrderBody]:
         """Return the links before this one that are known without a gap, latest first."""

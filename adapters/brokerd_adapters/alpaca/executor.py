@@ -220,7 +220,9 @@ class AlpacaExecutor:
             return Refused(reason="unknown_order", evidence="404", is_about_order=True)
         asset_class = self._classes.get(request.ref.symbol, "")
         leaves_qty = subtract(request.qty, stands.filled)
-        refused = rules.replace_refused(asset_class, request.px, leaves_qty, stands.head.qty)
+        refused = rules.chain_refused(len(stands.links)) or rules.replace_refused(
+            asset_class, request.px, leaves_qty, stands.head.qty
+        )
         if refused is not None:
             return refused
         answer = await self._patch(request, stands, leaves_qty, asset_class)

@@ -39,6 +39,9 @@ from brokerd_adapters.kit.links import link, link_id
 PAGES_MAX = 200
 """Pages of one list; more than that is no answer."""
 
+LINKS_ASKED_ALONE = 20
+"""Filled links of one order that are asked for one by one: a budget has room for 150 questions."""
+
 STRANGERS_MAX = 20
 """Orders of unknown fills that one snapshot asks for."""
 
@@ -61,10 +64,7 @@ class Questions:
         stands = await self.chain(ref)
         if stands is None:
             return None
-        fills: list[Activity] = []
-        for each in stands.links:
-            if each.filled:
-                fills += await self._fills(order_id=each.id, after_ns=None)
+        fills = await self._fills_of([each for each in stands.links if each.filled])
         try:
             return viewed(stands, fills)
         except Unreadable as error:
@@ -138,7 +138,7 @@ class Questions:
         links: list[OrderBody] = []
         last = start
         while last.replaced_by is not None:
-            after = await self.link(last.replaced_by)
+            after = self._over(last.replaced_by) or await self.link(last.replaced_by)
             if after is None or len(links) > CHAIN_MAX:
                 raise OutcomeUnknown(f"order {last.id}: what replaced it is not told")
             links.append(after)
@@ -151,9 +151,11 @@ class Questions:
         return links
 
     def _over(self, order_id: str) -> OrderBody | None:
-        """Return a link that is over, if it was seen so."""
+        """Return a link that is over and tells what took its place, if it was seen so."""
         body = self._chains.get(order_id)
-        return body if body is not None and body.status in _OVER else None
+        if body is None or body.status not in _OVER:
+            return None
+        return body if body.status == REJECTED or body.replaced_by is not None else None
 
     async def _open_orders(self) -> list[OrderView]:
         views: list[OrderView] = []
@@ -201,6 +203,19 @@ class Questions:
             return tuple(activity_report(each, self._chains) for each in fills)
         except Unreadable as error:
             raise OutcomeUnknown(f"fills: {error}", reason="garbled") from None
+
+    async def _fills_of(self, links: list[OrderBody]) -> list[Activity]:
+        """Ask for the fills of these links: of each by itself, or of many in one list."""
+        if len(links) <= LINKS_ASKED_ALONE:
+            return [
+                fill
+                for each in links
+                for fill in await self._fills(order_id=each.id, after_ns=None)
+            ]
+        began_ns = min(time_ns(each.submitted_at) or 0 for each in links)
+        fills = await self._fills(order_id=None, after_ns=max(began_ns - 1, 0))
+        ids = {each.id for each in links}
+        return [each for each in fills if each.order_id in ids]
 
     async def _fills(self, *, order_id: str | None, after_ns: int | None) -> list[Activity]:
         """Ask for fills, page by page: all of them, or it raises."""

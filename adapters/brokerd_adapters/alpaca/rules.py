@@ -13,6 +13,7 @@ from decimal import Decimal
 from brokerd.executor import Refused
 from brokerd.money import ZERO, ceil_to, digits, floor_to, is_multiple
 from brokerd.terms import Instrument, OrdType, Terms, TimeInForce
+from brokerd_adapters.alpaca.chains import CHAIN_MAX
 from brokerd_adapters.alpaca.wire import Asset
 
 CLIENT_ID_MAX = 48
@@ -72,6 +73,14 @@ def replace_refused(
     if not needs_qty(asset_class, leaves_qty) and leaves_qty != before_qty:
         return _no("fraction_is_fixed", "a fraction of a share cannot be changed: cancel it")
     return _sub_penny("px", px)
+
+
+def chain_refused(links: int) -> Refused | None:
+    """Return why an order of so many links is not replaced once more, if it is not."""
+    if links < CHAIN_MAX:
+        return None
+    told = f"the order was replaced {links - 1} times: cancel it and submit a new one"
+    return Refused(reason="replaced_too_often", evidence=f"{told} (checked before sending)")
 
 
 def needs_qty(asset_class: str, leaves_qty: Decimal) -> bool:
