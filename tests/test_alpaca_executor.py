@@ -31,9 +31,10 @@ from brokerd.secrets import Secret
 from brokerd.states import ExecType, OrdStatus
 from brokerd.terms import OrdType, Side, Terms, TimeInForce
 from brokerd_adapters.alpaca import AlpacaConfig, AlpacaExecutor, questions, requests, rules
+from brokerd_adapters.alpaca import executor as alpaca_executor
 from brokerd_adapters.alpaca.stream import read_frame
 from brokerd_adapters.alpaca.wire import TradeUpdate, Unreadable
-from brokerd_adapters.kit import Credential
+from brokerd_adapters.kit import Budget, Charge, Credential
 from brokerd_adapters.paper.markets import QuoteTick
 from brokerd_adapters.venue import Step, VenueConfig, VenueServer, WireFault, WireFaults
 from brokerd_adapters.venue.alpaca import AlpacaDialect
@@ -541,6 +542,45 @@ class TestBudget:
                 await until(lambda: executor.standing().budget_left["requests_1m"] <= 17)
                 connecting.cancel()
 
+    @pytest.mark.parametrize(
+        ("operation", "reply"),
+        [
+            ("place", "whole"),
+            ("place", "unreadable"),
+            ("place", "lost"),
+            ("replace", "unreadable"),
+            ("replace", "lost"),
+        ],
+    )
+    async def test_an_order_was_sent_when_its_turn_had_come_and_not_when_it_began_to_wait(
+        self, operation: str, reply: str, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """A doubt counts from there, and so does the time to the acknowledgement."""
+        turns_ns: list[int] = []
+        spend = Budget.spend
+
+        @asynccontextmanager
+        async def noted(budget: Budget, *args: Any, **keys: Any) -> AsyncIterator[Charge]:
+            async with spend(budget, *args, **keys) as charge:
+                turns_ns.append(CLOCK.now_ns())
+                yield charge
+
+        monkeypatch.setattr(Budget, "spend", noted)
+        async with trading() as at:
+            if operation == "replace":
+                await at.place()
+            if reply == "lost":
+                at.venue.gate.misbehave(WireFaults(script=(WireFault.LOSE_REPLY,)))
+            if reply == "unreadable":
+                monkeypatch.setattr(alpaca_executor, "decode", _unreadable)
+            outcome = await (at.place() if operation == "place" else at.replace(12, "148.5"))
+            answered_ns = CLOCK.now_ns()
+        assert isinstance(outcome, Accepted | InDoubt)
+        assert isinstance(outcome, Accepted) == (reply == "whole")
+        sent_at_ns = outcome.sent_at_ns if isinstance(outcome, Accepted) else outcome.signed_at_ns
+        assert sent_at_ns is not None
+        assert turns_ns[-1] <= sent_at_ns <= answered_ns
+
     async def test_cancels_pass_when_orders_must_wait(self) -> None:
         async with trading(limits="documented") as at:
             await at.place()
@@ -554,6 +594,10 @@ class TestBudget:
                     break
             assert isinstance(outcome, NotSent)
             assert isinstance(await at.executor.cancel(CancelOrder(ref=at.ref(order_id))), Accepted)
+
+
+def _unreadable(_body: bytes, _kind: type[object]) -> object:
+    raise Unreadable("for once")
 
 
 def executor_for(url: str, **keys: Any) -> AlpacaExecutor:

@@ -44,7 +44,7 @@ from brokerd_adapters.alpaca.config import AlpacaConfig, check_symbols
 from brokerd_adapters.alpaca.questions import Questions
 from brokerd_adapters.alpaca.quotes import Quotes
 from brokerd_adapters.alpaca.reports import accepted
-from brokerd_adapters.alpaca.rest import Rest, garbled
+from brokerd_adapters.alpaca.rest import Rest, Sent, garbled
 from brokerd_adapters.alpaca.stream import trade_updates
 from brokerd_adapters.alpaca.wire import (
     Account,
@@ -54,7 +54,7 @@ from brokerd_adapters.alpaca.wire import (
     decode,
     decode_rows,
 )
-from brokerd_adapters.kit import Credential, HttpAnswer
+from brokerd_adapters.kit import Credential
 from brokerd_adapters.kit.links import ROOM_FOR_LINK, link_id
 
 PROCESSING_BOUND_S = 10.0
@@ -173,19 +173,18 @@ class AlpacaExecutor:
             and (terms.ord_type, terms.time_in_force) == (OrdType.LIMIT, TimeInForce.DAY)
         )
         body = requests.place_body(request, extended_hours=is_extended)
-        sent_at_ns = self._clock.now_ns()
-        answer = await self._rest.command(RequestKind.NEW, "POST", requests.ORDERS, body=body)
-        if not isinstance(answer, HttpAnswer):
-            return answer
+        sent = await self._rest.command(RequestKind.NEW, "POST", requests.ORDERS, body=body)
+        if not isinstance(sent, Sent):
+            return sent
         try:
-            placed = decode(answer.body, OrderBody)
+            placed = decode(sent.answer.body, OrderBody)
         except Unreadable as error:
-            return garbled(RequestKind.NEW, error, sent_at_ns)
+            return garbled(RequestKind.NEW, error, sent.at_ns)
         self._chains.see(placed)
         return Accepted(
             reports=accepted(placed, self._chains),
-            sent_at_ns=sent_at_ns,
-            evidence=f"status {answer.status}, order {placed.id} {placed.status}",
+            sent_at_ns=sent.at_ns,
+            evidence=f"status {sent.answer.status}, order {placed.id} {placed.status}",
         )
 
     async def cancel(self, request: CancelOrder) -> Outcome:
@@ -197,12 +196,12 @@ class AlpacaExecutor:
             return _not_asked(error)
         if order_id is None:
             return Refused(reason="unknown_order", evidence="404 by client id", is_about_order=True)
-        answer = await self._rest.command(kind, "DELETE", requests.order_path(order_id))
-        if isinstance(answer, Refused):
-            return await self._refused_cancel(order_id, answer)
-        if not isinstance(answer, HttpAnswer):
-            return answer
-        return Accepted(evidence=f"status {answer.status}: the cancel was taken, not done")
+        sent = await self._rest.command(kind, "DELETE", requests.order_path(order_id))
+        if isinstance(sent, Refused):
+            return await self._refused_cancel(order_id, sent)
+        if not isinstance(sent, Sent):
+            return sent
+        return Accepted(evidence=f"status {sent.answer.status}: the cancel was taken, not done")
 
     async def replace(self, request: ReplaceOrder) -> Outcome:
         """
@@ -225,14 +224,14 @@ class AlpacaExecutor:
         )
         if refused is not None:
             return refused
-        answer = await self._patch(request, stands, leaves_qty, asset_class)
-        if not isinstance(answer, HttpAnswer):
-            return answer
+        sent = await self._patch(request, stands, leaves_qty, asset_class)
+        if not isinstance(sent, Sent):
+            return sent
         try:
-            self._chains.see(decode(answer.body, OrderBody))
+            self._chains.see(decode(sent.answer.body, OrderBody))
         except Unreadable as error:
-            return garbled(kind, error, self._clock.now_ns())
-        return Accepted(evidence=f"status {answer.status}: the replace was taken, not done")
+            return garbled(kind, error, sent.at_ns)
+        return Accepted(evidence=f"status {sent.answer.status}: the replace was taken, not done")
 
     async def query(self, ref: OrderRef) -> OrderView | None:
         """Ask for one order with all its executions."""
@@ -313,7 +312,7 @@ class AlpacaExecutor:
 
     async def _patch(
         self, request: ReplaceOrder, stands: Chain, leaves_qty: Decimal, asset_class: str
-    ) -> HttpAnswer | Outcome:
+    ) -> Sent | Outcome:
         body = requests.replace_body(
             request.terms,
             request.px,

@@ -8,6 +8,8 @@ The budget is of the account, told in every answer's headers: `X-Ratelimit-Remai
 from collections.abc import Mapping
 from typing import TypeVar
 
+from msgspec import Struct
+
 from brokerd.errors import OutcomeUnknown, VenueUnavailable
 from brokerd.events import RequestKind
 from brokerd.executor import Clock, InDoubt, Outcome
@@ -37,6 +39,13 @@ PAUSE_S_MAX = 120.0
 _MINUTE_NS = 60 * NS_PER_S
 
 T = TypeVar("T")
+
+
+class Sent(Struct, frozen=True):
+    """An answer, and when its request was sent, by our wall clock."""
+
+    answer: HttpAnswer
+    at_ns: int
 
 
 class Rest:
@@ -70,7 +79,7 @@ class Rest:
 
         Raises VenueUnavailable or OutcomeUnknown for any other.
         """
-        answer = await self._send("GET", path, query=query, priority=Priority.QUESTION)
+        answer = (await self._send("GET", path, query=query, priority=Priority.QUESTION)).answer
         if answer.status not in {200, 404}:
             raise _unanswered(path, answer)
         return answer
@@ -100,23 +109,24 @@ class Rest:
         path: str,
         *,
         body: bytes | None = None,
-    ) -> HttpAnswer | Outcome:
+    ) -> Sent | Outcome:
         """Send something that changes something; return the answer of 2xx, or what became of it."""
         priority = Priority.CANCEL if kind is RequestKind.CANCEL else Priority.ORDER
-        asked_at_ns = self._clock.now_ns()
         try:
-            answer = await self._send(method, path, body=body, priority=priority)
+            sent = await self._send(method, path, body=body, priority=priority)
         except (Unsent, Unanswered) as error:
-            return outcome_of(error, kind, OUTCOMES, signed_at_ns=asked_at_ns)
+            sent_at_ns = error.extra.get("sent_at_ns")
+            return outcome_of(error, kind, OUTCOMES, signed_at_ns=sent_at_ns)
+        answer = sent.answer
         if 200 <= answer.status < 300:
-            return answer
+            return sent
         code, message = decode_fault(answer.body)
         return OUTCOMES.outcome(
             kind,
             status=answer.status,
             code=code,
             message=message,
-            signed_at_ns=asked_at_ns,
+            signed_at_ns=sent.at_ns,
             retry_after_s=self._pause_s(answer.headers) if answer.status == 429 else None,
         )
 
@@ -128,9 +138,11 @@ class Rest:
         priority: Priority,
         query: str = "",
         body: bytes | None = None,
-    ) -> HttpAnswer:
+    ) -> Sent:
+        """Send one request when its turn has come; errors from there on say when that was."""
         headers = {} if body is None else {"Content-Type": "application/json"}
         async with self.budget.spend({self._window: 1}, priority) as charge:
+            sent_at_ns = self._clock.now_ns()
             try:
                 answer = await self.http.request(
                     method, path, query=query, body=body, headers=headers
@@ -138,8 +150,11 @@ class Rest:
             except Unsent:
                 self.budget.refund(charge)
                 raise
+            except Unanswered as error:
+                error.extra["sent_at_ns"] = sent_at_ns
+                raise
             self._observe(answer, charge)
-        return answer
+        return Sent(answer, sent_at_ns)
 
     def _observe(self, answer: HttpAnswer, charge: Charge) -> None:
         limit = whole(answer.headers.get("X-Ratelimit-Limit"))
