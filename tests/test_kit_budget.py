@@ -9,7 +9,7 @@ from tests.scripted import until
 from brokerd.clock import SystemClock
 from brokerd.secrets import Secret
 from brokerd_adapters.kit import Budget, Priority, Unsent, Window, key_mark, shared_budget
-from brokerd_adapters.kit.budget import PAUSE_S_MAX, WAITING_MAX
+from brokerd_adapters.kit.budget import PATIENCE_S, PAUSE_S_MAX, WAITING_MAX
 
 S = 10**9
 P = Priority
@@ -194,8 +194,9 @@ async def test_the_queue_is_bounded() -> None:
     async with asyncio.TaskGroup() as group:
         waiting = [group.create_task(wait()) for _ in range(WAITING_MAX)]
         await asyncio.sleep(0)
-        with pytest.raises(Unsent, match="wait for budget"):
+        with pytest.raises(Unsent, match="wait for budget") as caught:
             await wait()
+        assert caught.value.extra["retry_after_s"] == PATIENCE_S
         for each in waiting:
             each.cancel()
 

@@ -134,6 +134,13 @@ async def test_a_budget_that_is_used_up_is_waited_for() -> None:
     assert await told(Watch(venue, poll_s=0.001).reports(), 1) == [(E.NEW, "1-x")]
 
 
+async def test_a_budget_that_does_not_say_how_long_is_waited_for_too() -> None:
+    venue = Venue()
+    venue.failures.append(Unsent("used up", reason="rate_budget"))
+    venue.show(view())
+    assert await told(Watch(venue, poll_s=0.001).reports(), 1) == [(E.NEW, "1-x")]
+
+
 async def test_what_is_expected_is_bounded() -> None:
     watch = Watch(Venue(), poll_s=1.0)
     for number in range(EXPECTED_MAX + 5):

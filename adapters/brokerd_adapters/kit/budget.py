@@ -130,7 +130,8 @@ class Budget:
             self._limits.charge(cost, now_ns)
             return Charge(cost, now_ns)
         if len(self._waiting) >= WAITING_MAX:
-            raise Unsent(f"{WAITING_MAX} requests wait for budget", reason="rate_budget")
+            told = f"{WAITING_MAX} requests wait for budget"
+            raise Unsent(told, reason="rate_budget", retry_after_s=PATIENCE_S)
         self._taken += 1
         waiter = _Waiter(self._taken, cost, priority)
         insort(self._waiting, waiter)

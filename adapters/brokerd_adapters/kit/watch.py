@@ -85,7 +85,8 @@ class Watch:
                 if error.reason != "rate_budget":
                     raise
                 told = []
-                await asyncio.sleep(min(error.extra["retry_after_s"], BUDGET_WAIT_S_MAX))
+                wait_s = error.extra.get("retry_after_s") or self._poll_s
+                await asyncio.sleep(min(wait_s, BUDGET_WAIT_S_MAX))
             for report in told:
                 yield report
             await self._pause()
