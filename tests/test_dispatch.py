@@ -295,6 +295,58 @@ async def test_a_cancel_goes_out_while_every_other_lane_hangs(
         assert [type(call) for call in at.venue.calls[2:]] == [CancelOrder, PlaceOrder]
 
 
+async def test_an_order_that_is_canceled_while_it_waits_for_a_lane_is_never_sent(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "LANES", 1)
+    async with desk(tmp_path) as at:
+        leave = asyncio.Event()
+        at.venue.script["place"].append(leave)
+        await at.submit("blocks")
+        await until(lambda: at.venue.under_way == 1)
+        await at.submit("waits")
+        await at.engine.do(Cancel("waits", CLOCK.now_ns()))
+        leave.set()
+        await until(lambda: at.home.order("waits").is_final)
+        order = at.home.order("waits")
+        assert (order.ord_status, order.reason) == (S.CANCELED, "canceled_before_sent")
+        assert len(at.venue.calls) == 1
+
+
+async def test_a_replace_that_waits_for_a_lane_gives_way_to_the_cancel(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "LANES", 1)
+    async with desk(tmp_path) as at:
+        await at.acknowledged()
+        leave = asyncio.Event()
+        at.venue.script["place"].append(leave)
+        await at.submit("blocks")
+        await until(lambda: at.venue.under_way == 1)
+        await at.engine.do(Replace("x", D(20), None, CLOCK.now_ns()))
+        await at.engine.do(Cancel("x", CLOCK.now_ns()))
+        leave.set()
+        await until(lambda: len(at.venue.calls) == 3)
+        assert [type(call) for call in at.venue.calls] == [PlaceOrder, PlaceOrder, CancelOrder]
+        assert at.home.order().qty == D(10)
+
+
+async def test_an_order_that_waited_too_long_for_a_lane_is_refused_and_a_cancel_is_sent(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with desk(tmp_path) as at:
+        await at.acknowledged()
+        now_ns = CLOCK.now_ns()
+        monkeypatch.setattr(at.dispatch, "_stale_ns", -1)
+        await at.submit("late")
+        await until(lambda: at.home.order("late").is_final)
+        late = at.home.order("late")
+        assert (late.ord_status, late.reason) == (S.REJECTED, "venue_unavailable")
+        await at.engine.do(Cancel("x", now_ns))
+        await until(lambda: len(at.venue.calls) == 2)
+        assert isinstance(at.venue.calls[1], CancelOrder)
+
+
 async def test_a_stop_ends_retries_that_still_wait(tmp_path: Path) -> None:
     async with desk(tmp_path, retry_window_s=600) as at:
         at.venue.script["place"].append(NotSent(reason="rate_limited", retry_after_s=500))

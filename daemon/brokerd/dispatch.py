@@ -33,6 +33,8 @@ LANES = 64
 CANCEL_LANES = 16
 """Lanes of their own for cancels: when a venue hangs, they are what matters most."""
 
+UNSENT = "no lane was free to send it"
+
 
 def order_ref(order: Order) -> OrderRef:
     """Return how to name an order to its venue; one of other origin by the venue's id alone."""
@@ -86,6 +88,7 @@ class Dispatch:
         self._clock = clock
         self._deadline_s = deadline_s
         self._retry_window_ns = int(retry_window_s * 1e9)
+        self._stale_ns = int(max(retry_window_s, deadline_s) * 1e9)
         self._cancels = _Queue()
         self._others = _Queue()
         self._group: asyncio.TaskGroup | None = None
@@ -130,14 +133,30 @@ class Dispatch:
 
     async def _lane(self, queue: "_Queue") -> None:
         while True:
-            order = await queue.get()
-            if order.request is not None:
+            queued = await queue.get()
+            if queued.request is not None:
                 self._under_way += 1
                 try:
-                    await self._request(order, order.request)
+                    await self._as_it_is_now(queued, queued.request)
                 finally:
                     self._under_way -= 1
                 await heed_cancellation()
+
+    async def _as_it_is_now(self, queued: Order, request: Request) -> None:
+        """Send a request that has waited for a lane, unless nobody wants it any more."""
+        order = self._engine.blotter.get(queued.cl_ord_id)
+        now = order.request if order else None
+        if order is None or now is None or now.in_doubt:
+            return  # it has its outcome already, or is asked about
+        if (now.kind, now.attempt) != (request.kind, request.attempt):
+            return  # another request has taken its place
+        if order.cancel_wanted:
+            again = RetryDue(
+                order.cl_ord_id, now.kind, now.attempt + 1, UNSENT, self._clock.now_ns()
+            )
+            await self._engine.tell(again)
+        else:
+            await self._request(order, now)
 
     async def _request(self, order: Order, request: Request) -> None:
         began_ns, symbol = self._clock.now_ns(), order.terms.symbol
@@ -170,6 +189,9 @@ class Dispatch:
 
     async def _call(self, order: Order, request: Request) -> Outcome:
         """Make one call with a deadline; an answer that never came is doubt."""
+        waited_ns = self._clock.now_ns() - request.asked_at_ns
+        if request.kind is not RequestKind.CANCEL and waited_ns > self._stale_ns:
+            return NotSent(reason="no_lane", evidence=f"{UNSENT} within {waited_ns / 1e9:.1f} s")
         try:
             async with guarded(self._executor.name, self._deadline_s):
                 return await self._answer(order, request)
