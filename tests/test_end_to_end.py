@@ -1,5 +1,6 @@
 """The daemon as bots and operators meet it: a real process, a real socket, real signals."""
 
+import json
 from collections.abc import Iterator
 from decimal import Decimal
 from typing import Any
@@ -152,6 +153,38 @@ def test_cancel_all_takes_what_the_filter_means_and_nothing_else(bot: Bot) -> No
     assert {each["cl_ord_id"] for each in ended if each["event"] == "order_canceled"} == set(meant)
     assert bot.call("order.get", cl_ord_id=spared)["ord_status"] == "new"
     assert bot.call("order.cancel_all", group={"who": "meant"})["requested"] == 0
+
+
+def at_once(bot: Bot, *messages: object) -> dict[Any, Message]:
+    """Send several lines in one write; return the answers by id."""
+    bot.send_raw(b"".join(json.dumps(each).encode() + b"\n" for each in messages))
+    answers: dict[Any, Message] = {}
+    for _ in messages:
+        told = bot.receive()
+        for each in told if isinstance(told, list) else [told]:
+            answers[each["id"]] = each
+    return answers
+
+
+def test_cancel_all_takes_the_orders_that_were_sent_in_the_same_breath(bot: Bot) -> None:
+    group = {"who": "breath"}
+    submits = [request(no, "order.submit", **limit(group=group)) for no in range(10)]
+    answers = at_once(bot, *submits, request("all", "order.cancel_all", group=group))
+    assert answers["all"]["result"]["requested"] == 10
+    meant = {answers[no]["result"]["cl_ord_id"] for no in range(10)}
+    assert set(answers["all"]["result"]["cl_ord_ids"]) == meant
+
+
+@pytest.mark.parametrize("is_batch", [False, True])
+def test_a_cancel_does_not_overtake_the_replace_that_was_sent_before_it(
+    bot: Bot, is_batch: bool
+) -> None:
+    cl_ord_id = submitted(bot, **limit())["cl_ord_id"]
+    change = request("replace", "order.replace", cl_ord_id=cl_ord_id, qty="0.02")
+    cancel = request("cancel", "order.cancel", cl_ord_id=cl_ord_id)
+    answers = at_once(bot, [change] if is_batch else change, cancel)
+    assert answers["replace"]["result"]["request"] == "replace"
+    assert answers["cancel"]["result"]["ord_status"] == "pending_cancel"
 
 
 def test_groups_filter_and_the_latest_of_each_group_is_found(bot: Bot) -> None:

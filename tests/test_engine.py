@@ -40,6 +40,7 @@ from brokerd.errors import (
 from brokerd.events import ExecutorChanged, Road
 from brokerd.executor import Accepted, InDoubt
 from brokerd.messages import Ask, Cancel, Send, Viewed
+from brokerd.orders import Order
 from brokerd.storage import ENTRIES_MAX
 
 
@@ -234,6 +235,45 @@ async def test_a_report_of_an_order_that_was_never_ours_is_counted_and_left(tmp_
         await home.engine.tell(reported(traded("t", cl_ord_id="a-persons"), at_ns=5))
         await until(lambda: home.engine.strangers.unknown == 1)
         assert home.journal.last_seq == 0
+
+
+async def test_commands_do_not_wait_while_history_looks_for_a_strangers_order(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with house(tmp_path) as home:
+        await settled(home)
+        leave, known = asyncio.Event(), home.engine.recall.known
+
+        async def in_its_own_time(**names: str | None) -> Order | None:
+            await leave.wait()
+            return await known(**names)
+
+        monkeypatch.setattr(home.engine.recall, "known", in_its_own_time)
+        await home.engine.tell(reported(traded("late", 2), at_ns=5))
+        await until(lambda: len(home.engine.strangers) == 1)
+        await home.engine.do(submit("y"))
+        assert home.engine.backlog > 0, "a stop would still wait for the evidence"
+        leave.set()
+        await until(lambda: home.engine.blotter.get("x") is not None)
+        await until(lambda: home.order().cum_qty == D(5))
+
+
+async def test_a_submit_under_a_taken_id_does_not_hold_up_the_others_while_history_is_behind(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "RECALL_S_MAX", 0.01)
+    async with house(tmp_path) as home:
+        await settled(home)
+
+        async def never(_cl_ord_id: str) -> None:
+            await asyncio.Event().wait()
+
+        monkeypatch.setattr(home.engine.recall, "order", never)
+        again, fresh = await asyncio.gather(
+            *at_work(home, submit(), submit("y")), return_exceptions=True
+        )
+        assert isinstance(again, Busy)
+        assert fresh == home.order("y")
 
 
 async def test_orders_leave_memory_when_there_are_too_many_and_never_become_unknown(

@@ -29,6 +29,7 @@ from brokerd.events import Road
 from brokerd.executor import OrderView
 from brokerd.ids import EXTERNAL_CHARS_MAX, Ids, external_id, is_reserved, order_id
 from brokerd.messages import Cancel, Freeze, Replace, Reported, Seen
+from brokerd.orders import Order
 from brokerd.others import FILLS_MAX, Others
 
 BY_HAND = "web_1"
@@ -239,3 +240,21 @@ async def test_our_order_shown_by_another_executor_of_the_account_is_known(tmp_p
         await home.engine.tell(Reported("twin", named, Road.STREAM, 4))
         await until(lambda: home.engine.blotter.get("x") is not None)
         assert [a for a in home.actions if isinstance(a, Freeze)] == []
+
+
+async def test_a_fill_under_a_former_name_of_anothers_order_is_counted_once_and_for_all(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """History knows every name the order had, memory only the present one."""
+    async with house(tmp_path) as home:
+        await home.engine.settle(seen(other()))
+        followed, asked = home.engine.blotter.get(FOLLOWED), list[object]()
+
+        async def known(**names: str | None) -> Order | None:
+            asked.append(names["venue_order_id"])
+            return followed
+
+        monkeypatch.setattr(home.engine.recall, "known", known)
+        await home.engine.tell(of("t", client_id=None, number="1-before"))
+        await until(lambda: home.order(FOLLOWED).cum_qty == D(1))
+        assert asked == ["1-before"]

@@ -16,6 +16,7 @@ from brokerd.blotter import Stage
 from brokerd.messages import (
     NOTHING,
     Answered,
+    Barrier,
     Cancel,
     Decision,
     Message,
@@ -40,12 +41,17 @@ def _note(stage: Stage, message: Note) -> Decision:
     return NOTHING
 
 
+def _pass(_stage: Stage, _message: Barrier) -> Decision:
+    return NOTHING
+
+
 _DECIDE: dict[type[Message], Callable[[Stage, Any], Decision]] = {
     Submit: commands.submit,
     Cancel: commands.cancel,
     Replace: commands.replace,
     Resolve: resolving.resolve,
     Note: _note,
+    Barrier: _pass,
     Answered: evidence.answered,
     RetryDue: evidence.retry_due,
     Reported: evidence.reported,

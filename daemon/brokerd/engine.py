@@ -47,6 +47,9 @@ CHANGES_PER_BATCH = ENTRIES_MAX // 2
 has that many events, so a batch that takes two appends has all its submits in the first."""
 
 HISTORY_BACKLOG_MAX = 100_000
+RECALL_S_MAX = 0.5
+"""How long a batch may wait for an order that left memory: everybody's orders wait with it."""
+
 LINGER_S = 0.001
 """How long a bare acknowledgement that nobody waits for may wait for company on its way to disk."""
 
@@ -112,13 +115,13 @@ class Engine:
         self.gate = Gate()
         self._last: _Batch | None = None
         self.pending_since_ns: int | None = None
-        self.strangers = Strangers(self.recall, lambda message: self._put(message, None), act)
+        self.strangers = Strangers(self.recall, self._take_back, act)
         self.batches = 0
 
     @property
     def backlog(self) -> int:
-        """How many messages wait, and a batch that has yet to be told of."""
-        return len(self._inbox) + (self._last is not None)
+        """How many messages wait, strangers among them, and a batch that has yet to be told of."""
+        return len(self._inbox) + len(self.strangers) + (self._last is not None)
 
     def stop_taking(self) -> None:
         """Refuse new orders from now on; everything else goes on until the daemon has stopped."""
@@ -148,10 +151,16 @@ class Engine:
 
     async def tell(self, message: Message) -> None:
         """Hand over evidence; wait only for room in the inbox."""
-        while len(self._inbox) >= 2 * self._inbox_max:
+        while len(self._inbox) + len(self.strangers) >= 2 * self._inbox_max:
             self._room.clear()
             await self._room.wait()
         self._put(message, None)
+
+    def _take_back(self, message: Message | None) -> None:
+        """Decide about evidence that has found its order (None: it has none); there is room now."""
+        if message is not None:
+            self._put(message, None)
+        self._room.set()
 
     async def note(self, event: AnyEvent) -> None:
         """Put something that is about no order on record, and return when it is durable."""
@@ -185,6 +194,7 @@ class Engine:
     async def run(self) -> None:
         """Work until cancelled. Whatever ends this task otherwise ends the daemon."""
         async with asyncio.TaskGroup() as disk:
+            disk.create_task(self.strangers.run(), name="strangers")
             while True:
                 if not self._is_pressing:
                     await self._rest()
@@ -201,14 +211,12 @@ class Engine:
         self._act_on_last()
         if self._feed.is_awaited or self._heard:
             await self._tell_of_last()
-            await self.strangers.identify_all()
         while not self._is_pressing:
             if self._inbox or self._last is not None:
                 await self._linger()
             if self._is_pressing:
                 return
             await self._tell_of_last()
-            await self.strangers.identify_all()
             if self._inbox:
                 return
             self._wake.clear()
@@ -249,8 +257,9 @@ class Engine:
                 break
             for cl_ord_id in taken:
                 try:
-                    await self.recall.order(cl_ord_id)
-                except Busy:
+                    async with asyncio.timeout(RECALL_S_MAX):
+                        await self.recall.order(cl_ord_id)
+                except (Busy, TimeoutError):
                     self.gate.out_of_reach.add(cl_ord_id)
         self.gate.out_of_reach.clear()
         for _ in range(batch.taken):
@@ -265,9 +274,6 @@ class Engine:
         if len(self.blotter) > self._orders_in_memory_max:
             self.blotter.forget(self._orders_in_memory_max, self._history.applied_seq)
         self._last = batch
-        if self.strangers:
-            self._act_on_last()
-            await self.strangers.identify_all()
         # What bots say to their answers is heard first: then the next commit is soon under way.
         await asyncio.sleep(0)
 

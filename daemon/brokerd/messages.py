@@ -70,6 +70,10 @@ class Note(Struct, frozen=True):
     event: AnyEvent
 
 
+class Barrier(Struct, frozen=True):
+    """Records nothing: once it is settled, so is everything that was handed over before it."""
+
+
 class Answered(Struct, frozen=True):
     """
     A request of ours came to an outcome.
@@ -175,7 +179,17 @@ class Freeze(Struct, frozen=True):
 
 
 Message = (
-    Submit | Cancel | Replace | Resolve | Note | Answered | RetryDue | Reported | Viewed | Seen
+    Submit
+    | Cancel
+    | Replace
+    | Resolve
+    | Note
+    | Barrier
+    | Answered
+    | RetryDue
+    | Reported
+    | Viewed
+    | Seen
 )
 Action = Send | Ask | Stranger
 

@@ -12,8 +12,9 @@ import struct
 from collections import deque
 from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
+from functools import partial
 from pathlib import Path
-from typing import Any, Protocol, cast
+from typing import Any, Protocol, TypeVar, cast
 
 import structlog
 
@@ -29,6 +30,8 @@ DRAIN_S = 1.0
 """How long calls under way may still take once the daemon goes down."""
 
 log = structlog.get_logger(__name__)
+
+T = TypeVar("T")
 
 
 class Peer(Protocol):
@@ -98,17 +101,18 @@ class Server:
         self.group = group
         self.connections: set[Connection] = set()
         self.calls = 0
-        self._under_way: set[asyncio.Task[None]] = set()
+        self._under_way: set[asyncio.Task[Any]] = set()
 
     def connection(self) -> "Connection":
         """Make the protocol of one more connection."""
         return Connection(self)
 
-    def start(self, work: Coroutine[Any, Any, None]) -> None:
-        """Work on a bot's line. It is carried through even if the bot is gone meanwhile."""
+    def start(self, work: Coroutine[Any, Any, T]) -> asyncio.Task[T]:
+        """Work on a bot's call. It is carried through even if the bot is gone meanwhile."""
         task = self.group.create_task(work, name="call")
         self._under_way.add(task)
         task.add_done_callback(self._under_way.discard)
+        return task
 
     async def drain(self) -> None:
         """Take no more calls, and give those under way DRAIN_S to be answered."""
@@ -139,6 +143,7 @@ class Connection(asyncio.Protocol):
         self._lines = LineBuffer()
         self._waiting: deque[bytes] = deque()
         self._in_flight = 0
+        self._not_begun = 0
         self._is_ended = False
         self._turn = asyncio.Lock()
         self._writable = asyncio.Event()
@@ -249,16 +254,25 @@ class Connection(asyncio.Protocol):
         self._throttle()
 
     def _start(self, received: Received) -> None:
-        def slowly() -> None:
-            self._server.start(self._serve(received))
-
         only = received.messages[0]
+        slowly = partial(self._start_slowly, received)
+        # A call that needs a task is begun a turn of the loop later: nothing may overtake it.
         if (
-            received.is_batch
+            self._not_begun
+            or received.is_batch
             or isinstance(only, Failure)
             or not self._server.express(only, self._done, slowly)
         ):
             slowly()
+
+    def _start_slowly(self, received: Received) -> None:
+        calls = [message for message in received.messages if isinstance(message, Call)]
+        self._not_begun += len(calls)
+        if received.is_batch:
+            begun = [self._server.start(self._answer(call)) for call in calls]
+            self._server.start(self._serve_batch(received, begun))
+        else:
+            self._server.start(self._serve(received.messages[0]))
 
     def _done(self, reply: bytes | None) -> None:
         """Take the answer to a call that needed no task."""
@@ -285,14 +299,33 @@ class Connection(asyncio.Protocol):
         if self._is_ended and not self._waiting and not self._in_flight:
             self.close()
 
-    async def _serve(self, received: Received) -> None:
+    async def _serve(self, only: Call | Failure) -> None:
         reply: bytes | None = None
         try:
-            answers = await self._answer_all(received)
-            if answers:
-                reply = batch(answers) if received.is_batch else answers[0]
+            if isinstance(only, Call):
+                reply = await self._answer(only)
+            else:
+                reply = failure(only.id, only.error)
+        finally:
+            self._finish(1, reply)
+
+    async def _serve_batch(
+        self, received: Received, begun: list[asyncio.Task[bytes | None]]
+    ) -> None:
+        reply: bytes | None = None
+        try:
+            replies = await asyncio.gather(*begun)
+            failures = [each for each in received.messages if isinstance(each, Failure)]
+            answers = [each for each in replies if each is not None]
+            answers += [failure(each.id, each.error) for each in failures]
+            reply = batch(answers) if answers else None
         finally:
             self._finish(len(received.messages), reply)
+
+    async def _answer(self, call: Call) -> bytes | None:
+        self._not_begun -= 1
+        self._server.calls += 1
+        return await self._server.answer(call, self)
 
     def _finish(self, calls: int, reply: bytes | None) -> None:
         """Write an answer, and go on with what waited for its calls to end."""
@@ -304,23 +337,6 @@ class Connection(asyncio.Protocol):
         else:
             self._throttle()
         self._close_if_done()
-
-    async def _answer_all(self, received: Received) -> list[bytes]:
-        if not received.is_batch:
-            only = received.messages[0]
-            if isinstance(only, Call):
-                self._server.calls += 1
-                reply = await self._server.answer(only, self)
-                return [] if reply is None else [reply]
-            return [failure(only.id, only.error)]
-        calls = [message for message in received.messages if isinstance(message, Call)]
-        self._server.calls += len(calls)
-        replies = await asyncio.gather(*(self._server.answer(call, self) for call in calls))
-        failures = [message for message in received.messages if not isinstance(message, Call)]
-        return [
-            *(reply for reply in replies if reply is not None),
-            *(failure(message.id, message.error) for message in failures),
-        ]
 
     def _write(self, line: bytes) -> None:
         if self._transport is not None and not self._transport.is_closing():

@@ -13,8 +13,10 @@ import structlog
 from msgspec.structs import replace
 
 from brokerd.errors import Busy
+from brokerd.executor import Report
 from brokerd.ids import Ids, order_id
 from brokerd.messages import Answered, Freeze, Message, Reported, Stranger, Viewed
+from brokerd.orders import Order
 from brokerd.recall import Recall
 
 BUSY_PAUSE_S = 0.2
@@ -26,36 +28,45 @@ class Strangers:
     """
     The strangers of one engine.
 
-    `tell` hands evidence back to be decided about; `freeze` stops an executor. Neither may wait.
-    `unknown` counts what nobody knew.
+    `tell` hands evidence back to be decided about, or None for what is nobody's; `freeze` stops an
+    executor. Neither may wait. `unknown` counts what nobody knew.
     """
 
     def __init__(
-        self, recall: Recall, tell: Callable[[Message], None], freeze: Callable[[Freeze], None]
+        self,
+        recall: Recall,
+        tell: Callable[[Message | None], None],
+        freeze: Callable[[Freeze], None],
     ) -> None:
         self.unknown = 0
         self._recall = recall
         self._tell = tell
         self._freeze = freeze
         self._waiting: deque[Stranger] = deque()
+        self._arrived = asyncio.Event()
 
-    def __bool__(self) -> bool:
-        """Whether there are any to identify."""
-        return bool(self._waiting)
+    def __len__(self) -> int:
+        """How many are to be identified."""
+        return len(self._waiting)
 
     def add(self, strangers: Iterable[Stranger]) -> None:
         """Take in what a batch left undecided."""
         self._waiting.extend(strangers)
+        if self._waiting:
+            self._arrived.set()
 
-    async def identify_all(self) -> None:
+    async def run(self) -> None:
         """
-        Look for the orders that evidence is about, while no commit is under way.
+        Look for the orders that evidence is about, one after the other, until cancelled.
 
-        History waits until it has all that is durable, and a batch is noted only after its commit:
-        to ask in between would be to wait for ourselves.
+        History may take its time: the engine, who decides for everybody, does not wait with us.
         """
-        while self._waiting:
-            await self._identify(self._waiting.popleft())
+        while True:
+            while self._waiting:
+                await self._identify(self._waiting[0])
+                self._waiting.popleft()
+            self._arrived.clear()
+            await self._arrived.wait()
 
     async def _identify(self, stranger: Stranger) -> None:
         """Look in history for the order that evidence is about; if it is there, merge it after all."""
@@ -71,19 +82,25 @@ class Strangers:
             self._of_nobody(message, names)
             return
         if isinstance(message, Reported):
-            # Under our own id it is found, also if the venue has since given the order another.
-            report = replace(message.report, venue_cl_ord_id=order.venue_cl_ord_id)
-            message = replace(message, report=report)
+            message = replace(message, report=_under_its_name(message.report, order))
         self._tell(message)
 
     def _of_nobody(
         self, message: Reported | Answered | Viewed, names: dict[str, str | None]
     ) -> None:
         self.unknown += 1
+        self._tell(None)
         log.warning("evidence_of_unknown_order", **names)
         venue_cl_ord_id = names.get("venue_cl_ord_id")
         if isinstance(message, Reported) and Ids.are_like(venue_cl_ord_id or ""):
             self._freeze(Freeze(message.executor, not_in_the_journal(venue_cl_ord_id)))
+
+
+def _under_its_name(report: Report, order: Order) -> Report:
+    """Name the order as memory does, also if the venue has since given it another id."""
+    if order.is_external:
+        return replace(report, venue_order_id=order.venue_order_id)
+    return replace(report, venue_cl_ord_id=order.venue_cl_ord_id)
 
 
 def not_in_the_journal(venue_cl_ord_id: str | None) -> str:

@@ -25,7 +25,7 @@ from brokerd.history.model import SqliteHistory
 from brokerd.history.query import FillQuery, OrderQuery
 from brokerd.ids import EXTERNAL, PREFIX, Ids, is_reserved
 from brokerd.links import Links
-from brokerd.messages import Cancel, Replace, Resolve, Submit
+from brokerd.messages import Barrier, Cancel, Replace, Resolve, Submit
 from brokerd.orders import Order
 from brokerd.params import (
     AnyIdParams,
@@ -175,6 +175,8 @@ class Trading:
             self._links.choose(params.executor)
         wanted = order_filter(params)
         window = read_window(params.time, self._clock.now_ns())
+        # Orders that were taken before this call count, also those on their way to the disk.
+        await self._engine.settle(Barrier())
         meant = [
             order.cl_ord_id
             for link in self._links
