@@ -44,8 +44,9 @@ D = Decimal
 E, S = ExecType, OrdStatus
 ROOT = "bkd-0123456789-1"
 KEY = Credential(api_key=Secret("key"), secret=Secret("s3cret-canary"))
+# Not of the day: it would end by itself at midnight.
 LIMIT = Terms(
-    "alpaca", "AAPL", Side.BUY, OrdType.LIMIT, D(10), D(149), time_in_force=TimeInForce.DAY
+    "alpaca", "AAPL", Side.BUY, OrdType.LIMIT, D(10), D(149), time_in_force=TimeInForce.GTC
 )
 
 

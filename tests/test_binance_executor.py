@@ -502,7 +502,7 @@ async def test_a_clock_that_is_off_is_measured_again_and_nothing_was_done(live: 
         if await placed():
             break
         await asyncio.sleep(0.02)
-    assert live.executor.standing().clock_offset_s == pytest.approx(30, abs=1)
+    assert live.executor.standing().clock_offset_s == pytest.approx(30, abs=5)
 
 
 async def test_the_clock_and_the_rules_are_kept_current_over_an_outage(
@@ -535,7 +535,7 @@ async def test_a_venue_that_wants_to_be_left_alone_is_left_alone(
     )
     outcome = await live.place("bkd-e-2")
     assert isinstance(outcome, NotSent)
-    assert outcome.retry_after_s == pytest.approx(30, abs=1)
+    assert outcome.retry_after_s == pytest.approx(30, abs=10)
     asked = len(list(live.venue.gate.log.latest()))
     again = await live.place("bkd-e-3")
     assert isinstance(again, NotSent)

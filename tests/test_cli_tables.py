@@ -11,6 +11,7 @@ from fcntl import ioctl
 from typing import Any
 
 import pytest
+from tests.cpu import empty_s
 from tests.scripted_daemon import Error, Peer, Request, ScriptedDaemon, hang_up, order, reply, say
 
 from brokerd.cli import main
@@ -150,7 +151,8 @@ def test_ten_thousand_rows_take_well_under_a_second() -> None:
             _, status, used = os.wait4(process.pid, 0)
             process.returncode = os.waitstatus_to_exitcode(status)
     assert (process.returncode, len(lines)) == (0, 10_001)
-    assert used.ru_utime + used.ru_stime < 0.7
+    # Of a machine that starts an empty Python in 12 ms.
+    assert used.ru_utime + used.ru_stime < max(0.7, 55 * empty_s())
 
 
 def test_a_group_it_is_listed_by_leads_the_table() -> None:

@@ -163,16 +163,16 @@ async def test_a_refund_passes_over_who_has_just_given_up() -> None:
 
 async def test_patience_ends() -> None:
     budget = Budget(SystemClock())
-    budget.configure([window(1, 0.5, is_rolling=True)])
+    budget.configure([window(1, 30, is_rolling=True)])
     async with budget.spend(ONE, P.CANCEL):
         pass
     waits_s = [0.0]
     with pytest.raises(Unsent) as caught:
-        # The window opens only after this patience, though not long after.
+        # The window opens only after this patience.
         async with budget.spend(ONE, P.CANCEL, patience_s=0.01):
             pass
     waits_s.append(caught.value.extra["retry_after_s"])
-    assert 0 < waits_s[1] < 1
+    assert 0 < waits_s[1] < 60
 
 
 async def test_what_costs_more_than_the_window_is_refused_at_once() -> None:
