@@ -133,7 +133,7 @@ class TestPlace:
         [
             {"ord_type": OrdType.STOP, "px": None, "stop_px": D("151.5")},
             {"ord_type": OrdType.STOP_LIMIT, "px": D("152.25"), "stop_px": D("151.5")},
-            {"qty": D("0.123456789")},
+            {"qty": D("0.123456789"), "time_in_force": TimeInForce.DAY},
             {"side": Side.SELL, "px": D("160.01"), "time_in_force": TimeInForce.GTC},
             {"symbol": "BTC/USD", "px": D("30000.01"), "time_in_force": TimeInForce.GTC},
         ],
@@ -174,7 +174,7 @@ class TestPlace:
     async def test_only_day_limit_orders_for_stocks_are_for_extended_hours(self) -> None:
         crypto = {"symbol": "BTC/USD", "px": D(30000), "time_in_force": TimeInForce.GTC}
         for changes, is_extended in (
-            ({}, True),
+            ({"time_in_force": TimeInForce.DAY}, True),
             ({"time_in_force": TimeInForce.GTC}, False),
             (crypto, False),
         ):
