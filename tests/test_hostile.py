@@ -1,5 +1,6 @@
 """Hostile surroundings: lines that no bot would send, a full disk, a reader that never reads."""
 
+import errno
 import os
 import subprocess
 import threading
@@ -49,12 +50,18 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
 
 
 def fill(disk: Path, leave_bytes: int) -> Path:
-    """Fill a disk up to its last `leave_bytes`."""
-    stat = os.statvfs(disk)
+    """Fill a disk up to its last `leave_bytes`, though the daemon writes on meanwhile."""
     filler = disk / "filler"
     with filler.open("wb") as out:
-        os.posix_fallocate(out.fileno(), 0, stat.f_bavail * stat.f_frsize - leave_bytes)
-    return filler
+        while True:
+            stat = os.statvfs(disk)
+            try:
+                os.posix_fallocate(out.fileno(), 0, stat.f_bavail * stat.f_frsize - leave_bytes)
+            except OSError as error:
+                if error.errno != errno.ENOSPC:
+                    raise
+            else:
+                return filler
 
 
 def until(what: Callable[[], bool]) -> None:

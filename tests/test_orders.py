@@ -26,7 +26,9 @@ from brokerd.events import (
     RequestDoubted,
     RequestKind,
     RequestRefused,
+    RequestResolved,
     RequestRetried,
+    Resolution,
 )
 from brokerd.fold import IllegalTransition, apply, is_legal, submitted
 from brokerd.orders import Order
@@ -159,6 +161,14 @@ def test_every_event_about_an_order_but_its_first_can_be_applied() -> None:
             at_ns=7, cl_ord_id="x", request=RequestKind.NEW, reason="no"
         ),
         RequestDoubted: doubted(RequestKind.NEW),
+        RequestResolved: RequestResolved(
+            at_ns=7,
+            cl_ord_id="x",
+            request=RequestKind.NEW,
+            outcome=Resolution.NOT_EXECUTED,
+            by="ann",
+            reason="seen",
+        ),
         OrderNotFound: OrderNotFound(at_ns=7, cl_ord_id="x"),
         FillsMissed: FillsMissed(at_ns=7, cl_ord_id="x", cum_qty=D(1)),
         ReportDisputed: ReportDisputed(at_ns=7, cl_ord_id="x", exec_type="rejected"),
