@@ -15,7 +15,15 @@ from typing import cast
 from msgspec import Struct
 
 from brokerd.errors import JournalError
-from brokerd.events import AnyEvent, Entry, Event, OrderEvent, OrderSubmitted, OrderTraded
+from brokerd.events import (
+    AnyEvent,
+    Entry,
+    Event,
+    OrderEvent,
+    OrderSubmitted,
+    OrderTraded,
+    without_secrets,
+)
 from brokerd.fold import apply, submitted
 from brokerd.limits import NOTHING, Exposure, exposure_of
 from brokerd.orders import Order
@@ -225,7 +233,12 @@ class Stage:
         ) or self._blotter.has_execution(cl_ord_id, exec_id)
 
     def record(self, event: Event) -> Order | None:
-        """Fold one event; return the order it was about. Raises where the journal contradicts itself."""
+        """
+        Fold one event; return the order it was about. Raises where the journal contradicts itself.
+
+        Whatever goes on record comes by here, so here its texts lose what looks like a secret.
+        """
+        event = without_secrets(event)
         seq = self._first_seq + len(self.changes)
         order = self._fold(seq, event) if isinstance(event, OrderEvent) else None
         entry = Entry(cast("AnyEvent", event), order.after() if order is not None else None)

@@ -13,8 +13,10 @@ from typing import get_args
 
 import msgspec
 from msgspec import Struct
+from msgspec.structs import replace
 
 from brokerd.money import ZERO
+from brokerd.secrets import redact_text
 from brokerd.terms import Quote, Terms
 
 SCHEMA_VERSION = 1
@@ -65,6 +67,19 @@ class Event(Struct, frozen=True, kw_only=True, tag_field="event", tag=_tag, omit
 def event_name(event: Event) -> str:
     """Return the name an event goes by on disk, in the log and to bots: `order_traded`."""
     return str(event.__struct_config__.tag)
+
+
+def without_secrets(event: Event) -> Event:
+    """Return the event with what looks like a secret blanked in the texts that came from outside."""
+    blanked = {
+        name: clean
+        for name in _TOLD_OUTSIDE
+        if (clean := redact_text(told := getattr(event, name, ""))) != told
+    }
+    return replace(event, **blanked) if blanked else event
+
+
+_TOLD_OUTSIDE = ("evidence", "reason", "code")
 
 
 class DaemonStarted(Event, frozen=True, kw_only=True, tag=_tag):

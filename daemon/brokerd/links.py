@@ -23,6 +23,7 @@ from brokerd.listener import Listener
 from brokerd.messages import Answered, Ask, Freeze, Resolve, Send
 from brokerd.orders import Order
 from brokerd.poller import TROUBLE, Poller
+from brokerd.secrets import redact_text
 from brokerd.stats.marks import is_fresh
 from brokerd.terms import Instrument, OrdType, Terms, check_instrument
 from brokerd.words import suggest
@@ -64,9 +65,10 @@ class Link:
     def standing(self) -> Standing:
         """How things stand with the venue; nothing but that, where the executor fails to say it."""
         try:
-            return self.executor.standing()
+            standing = self.executor.standing()
         except VenueUnavailable as error:
             return Standing(weaknesses=(f"how things stand is not known: {error}",))
+        return replace(standing, pause_reason=redact_text(standing.pause_reason))
 
     @property
     def symbols(self) -> list[str]:

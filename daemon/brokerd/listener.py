@@ -26,6 +26,7 @@ from brokerd.guard import guarded, heed_cancellation
 from brokerd.messages import Reported
 from brokerd.poller import Poller
 from brokerd.retries import delay_s
+from brokerd.secrets import redact_text
 
 HEALTHY_AFTER_S = 60.0
 """A link that held this long starts its next reconnects from the shortest wait again."""
@@ -248,6 +249,7 @@ class Listener:
 
     async def _move(self, state: LinkState, reason: str = "") -> None:
         """Put a change of state on record before anyone sees it."""
+        reason = redact_text(reason)
         if not self.is_frozen and state is not self.state:
             changed = self._changed(state, reason)
             await self._engine.note(changed)

@@ -16,6 +16,7 @@ from msgspec import Meta, Raw, Struct
 
 from brokerd.errors import BrokerdError, InvalidParams, InvalidRequest, ParseError
 from brokerd.money import parse_decimal
+from brokerd.secrets import redact_text
 from brokerd.words import suggest
 
 LINE_BYTES_MAX = 64 * 1024
@@ -254,7 +255,8 @@ def answer(call_id: bytes, result: Any) -> bytes:
 
 def failure(call_id: bytes, error: BrokerdError) -> bytes:
     """Build the response to a call that did not, without a newline."""
-    told = {"code": error.code, "message": str(error), "data": error.data}
+    # A venue's or an exception's words may be in it.
+    told = {"code": error.code, "message": redact_text(str(error)), "data": error.data}
     return b'{"jsonrpc":"2.0","id":%b,"error":%b}' % (call_id, encode(told))
 
 

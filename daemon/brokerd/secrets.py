@@ -3,7 +3,8 @@ Secrets: a type that does not show its value, and the words that give one away.
 
 Rule 1: a secret is a `Secret` from the moment its file is read; `reveal` is called where a request
         is signed, and nowhere else.
-Rule 2: `redact` stands before every log line, for what slips past rule 1.
+Rule 2: what slips past rule 1 in a text from outside, a venue's words or an exception's, is
+        blanked before it is journalled or answered, and `redact` stands before every log line.
 """
 
 import hmac

@@ -2,8 +2,9 @@
 Log lines: what was logged -> one line of JSON, or one for a person's eyes.
 
 Pure. The first three members of every line are ts (RFC 3339), ts_ns and level, then the event's
-name and its values; what looks like a secret is blanked; a journal entry's own fields stand
-beside what it left of its order. A line always comes out, whatever was logged.
+name and its values; what looks like a secret is blanked, in a journal entry before it was written;
+an entry's own fields stand beside what it left of its order. A line always comes out, whatever was
+logged.
 """
 
 import re
