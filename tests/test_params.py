@@ -4,16 +4,19 @@ from typing import Any
 
 import msgspec
 import pytest
-from tests.scripted import D
+from msgspec.structs import replace
+from tests.scripted import D, Play
 
 from brokerd.errors import InvalidOrder, InvalidParams
 from brokerd.params import (
+    FillParams,
     FilterParams,
     ListParams,
     ReplaceParams,
     SubmitParams,
     SubscribeParams,
     TimeParams,
+    Window,
     order_filter,
     read_cl_ord_id,
     read_replace,
@@ -128,6 +131,34 @@ def test_anything_else_is_no_span(text: str) -> None:
 def window(**members: object) -> tuple[int | None, int | None, str]:
     found = read_window(read(TimeParams, **members), NOW_NS)
     return found.since_ns, found.until_ns, found.by
+
+
+@pytest.mark.parametrize(
+    ("by", "inside", "outside"),
+    [
+        ("created", {"created_at_ns": 15}, {"created_at_ns": 20, "last_fill_at_ns": 15}),
+        ("filled", {"last_fill_at_ns": 10}, {"last_fill_at_ns": 9, "created_at_ns": 15}),
+        ("closed", {"closed_at_ns": 19}, {"closed_at_ns": None, "created_at_ns": 15}),
+    ],
+)
+def test_a_window_is_held_against_the_time_that_it_names(
+    by: str, inside: dict[str, int], outside: dict[str, int]
+) -> None:
+    order = Play().submitted().order
+    found = Window(10, 20, by)  # type: ignore[arg-type]
+    assert found.holds(replace(order, **inside))
+    assert not found.holds(replace(order, **outside))
+    assert Window(by=by).holds(order), "no window, no matter which time"  # type: ignore[arg-type]
+    assert Window(10, None).holds(replace(order, created_at_ns=10))
+    assert not Window(10, None).holds(replace(order, created_at_ns=9))
+    assert Window(None, 10).holds(replace(order, created_at_ns=9))
+
+
+def test_a_fill_has_no_time_but_its_own() -> None:
+    span = {"time_type": "relative", "last": "1h"}
+    assert read(FillParams, time=span) == read(FillParams, time={**span, "by": "filled"})
+    with pytest.raises(msgspec.ValidationError, match=r"time\.by"):
+        read(FillParams, time={**span, "by": "closed"})
 
 
 def test_a_relative_window_ends_now_and_never_starts_before_time() -> None:

@@ -6,17 +6,18 @@ from pathlib import Path
 
 import msgspec
 import pytest
-from tests.scripted import CLOCK, D, E, House, ScriptedExecutor, house, report, submit
+from tests.scripted import CLOCK, D, E, House, ScriptedExecutor, house, report, submit, traded
 
 from brokerd.dispatch import Dispatch
 from brokerd.errors import InvalidOrder
+from brokerd.events import Road
 from brokerd.executor import LinkState
 from brokerd.guard import Walled
 from brokerd.ids import Ids
 from brokerd.links import Link, Links
 from brokerd.listener import Listener
 from brokerd.messages import Reported
-from brokerd.params import ReplaceParams, SubmitParams
+from brokerd.params import FilterParams, ReplaceParams, SubmitParams
 from brokerd.poller import Poller
 from brokerd.server import Peer
 from brokerd.terms import Instrument, Quote
@@ -78,6 +79,20 @@ async def test_a_replace_far_from_the_market_is_refused_before_it_is_written(
             await trader.replace(peer, ReplaceParams("x", px=msgspec.Raw(b"1000")))
         shown = await trader.replace(peer, ReplaceParams("x", px=msgspec.Raw(b"102")))
         assert shown.ord_status == "pending_replace"
+
+
+@pytest.mark.parametrize(("by", "canceled"), [("filled", ["filled"]), ("closed", [])])
+async def test_cancel_all_goes_by_the_time_that_was_named(
+    tmp_path: Path, peer: Peer, by: str, canceled: list[str]
+) -> None:
+    span = {"time_type": "relative", "last": "1h", "by": by}
+    params = msgspec.json.decode(msgspec.json.encode({"time": span}), type=FilterParams)
+    async with trading(tmp_path, ScriptedExecutor()) as (home, trader):
+        for cl_ord_id in ("filled", "untouched"):
+            await home.engine.do(submit(cl_ord_id, at_ns=CLOCK.now_ns()))
+        fill = Reported("sim", traded("e-1", cl_ord_id="filled"), Road.STREAM, CLOCK.now_ns())
+        await home.engine.settle(fill)
+        assert (await trader.cancel_all(peer, params)).cl_ord_ids == canceled
 
 
 @pytest.fixture

@@ -15,6 +15,7 @@ from msgspec import Meta, Struct
 from brokerd.errors import InvalidParams
 from brokerd.events import Resolution
 from brokerd.filters import OrderFilter
+from brokerd.orders import Order
 from brokerd.rpc import Number, absent, read_number
 from brokerd.states import OrdStatus, Status
 from brokerd.terms import (
@@ -123,14 +124,25 @@ class ThawParams(Struct, frozen=True, forbid_unknown_fields=True):
     reason: Reason
 
 
-class TimeParams(Struct, frozen=True, forbid_unknown_fields=True):
-    """A window: the last "15m" up to now, or from `since` to before `until`."""
+class SpanParams(Struct, frozen=True, forbid_unknown_fields=True):
+    """A span of time, relative (`last`) or absolute (`since`, `until`)."""
 
     time_type: Literal["relative", "absolute"]
     last: str | None = None
     since: str | None = None
     until: str | None = None
+
+
+class TimeParams(SpanParams, frozen=True, forbid_unknown_fields=True):
+    """Orders whose time `by` is in the last "15m" up to now, or from `since` to before `until`."""
+
     by: Literal["created", "closed", "filled"] = "created"
+
+
+class FillTimeParams(SpanParams, frozen=True, forbid_unknown_fields=True):
+    """Fills of the last "15m" up to now, or from `since` to before `until`: a fill has one time."""
+
+    by: Literal["filled"] = "filled"
 
 
 class Window(Struct, frozen=True):
@@ -139,6 +151,20 @@ class Window(Struct, frozen=True):
     since_ns: int | None = None
     until_ns: int | None = None
     by: Literal["created", "closed", "filled"] = "created"
+
+    def holds(self, order: Order) -> bool:
+        """Whether an order's time is inside; `filled` is its last fill."""
+        if self.since_ns is None and self.until_ns is None:
+            return True
+        at_ns = {
+            "created": order.created_at_ns,
+            "closed": order.closed_at_ns,
+            "filled": order.last_fill_at_ns,
+        }[self.by]
+        if at_ns is None:
+            return False
+        is_late_enough = self.since_ns is None or at_ns >= self.since_ns
+        return is_late_enough and (self.until_ns is None or at_ns < self.until_ns)
 
 
 class FilterParams(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -170,7 +196,7 @@ class FillParams(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     symbol: Text | None = None
     side: Side | None = None
     group: Group = {}
-    time: TimeParams | None = None
+    time: FillTimeParams | None = None
     limit: Limit = 100
     cursor: str | None = None
 
@@ -296,7 +322,7 @@ def read_time(field: str, text: str | None) -> int | None:
     )
 
 
-def read_window(params: TimeParams | None, now_ns: int) -> Window:
+def read_window(params: TimeParams | FillTimeParams | None, now_ns: int) -> Window:
     """Return the window that `time` means at `now_ns`."""
     if params is None:
         return Window()

@@ -184,8 +184,7 @@ class Trading:
             if not order.is_final
             and not order.is_external
             and matches(wanted, order)
-            and (window.since_ns is None or order.created_at_ns >= window.since_ns)
-            and (window.until_ns is None or order.created_at_ns < window.until_ns)
+            and window.holds(order)
         ]
         requested: list[str] = []
         for start in range(0, len(meant), CANCELS_AT_ONCE):
