@@ -350,7 +350,6 @@ class AnyWorld(RuleBasedStateMachine):
         ):
             assert {o.cl_ord_id: o for o in found} == {o.cl_ord_id: o for o in wanted}
         assert self.blotter.unsettled_count("sim") == len(self.blotter.unsettled("sim"))
-        assert self.blotter.asking_count("sim") == len(self.blotter.asking("sim"))
 
     def teardown(self) -> None:
         fresh = Blotter()

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.scripted_daemon import ScriptedDaemon
+from tests.scripted_daemon import Error, ScriptedDaemon
 
 from brokerd.cli import checks, main
 from brokerd.cli.checks import FAIL, OK, WARN, Check
@@ -98,6 +98,14 @@ def test_the_journal_is_the_running_daemons_unless_named(
 ) -> None:
     assert ctl("journal", "verify", info={"journal": str(journal)}) == Exit.DONE
     assert told(capsys)[0]["journal"] == str(journal)
+
+
+def test_a_daemon_that_will_not_say_its_journal_is_no_leave_to_take_another(
+    journal: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(journal.parent.parent)
+    with ScriptedDaemon({"daemon.info": Error(303, "busy")}) as daemon:
+        assert main(["--socket", daemon.path, "journal", "verify"]) == Exit.REFUSED
 
 
 def test_the_journal_is_the_configs_where_one_is_given(

@@ -122,7 +122,7 @@ async def test_a_doubt_of_an_earlier_run_is_asked_about_again_and_waits_anew_wit
     first.script["place"].append(InDoubt(evidence="lost"))
     async with run_of(tmp_path, first) as desk:
         await desk.engine.do(submit(at_ns=CLOCK.now_ns()))
-        await until(lambda: desk.engine.blotter.asking_count("sim") == 1)
+        await until(lambda: len(desk.engine.blotter.asking("sim")) == 1)
     for epoch in ("k4", "k5"):
         began_ns, later = CLOCK.now_ns(), ScriptedExecutor(validity_window_s=60.0)
         later.views.append(None)

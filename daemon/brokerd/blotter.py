@@ -7,7 +7,7 @@ Rule 2: a `Stage` holds what a batch will have changed, so that nothing is seen 
         it is durable; it is absorbed after the commit or thrown away.
 """
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator
 from itertools import islice
 from typing import cast
@@ -27,6 +27,7 @@ from brokerd.events import (
 from brokerd.fold import apply, submitted
 from brokerd.limits import NOTHING, Exposure, exposure_of
 from brokerd.orders import Order
+from brokerd.states import Status
 
 NO_EXECUTIONS: frozenset[str] = frozenset()
 
@@ -44,7 +45,8 @@ class Blotter:
     All unsettled orders, and the recently settled ones until they are dropped by `forget`.
 
     A settled order that was dropped is not unknown: the engine fetches it from history and hands
-    it to `remember` before anything is decided about it.
+    it to `remember` before anything is decided about it. `by_status` counts those in memory, which
+    are all that are open or pending.
     """
 
     def __init__(self) -> None:
@@ -57,6 +59,7 @@ class Blotter:
         self._unsettled: defaultdict[str, dict[str, None]] = defaultdict(dict)
         self._asking: defaultdict[str, dict[str, None]] = defaultdict(dict)
         self.exposures: dict[str, Exposure] = {}
+        self.by_status: Counter[Status] = Counter()
 
     def weigh(self, executor: str) -> None:
         """Keep count of what is open at an executor. Called before it has orders."""
@@ -101,10 +104,6 @@ class Blotter:
     def asking(self, executor: str) -> list[Order]:
         """Return the orders the venue must be asked about: in doubt, or with fills missing."""
         return [self._orders[cl_ord_id] for cl_ord_id in self._asking[executor]]
-
-    def asking_count(self, executor: str) -> int:
-        """Count them without building a list."""
-        return len(self._asking[executor])
 
     def executors(self) -> list[str]:
         """Name every executor that has unsettled orders."""
@@ -153,6 +152,7 @@ class Blotter:
         cl_ord_id, executor = order.cl_ord_id, order.terms.executor
         before = self._orders.get(cl_ord_id)
         self._orders[cl_ord_id] = order
+        self._count(before, order)
         if executor in self.exposures:
             self.exposures[executor] = _weighed(self.exposures[executor], before, order)
         if before is None and not order.is_external:
@@ -174,14 +174,22 @@ class Blotter:
         else:
             self._asking[executor].pop(cl_ord_id, None)
 
+    def _count(self, before: Order | None, after: Order) -> None:
+        if before is not None:
+            self.by_status[before.status] -= 1
+        self.by_status[after.status] += 1
+
     def _drop(self, order: Order) -> None:
         del self._orders[order.cl_ord_id], self._settled[order.cl_ord_id]
-        if not order.is_external:
-            self._by_venue_cl_ord_id.pop(order.venue_cl_ord_id, None)
+        self.by_status[order.status] -= 1
+        if self._by_venue_cl_ord_id.get(order.venue_cl_ord_id) == order.cl_ord_id:
+            del self._by_venue_cl_ord_id[order.venue_cl_ord_id]
         self._exec_ids.pop(order.cl_ord_id, None)
         former = self._former_ids.pop(order.cl_ord_id, [])
         for key in [*former, (order.terms.executor, order.venue_order_id or "")]:
-            self._by_venue_order_id.pop(key, None)
+            # A venue may have given the id to a newer order, which keeps it.
+            if self._by_venue_order_id.get(key) == order.cl_ord_id:
+                del self._by_venue_order_id[key]
 
 
 def _weighed(exposure: Exposure, before: Order | None, after: Order) -> Exposure:

@@ -64,7 +64,7 @@ class Methods:
         history: SqliteHistory,
         feed: Feed,
         links: Links,
-        describe: Callable[[], Awaitable[results.DaemonInfo]],
+        describe: Callable[[], results.DaemonInfo],
         stop: Callable[[], None],
     ) -> None:
         self._trading = trading
@@ -187,7 +187,7 @@ class Methods:
 
     async def info(self, _peer: Peer, _params: NoParams) -> results.DaemonInfo:
         """Show the daemon."""
-        return await self._describe()
+        return self._describe()
 
     async def ping(self, _peer: Peer, _params: NoParams) -> results.Pong:
         """Answer at once."""

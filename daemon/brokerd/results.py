@@ -1,4 +1,4 @@
-"""What the methods give, beside orders: the shapes, and how executors are shown."""
+"""What the methods give, beside orders: the shapes."""
 
 from typing import Any
 
@@ -136,7 +136,10 @@ class Executors(Struct, frozen=True):
 
 
 class OrderCounts(Struct, frozen=True):
-    """Orders the daemon holds in memory, and how they stand."""
+    """
+    How the orders stand: `submitted` are all on record, those of other origin that are followed
+    included; `in_memory` are the ones not settled and some of the settled.
+    """
 
     open: int
     pending: int

@@ -11,7 +11,6 @@ import asyncio
 import gc
 import os
 import signal
-from collections import Counter
 from collections.abc import Generator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -252,7 +251,7 @@ class Daemon:
     def _pending_since_ns(self) -> int | None:
         return self._engine.pending_since_ns
 
-    async def _describe(self) -> DaemonInfo:
+    def _describe(self) -> DaemonInfo:
         config, engine = self._config, self._engine
         return DaemonInfo(
             version=__version__,
@@ -265,7 +264,7 @@ class Daemon:
             socket=str(config.daemon.socket),
             config=str(config.path),
             accepts_orders=self._journal.accepts_orders,
-            orders=await self._count_orders(),
+            orders=self._count_orders(),
             in_doubt=doubts_of(self._links, self._engine),
             executors={link.name: link.listener.state for link in self._links},
             connections=len(self._server.connections) if self._server else 0,
@@ -277,21 +276,16 @@ class Daemon:
             clock_step_s=round(self._clock.stepped_ns / 1e9, 3),
         )
 
-    async def _count_orders(self) -> OrderCounts:
-        by_status: Counter[Status] = Counter()
-        for each in await self._history.counts():
-            by_status[each.status] += each.orders
-        in_doubt = sum(
-            order.in_doubt
-            for link in self._links
-            for order in self._engine.blotter.asking(link.name)
-        )
+    def _count_orders(self) -> OrderCounts:
+        """Count what is known without asking the disk: it may be full just when this is asked."""
+        blotter = self._engine.blotter
+        asking = (order for link in self._links for order in blotter.asking(link.name))
         return OrderCounts(
-            open=by_status[Status.OPEN],
-            pending=by_status[Status.PENDING],
-            in_doubt=in_doubt,
-            in_memory=len(self._engine.blotter),
-            submitted=by_status.total(),
+            open=blotter.by_status[Status.OPEN],
+            pending=blotter.by_status[Status.PENDING],
+            in_doubt=sum(order.in_doubt for order in asking),
+            in_memory=len(blotter),
+            submitted=self._history.orders,
         )
 
 

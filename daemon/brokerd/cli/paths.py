@@ -4,7 +4,7 @@ import os
 from pathlib import Path
 
 from brokerd.cli.control import Control
-from brokerd.cli.errors import Exit, Failure, Forbidden, Refusal, Unreachable, Usage
+from brokerd.cli.errors import Exit, Failure, Forbidden, Unreachable, Usage
 from brokerd.errors import BrokerdError
 
 LOCAL_JOURNAL = "var/journal.db"
@@ -33,7 +33,7 @@ def journal_path(control: Control, path: str | None, config: str | None) -> Path
 def _running(control: Control) -> str | None:
     try:
         told = control.ask("daemon.info").get("journal")
-    except (Refusal, Unreachable):
+    except Unreachable:
         return None
     return str(told) if told else None
 

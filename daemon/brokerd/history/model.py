@@ -20,7 +20,7 @@ from pathlib import Path
 import aiosqlite
 
 from brokerd.errors import Busy
-from brokerd.events import Entry
+from brokerd.events import Entry, OrderSubmitted
 from brokerd.history.read import HistoryReader
 from brokerd.history.schema import (
     ROWS_MAX,
@@ -57,13 +57,14 @@ Progress = Callable[[int, int], None]
 
 
 class SqliteHistory(HistoryReader):
-    """The read model of one journal. Made by `open_history`."""
+    """The read model of one journal. Made by `open_history`. `orders` counts all that were noted."""
 
     def __init__(
         self, journal: Journal, writer: aiosqlite.Connection, reader: aiosqlite.Connection
     ) -> None:
         super().__init__(journal, reader)
         self.applied_seq = 0
+        self.orders = 0
         self._noted_seq = 0
         self._writer = writer
         self._lock = asyncio.Lock()
@@ -73,7 +74,7 @@ class SqliteHistory(HistoryReader):
 
     @property
     def backlog(self) -> int:
-        """Entries noted and not yet written; above BACKLOG_MAX the engine should wait."""
+        """Entries noted and not yet written; the engine waits when they become too many."""
         return self._noted_seq - self.applied_seq
 
     def note(self, seq: int, entry: Entry, order: Order | None) -> None:
@@ -84,6 +85,7 @@ class SqliteHistory(HistoryReader):
         """
         self._batch.note(seq, entry, order)
         self._noted_seq = seq
+        self.orders += isinstance(entry.event, OrderSubmitted)
         if not self._arrived.is_set():
             self._arrived.set()
 
@@ -135,6 +137,9 @@ class SqliteHistory(HistoryReader):
     async def catch_up(self, progress: Progress | None) -> None:
         """Fold the journal's rows that are not here yet, in bounded memory; all of them if new."""
         ((seq,),) = await self._writer.execute_fetchall("SELECT applied_seq FROM meta")
+        ((self.orders,),) = await self._writer.execute_fetchall(
+            "SELECT coalesce(sum(orders), 0) FROM counts"
+        )
         self.applied_seq = self._noted_seq = seq
         target = self._journal.last_seq
         if seq == target:

@@ -39,7 +39,7 @@ from brokerd.history.query import (
 from brokerd.history.schema import decode_fill, decode_mark, decode_order
 from brokerd.journal.sqlite import is_damage, placeholders
 from brokerd.orders import Order
-from brokerd.states import OrdStatus, Status
+from brokerd.states import OrdStatus
 from brokerd.storage import READ_MAX, Journal, Named, Row
 from brokerd.terms import Side
 
@@ -80,15 +80,6 @@ class Fill(Struct, frozen=True, kw_only=True):
     symbol: str
     side: Side
     event: OrderTraded
-
-
-class OrderCount(Struct, frozen=True):
-    """How many orders one executor has in one status."""
-
-    executor: str
-    status: Status
-    ord_status: OrdStatus
-    orders: int
 
 
 class HistoryReader:
@@ -196,17 +187,6 @@ class HistoryReader:
         for at in range(0, len(seqs), READ_MAX):
             found += await self._journal.rows(seqs[at : at + READ_MAX])
         return found
-
-    async def counts(self) -> list[OrderCount]:
-        """Return the number of orders by executor and status, without counting them."""
-        await self._synced_now()
-        rows = await self._fetch(
-            "SELECT executor, status, ord_status, orders FROM counts WHERE orders"
-        )
-        return [
-            OrderCount(executor, Status(status), OrdStatus(ord_status), orders)
-            for executor, status, ord_status, orders in rows
-        ]
 
     async def executors(self) -> list[str]:
         """Return the names of all executors that ever had an order."""
