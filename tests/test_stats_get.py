@@ -1,7 +1,12 @@
 """`stats.get` at a real daemon's socket."""
 
+import sys
+from pathlib import Path
+
 import pytest
-from tests.daemon_process import Told, market, running
+from tests.daemon_process import DaemonProcess, Told, market, running
+
+WITHOUT = Path(__file__).parent / "without_call.py"
 
 
 def test_a_row_says_what_it_rests_on() -> None:
@@ -26,6 +31,17 @@ def test_a_row_says_what_it_rests_on() -> None:
     assert row["slippage_cost"].keys() == {"USDT"}
     assert row["fill_ratio_qty"]["value"] == "1"
     assert told["window"]["since"] is None
+
+
+def test_statistics_do_without_the_right_to_be_nice() -> None:
+    """Under the unit's system call filter there may be none."""
+    under = (sys.executable, str(WITHOUT), "setpriority")
+    with DaemonProcess(under=under) as daemon:
+        daemon.start()
+        with daemon.bot() as bot:
+            bot.call("order.submit", **market(), wait="venue")
+            (row,) = bot.call("stats.get")["rows"]
+    assert row["orders"] == 1
 
 
 def test_an_executor_that_never_was_is_told_not_counted_as_nothing() -> None:

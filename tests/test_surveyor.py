@@ -14,6 +14,7 @@ from types import SimpleNamespace
 
 import pytest
 from msgspec import Raw
+from structlog.testing import capture_logs
 from tests.survey_desk import LATER, Desk, lives
 
 from brokerd.clock import SystemClock
@@ -104,6 +105,27 @@ async def test_what_keeps_failing_is_tried_ever_more_seldom(
         keeper._paused_until_s = 0.0
         with pytest.raises(Busy, match="ask again in 2 s"):
             await keeper.ask(EVERYTHING)
+
+
+async def test_the_last_words_of_a_process_are_one_line_of_the_log(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(surveyor, "COMMAND", (sys.executable, "-c", "print(1 // 0)"))
+    with capture_logs() as lines:
+        async with kept(desk) as keeper:
+            with pytest.raises(Busy):
+                await keeper.ask(EVERYTHING)
+    (line,) = [line for line in lines if line["event"] == "survey_ended"]
+    assert line["said"].endswith("ZeroDivisionError: integer division or modulo by zero\n")
+
+
+async def test_a_module_in_the_directory_the_daemon_was_started_in_is_not_run(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    (tmp_path / "decimal.py").write_text("raise SystemExit('somebody else')")
+    monkeypatch.chdir(tmp_path)
+    async with kept(desk) as keeper:
+        assert orders(await keeper.ask(EVERYTHING)) == 60
 
 
 async def test_a_survey_that_is_behind_says_how_far_it_is_and_how_long_it_will_take(

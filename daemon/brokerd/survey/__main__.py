@@ -10,6 +10,7 @@ import gc
 import os
 import sqlite3
 import sys
+from contextlib import suppress
 from pathlib import Path
 
 from msgspec import Raw
@@ -32,7 +33,8 @@ STEPS_PER_LINE = 5
 
 def main(argv: list[str]) -> int:
     """Answer lines until there are no more; 1 if the survey's file, or the disk, failed."""
-    os.nice(NICE)
+    with suppress(OSError):  # a sandbox may forbid it: statistics are worth more than manners
+        os.nice(NICE)
     gc.set_threshold(GARBAGE_EVERY)
     history, path = map(Path, argv)
     try:

@@ -21,7 +21,9 @@ from brokerd.storage import History
 from brokerd.survey.pace import Pace, told
 from brokerd.survey.question import Answered, Asked, Question, decode_answered, encode
 
-COMMAND = (sys.executable, "-m", "brokerd.survey")
+COMMAND = (sys.executable, "-P", "-m", "brokerd.survey")
+"""-P: a module in the directory that the daemon was started in is not run by mistake."""
+
 START_AFTER_S = 5.0
 FOLLOW_EVERY_S = 1.0
 NEWS_S = 2 * SETTLED_AFTER_NS / 1e9
@@ -29,6 +31,9 @@ ANSWER_S_MAX = 60.0
 ANSWER_BYTES_MAX = 64 * 1024 * 1024
 PATIENCE_S = 10.0
 """How long a question waits for the survey to catch up before its asker is told to come again."""
+
+SAID_BYTES_MAX = 4096
+"""How much of the process's last words is logged."""
 
 PAUSE_S_MIN, PAUSE_S_MAX = 1.0, 60.0
 """How long after a failure no process is started: twice as long after each, up to the most."""
@@ -171,16 +176,22 @@ class Surveyor:
         if self._process is None:
             self._process = await asyncio.create_subprocess_exec(
                 *COMMAND, *map(str, self._paths),
-                stdin=PIPE, stdout=PIPE, limit=ANSWER_BYTES_MAX, start_new_session=True,
+                stdin=PIPE, stdout=PIPE, stderr=PIPE, limit=ANSWER_BYTES_MAX, start_new_session=True,
             )  # fmt: skip
         return self._process
 
     async def _end(self) -> None:
+        """End the process. What it said on its standard error, a traceback as a rule, is one log line."""
         process, self._process = self._process, None
-        if process is not None:
-            if process.returncode is None:
-                process.kill()
-            await process.wait()
+        if process is None:
+            return
+        if process.returncode is None:
+            process.kill()
+        await process.wait()
+        assert process.stderr is not None  # noqa: S101 - it is a pipe
+        said = await process.stderr.read()
+        if said:
+            log.warning("survey_ended", said=said[-SAID_BYTES_MAX:].decode(errors="replace"))
 
 
 class _Failed(Exception):
