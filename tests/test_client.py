@@ -18,6 +18,8 @@ from brokerd import errors
 from brokerd.client import AsyncBroker, Broker, Trade
 from brokerd.client.protocol import DaemonUnreachable
 
+FUTURE = {"time_type": "absolute", "since": "2100-01-01T00:00:00Z"}
+
 
 @pytest.fixture(scope="module")
 def daemon() -> Iterator[DaemonProcess]:
@@ -121,6 +123,34 @@ def test_a_replace_and_a_cancel_all(broker: Broker) -> None:
             break
     assert broker.check_trade(trade).px == Decimal(21000)
     assert broker.cancel_all() == [trade.cl_ord_id]
+
+
+def test_a_cancel_of_all_means_old_orders_too(broker: Broker) -> None:
+    """The window of the loads is none of its business: nothing is left working for its age."""
+    broker.group_settings(user="gina")
+    trade = resting()
+    broker.submit(trade, wait="venue")
+    broker.time_settings("absolute", since="2100-01-01T00:00:00Z")
+    assert broker.load() == []
+    other = resting(group={"user": "hugo"})
+    broker.submit(other, wait="venue")
+    assert broker.cancel_all() == [trade.cl_ord_id], "whose orders are meant stays"
+    assert broker.cancel_all(group={"user": "hugo"}, time=FUTURE) == []
+
+
+@pytest.mark.parametrize("terms", [{"qty": "0"}, {"px": "0"}, {"stop_px": "0"}])
+def test_a_zero_is_told_as_it_was_given(broker: Broker, terms: dict[str, str]) -> None:
+    told = {"symbol": "BTCUSDT", "side": "buy", "ord_type": "market", "qty": "0.01"}
+    with pytest.raises(errors.InvalidOrder) as error:
+        broker.submit(Trade(**{**told, **terms}))
+    assert error.value.field == next(iter(terms))
+
+
+def test_keys_of_a_group_that_nobody_asked_for_are_refused(broker: Broker) -> None:
+    broker.time_settings()
+    with pytest.raises(errors.InvalidParams, match="latest_group") as error:
+        broker.load(group_by="nosuch")
+    assert (error.value.field, error.value.hint) == ("group_by", "latest_group")
 
 
 def test_statistics_come_by_group(broker: Broker) -> None:

@@ -101,11 +101,13 @@ class Settings:
 
     def filters(self, given: Filters) -> dict[str, Any]:
         """Return the filters of a question: what is given, else what is set."""
+        return ({"time": self.time} if self.time else {}) | self.whose(given)
+
+    def whose(self, given: Filters) -> dict[str, Any]:
+        """Return the filters without the window that is set: whose orders, and what is given."""
         for status in _several(given.get("status")):
             _check_word("status", status, STATUSES)
         told: dict[str, Any] = {"group": {**self.group, **given.get("group", {})}}
-        if self.time:
-            told["time"] = self.time
         if self.executor is not None:
             told["executor"] = self.executor
         return {**told, **{name: value for name, value in given.items() if name != "group"}}
@@ -129,8 +131,12 @@ def cancel(trade: Trade) -> Request[Order]:
 
 
 def cancel_all(settings: Settings, given: Filters) -> Request[dict[str, Any]]:
-    """Ask for a cancel of every working order that matches."""
-    return Request("order.cancel_all", settings.filters(given), read_any, changes=True)
+    """
+    Ask for a cancel of every working order that matches.
+
+    The window of the loads is not meant: an order is not to go on working because it is old.
+    """
+    return Request("order.cancel_all", settings.whose(given), read_any, changes=True)
 
 
 def replace(trade: Trade, qty: Number | None, px: Number | None) -> Request[Order]:

@@ -175,7 +175,7 @@ def loaded(order: Order) -> Trade:
 def terms(trade: Trade) -> dict[str, Any]:
     """Return what a submit says of a trade; what is not set is left out."""
     told = {name: getattr(trade, name) for name in TERMS}
-    return {name: _text(value) for name, value in told.items() if value not in (None, {}, False)}
+    return {name: _text(value) for name, value in told.items() if _is_set(value)}
 
 
 class Event(Struct, frozen=True, kw_only=True):
@@ -216,6 +216,11 @@ def exact(name: str, value: object) -> Decimal:
         field=name,
         hint=f'write it as text: {name}="{value}"',
     )
+
+
+def _is_set(value: Any) -> bool:
+    """Say whether a term was given; a 0 was, and it is for the daemon to refuse it."""
+    return value is not None and value is not False and value != {}
 
 
 def _text(value: Any) -> Any:
