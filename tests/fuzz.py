@@ -90,6 +90,7 @@ CALLS: tuple[tuple[str, Message], ...] = (
     ("order.list", {"latest_group": True, "group_by": ["a"], "limit": 3, "time": SINCE}),
     ("order.list", {"executor": "paper", "symbol": "BTCUSDT", "side": "buy", "limit": 1}),
     ("order.explain", {"cl_ord_id": "fuzz"}),
+    ("stats.get", {"group_by": ["a"], "status": ["CLOSED"], "limit": 3, "time": TIME}),
     ("fill.list", {"cl_ord_id": "fuzz", "symbol": "BTCUSDT", "limit": 3, "cursor": "x"}),
     ("events.subscribe", {"cl_ord_id": "nobody", "group": {"a": "b"}, "events": ["order_traded"]}),
     ("events.unsubscribe", {}),

@@ -207,6 +207,12 @@ def test_orders_sends_every_filter() -> None:
     ]
 
 
+def test_columns_of_orders_are_the_tables_business() -> None:
+    """The daemon refuses keys of a group that nobody asked for."""
+    _, daemon = run({"order.list": {"orders": []}}, "orders", "--by", "user")
+    assert daemon.params("order.list") == [{}]
+
+
 def test_fills_sends_every_filter() -> None:
     argv = "--last 1h --executor paper --symbol X --side buy --group a=b --id a-1"
     _, daemon = run({"fill.list": {"fills": []}}, "fills", *argv.split())

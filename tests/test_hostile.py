@@ -22,13 +22,19 @@ from tests.daemon_process import (
     request,
     running,
 )
-from tests.fuzz import fuzz
+from tests.fuzz import CALLS, fuzz
 
+from brokerd.contract import METHODS
 from brokerd.journal.audit import verify
 from brokerd.journal.disk import LOOK_EVERY_NS, RESERVE_BYTES
 from brokerd.rpc import BATCH_MAX
 
 LOOK_EVERY_S = LOOK_EVERY_NS / 1e9
+
+
+def test_hostile_lines_name_every_method() -> None:
+    named = {method for method, _ in CALLS}
+    assert {each.name for each in METHODS} - named == {"daemon.stop", "rpc.discover"}
 
 
 def test_three_thousand_hostile_lines_are_answered_and_leave_nothing_behind() -> None:

@@ -89,6 +89,13 @@ def test_a_time_the_journal_could_not_hold_is_refused_by_name(text: str) -> None
     assert read_time("since", None) is None
 
 
+@pytest.mark.parametrize("member", ["since", "until"])
+def test_a_bad_time_of_a_window_is_named_by_its_whole_path(member: str) -> None:
+    with pytest.raises(InvalidParams, match=rf"^time\.{member} ") as caught:
+        window(time_type="absolute", **{member: "yesterday"})
+    assert (caught.value.field, caught.value.reason) == (f"time.{member}", "bad_time")
+
+
 @pytest.mark.parametrize("cl_ord_id", ["a", "!", "~", "x" * CL_ORD_ID_MAX])
 def test_an_id_is_visible_ascii(cl_ord_id: str) -> None:
     assert read_cl_ord_id(cl_ord_id) == cl_ord_id

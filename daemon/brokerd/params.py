@@ -180,7 +180,11 @@ class FilterParams(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True
 
 
 class ListParams(FilterParams, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """A page of orders, newest first; `latest_group` keeps only the newest of each group."""
+    """
+    A page of orders, newest first; `latest_group` keeps only the newest of each group.
+
+    `group_by` says which keys make a group then; all of them, if it is left out.
+    """
 
     group_by: GroupKey | GroupKeys = []
     latest_group: bool = False
@@ -284,6 +288,19 @@ def _default_time_in_force(ord_type: OrdType) -> TimeInForce:
     return TimeInForce.IOC if ord_type is OrdType.MARKET else TimeInForce.GTC
 
 
+def read_group_by(params: ListParams) -> tuple[str, ...]:
+    """Return the keys that make a group; raise InvalidParams if no group is asked for."""
+    keys = (params.group_by,) if isinstance(params.group_by, str) else tuple(params.group_by)
+    if keys and not params.latest_group:
+        raise InvalidParams(
+            "group_by says what latest_group goes by, and does nothing without it",
+            reason="group_by_alone",
+            field="group_by",
+            hint="latest_group",
+        )
+    return keys
+
+
 def read_cl_ord_id(cl_ord_id: str) -> str:
     """Return a bot's own id, or raise InvalidParams if it cannot be one."""
     if _CL_ORD_ID.fullmatch(cl_ord_id) is None:
@@ -333,7 +350,8 @@ def read_window(params: TimeParams | FillTimeParams | None, now_ns: int) -> Wind
         from_ns = max(now_ns - read_span_s(params.last or "") * _NS, 0)
         return Window(from_ns, None, params.by)
     _refuse_unless(params.last is None, "last", "last belongs to a relative window")
-    since_ns, until_ns = read_time("since", params.since), read_time("until", params.until)
+    since_ns = read_time("time.since", params.since)
+    until_ns = read_time("time.until", params.until)
     is_there = since_ns is not None or until_ns is not None
     _refuse_unless(is_there, "since", "an absolute window needs since, until or both")
     is_forward = since_ns is None or until_ns is None or since_ns < until_ns

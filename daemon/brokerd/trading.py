@@ -38,6 +38,7 @@ from brokerd.params import (
     SubmitParams,
     order_filter,
     read_cl_ord_id,
+    read_group_by,
     read_replace,
     read_terms,
     read_window,
@@ -210,7 +211,6 @@ class Trading:
     async def list_orders(self, peer: Peer, params: ListParams) -> results.Orders:
         """List orders, newest first."""
         window = read_window(params.time, self._clock.now_ns())
-        group_by = (params.group_by,) if isinstance(params.group_by, str) else params.group_by
         query = OrderQuery(
             status=several(params.status),
             ord_status=several(params.ord_status),
@@ -218,7 +218,7 @@ class Trading:
             symbol=params.symbol,
             side=params.side,
             group=params.group,
-            group_by=tuple(group_by),
+            group_by=read_group_by(params),
             latest_group=params.latest_group,
             by=window.by,
             since_ns=window.since_ns,

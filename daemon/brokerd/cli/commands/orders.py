@@ -28,7 +28,7 @@ def add_options(parser: Parser) -> None:
 def run(control: Control, options: Namespace) -> Exit:
     """Print the orders, newest page or all pages."""
     params = filters(options) | {
-        "group_by": options.by or None,
+        "group_by": (options.by or None) if options.latest_group else None,
         "latest_group": options.latest_group or None,
     }
     return show_list(
