@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from tests.scripted_daemon import Error, ScriptedDaemon
 
-from brokerd.cli import checks, main
+from brokerd.cli import checks, main, paths
 from brokerd.cli.checks import FAIL, OK, WARN, Check
 from brokerd.cli.errors import Exit
 from brokerd.clock import SystemClock
@@ -17,6 +17,12 @@ from brokerd.events import DaemonStarted, Entry
 from brokerd.journal.store import open_journal
 
 ROWS = 30
+
+
+@pytest.fixture(autouse=True)
+def no_service(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever is installed on this machine."""
+    monkeypatch.setattr(paths, "SYSTEM_STATE", "/nowhere/at/all")
 
 
 @pytest.fixture
@@ -142,6 +148,41 @@ def test_doctor_finds_nothing_wrong_with_a_healthy_house(
     assert status == Exit.DONE
     names = ["journal file", "journal directory", "journal tail", "daemon", "executor paper clock"]
     assert {name: found[name] for name in names} == dict.fromkeys(names, OK)
+
+
+@pytest.fixture
+def service(journal: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The journal lies where the unit has it, with the unit's config; no daemon runs, nor is any here."""
+    config = tmp_path / "etc" / "config.toml"
+    config.parent.mkdir()
+    config.write_text('[executors.paper]\nadapter = "paper"\n')
+    monkeypatch.setattr(paths, "SYSTEM_CONFIG", str(config))
+    monkeypatch.setattr(paths, "SYSTEM_STATE", str(journal.parent))
+    (tmp_path / "home").mkdir()
+    monkeypatch.chdir(tmp_path / "home")
+    return config
+
+
+@pytest.mark.parametrize("by_config", [False, True])
+def test_the_services_journal_is_found_while_it_is_down(
+    service: Path, journal: Path, capsys: pytest.CaptureFixture[str], *, by_config: bool
+) -> None:
+    more = ["--config", str(service)] if by_config else []
+    assert ctl("journal", "verify", *more) == Exit.DONE
+    assert told(capsys)[0]["journal"] == str(journal)
+    ctl("doctor", *more)
+    (tail,) = [row for row in told(capsys) if row["name"] == "journal tail"]
+    assert tail["verdict"] == OK, tail
+
+
+def test_another_config_is_read_as_it_stands(
+    service: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    other = tmp_path / "other.toml"
+    other.write_bytes(service.read_bytes())
+    (tmp_path / "var").rename(tmp_path / "away")
+    assert ctl("journal", "verify", "--config", str(other)) == Exit.USAGE
+    assert str(tmp_path / "var" / "journal.db") in capsys.readouterr().err
 
 
 def test_doctor_works_without_a_daemon_and_fails_for_it(

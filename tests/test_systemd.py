@@ -6,6 +6,7 @@ import re
 import shutil
 import socket
 import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -188,3 +189,24 @@ def test_the_unit_keeps_what_the_daemon_counts_on(directive: str) -> None:
 
 def test_the_unit_does_not_blind_peer_credentials() -> None:
     assert not [line for line in directives() if line.startswith("PrivateUsers")]
+
+
+@pytest.mark.parametrize("page", ["README.md", "docs/howto/systemd.md", "docs/howto/venue.md"])
+def test_the_documented_check_passes_with_a_credential_that_the_unit_hands_over(
+    page: str, tmp_path: Path
+) -> None:
+    """Outside the unit nobody else says where the credentials are."""
+    (line,) = re.findall(r"^(.*brokerd check --config [^ \n]+)", (ROOT / page).read_text(), re.M)
+    etc, credential = tmp_path / "brokerd", tmp_path / "brokerd" / "credentials" / "binance-main"
+    credential.parent.mkdir(parents=True)
+    credential.write_text('api_key = "key"\nsecret = "secret"\n')
+    credential.chmod(0o600)
+    live = '[executors.binance-main]\nadapter = "binance"\ncredential = "binance-main"\n'
+    (etc / "config.toml").write_text(live)
+    command = line.replace("/etc/brokerd", str(etc)).replace(
+        "brokerd check", f"{sys.executable} -m brokerd check"
+    )
+    told = run("sh", "-c", command)
+    assert (told.returncode, told.stderr) == (0, "")
+    assert "binance-main: adapter binance, live" in told.stdout
+    assert "/var/lib/brokerd/journal.db" in told.stdout

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from brokerd.cli.jsontext import Record, as_record
+from brokerd.cli.paths import may_be_there
 from brokerd.cli.views import number
 from brokerd.journal.schema import SELECT_META, SELECT_ROWS, genesis, link
 
@@ -124,17 +125,9 @@ def check_modes(socket: str | None, journal: Path) -> list[Check]:
         checks.append(_judged_mode("socket directory", path.parent, stat.S_IWOTH, "chmod o-w"))
     by_others = stat.S_IWGRP | stat.S_IWOTH
     checks.append(_judged_mode("journal directory", journal.parent, stat.S_IWOTH, "chmod o-w"))
-    if is_there(journal) is not False:
+    if may_be_there(journal) is not False:
         checks.append(_judged_mode("journal file", journal, by_others, "chmod go-w"))
     return checks
-
-
-def is_there(path: Path) -> bool | None:
-    """Say whether a file is there; None if we may not look."""
-    try:
-        return path.exists()
-    except PermissionError:
-        return None
 
 
 def _judged_mode(name: str, path: Path, forbidden: int, fix: str) -> Check:
@@ -152,7 +145,7 @@ def _judged_mode(name: str, path: Path, forbidden: int, fix: str) -> Check:
 def check_tail(journal: Path) -> Check:
     """Whether the newest rows of the journal still hash to what was written."""
     name, fix = "journal tail", f"brokerctl journal verify {journal}"
-    if is_there(journal) is None:
+    if may_be_there(journal) is None:
         return Check(name, WARN, f"{journal} may not be read", "run this as the daemon's user")
     if not journal.exists():
         return Check(name, WARN, f"there is no {journal}", "name the journal by its --config")

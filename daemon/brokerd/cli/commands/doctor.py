@@ -22,7 +22,7 @@ from brokerd.cli.checks import (
 from brokerd.cli.control import Control
 from brokerd.cli.errors import Exit, Failure
 from brokerd.cli.jsontext import Record, as_records
-from brokerd.cli.paths import LOCAL_JOURNAL, configured_journal
+from brokerd.cli.paths import configured_journal, resting_journal
 from brokerd.cli.terminal import Column, plain_text
 from brokerd.cli.views import member
 
@@ -40,7 +40,7 @@ def run(control: Control, options: Namespace) -> Exit:
     if options.config:
         journal = Path(configured_journal(options.config))
     else:
-        journal = Path(str(told.get("journal") or LOCAL_JOURNAL))
+        journal = Path(str(told.get("journal") or resting_journal()))
     checks = [
         check_python(),
         check_sqlite(),
