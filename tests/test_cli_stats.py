@@ -92,6 +92,20 @@ def test_an_order_that_never_filled_has_no_curve(capsys: pytest.CaptureFixture[s
     assert "filled by" not in capsys.readouterr().out
 
 
+@pytest.mark.parametrize("form", ["json", "table"])
+@pytest.mark.parametrize("argv", [["--by", "strategy"], []])
+def test_what_the_figures_mean_and_what_is_left_out_is_said_beside_them(
+    capsys: pytest.CaptureFixture[str], form: str, argv: list[str]
+) -> None:
+    with ScriptedDaemon({"stats.get": ANSWER | {"rows_left_out": 2}}) as daemon:
+        assert main(["--socket", daemon.path, "-o", form, "stats", *argv]) == Exit.DONE
+    out, err = capsys.readouterr()
+    window = "created at any time until 2026-11-24 15:13:57, up to seq 1,483"
+    assert window in (out if (form, argv) == ("table", []) else err)
+    assert "above 0 is worse for us" in err
+    assert err.endswith("rows left out: 2 (--limit shows more)\n")
+
+
 def test_no_orders_are_said_beside_the_data(capsys: pytest.CaptureFixture[str]) -> None:
     with ScriptedDaemon({"stats.get": {"rows": []}}) as daemon:
         assert main(["--socket", daemon.path, "stats", "-o", "table"]) == Exit.DONE

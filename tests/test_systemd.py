@@ -196,7 +196,9 @@ def test_the_documented_check_passes_with_a_credential_that_the_unit_hands_over(
     page: str, tmp_path: Path
 ) -> None:
     """Outside the unit nobody else says where the credentials are."""
-    (line,) = re.findall(r"^(.*brokerd check --config [^ \n]+)", (ROOT / page).read_text(), re.M)
+    (line,) = re.findall(
+        r"^(.*brokerd check --config [^ \n]+)", (ROOT / page).read_text(), re.MULTILINE
+    )
     etc, credential = tmp_path / "brokerd", tmp_path / "brokerd" / "credentials" / "binance-main"
     credential.parent.mkdir(parents=True)
     credential.write_text('api_key = "key"\nsecret = "secret"\n')

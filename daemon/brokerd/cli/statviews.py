@@ -71,6 +71,13 @@ def window_words(told: Record) -> str:
     return plain_text(f"{words} until {until}, up to seq {count(told.get('seq'))}")
 
 
+def remarks(told: Record) -> list[str]:
+    """Return what goes with every answer: which orders, what the signs mean, what is not shown."""
+    left_out = told.get("rows_left_out")
+    more = [f"rows left out: {count(left_out)} (--limit shows more)"] if left_out else []
+    return [window_words(told), LEGEND, *more]
+
+
 def _how_much(row: Record) -> Iterator[tuple[str, str]]:
     outcomes = as_record(row.get("outcomes"))
     total = sum(_whole(outcomes))

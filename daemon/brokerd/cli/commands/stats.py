@@ -7,7 +7,7 @@ from brokerd.cli.control import Control
 from brokerd.cli.errors import Exit
 from brokerd.cli.jsontext import as_records
 from brokerd.cli.lists import Listing, add_watch, show_list
-from brokerd.cli.statviews import LEGEND, card, columns, window_words
+from brokerd.cli.statviews import card, columns, remarks, window_words
 from brokerd.cli.terminal import note
 
 
@@ -29,12 +29,8 @@ def run(control: Control, options: Namespace) -> Exit:
     """Print a table with --by, else a card for live and one for paper; JSON is a row a line."""
     params = filters(options) | {"group_by": options.by or None}
     if options.by or options.watch is not None or control.out.is_json:
-        listing = Listing("stats.get", "rows", params, lambda: columns(options.by))
-        status = show_list(control, options, listing)
-        if not control.out.is_json:
-            print(end="", flush=True)
-            note(LEGEND)
-        return status
+        listing = Listing("stats.get", "rows", params, lambda: columns(options.by), remarks)
+        return show_list(control, options, listing)
     told = control.ask("stats.get", params | {"limit": options.limit})
     rows = as_records(told.get("rows"))
     if not rows:
@@ -43,5 +39,6 @@ def run(control: Control, options: Namespace) -> Exit:
     print(window_words(told))
     for row in rows:
         print("", *card(control.out, row), sep="\n", flush=True)
-    note(LEGEND)
+    for remark in remarks(told)[1:]:
+        note(remark)
     return Exit.DONE
