@@ -21,7 +21,14 @@ from tests.scripted import (
 )
 
 from brokerd import listener as module
-from brokerd.errors import Halted, NotFrozen, OutcomeUnknown, VenueRefused, VenueUnavailable
+from brokerd.errors import (
+    ConfigError,
+    Halted,
+    NotFrozen,
+    OutcomeUnknown,
+    VenueRefused,
+    VenueUnavailable,
+)
 from brokerd.events import ExecutorChanged, ExecutorPaused, ExecutorThawed
 from brokerd.executor import LinkState, Snapshot, Standing
 from brokerd.listener import Listener
@@ -183,6 +190,21 @@ async def test_a_venue_that_cannot_be_reached_is_down_with_the_reason_and_tried_
         assert waits == [(1, 7.0), (2, None), (3, None), (4, 7.0)], (
             "each wait longer, Retry-After passed on"
         )
+
+
+async def test_a_venue_that_refuses_the_key_at_the_start_is_the_trouble_of_its_link_alone(
+    tmp_path: Path,
+) -> None:
+    async with listening(tmp_path) as at:
+        at.venue.connects += [ConfigError("403: the key is refused"), None]
+        await at.until_up()
+        assert at.states == ["down", "syncing", "up"]
+        reasons = [
+            each.entry.event.reason
+            for each in at.home.changes
+            if isinstance(each.entry.event, ExecutorChanged)
+        ]
+        assert reasons[0] == "403: the key is refused"
 
 
 async def test_waits_start_over_only_after_a_healthy_time_up(

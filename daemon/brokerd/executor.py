@@ -342,7 +342,12 @@ class Executor(Protocol):
         ...
 
     async def connect(self) -> None:
-        """Make ready; raise VenueUnavailable if the venue cannot be reached."""
+        """
+        Make ready; raise VenueUnavailable if the venue cannot be reached.
+
+        ConfigError is for what somebody must mend. Neither ends the daemon: the link is down, says
+        why, and tries again.
+        """
         ...
 
     async def aclose(self) -> None:

@@ -60,7 +60,6 @@ class Listener:
         self.settled = asyncio.Event()
         self.reports = 0
         self._up_since_s: float | None = None
-        self._has_been_up = False
         self._frozen_why = ""
         self._causes = 0
         self._beneath = (self.state, self.reason)
@@ -180,9 +179,8 @@ class Listener:
             except* NO_ANSWER as group:
                 why = _first(group)
             except* ConfigError as group:
-                # At the start somebody must mend it; later it is the trouble of this link alone.
-                if not self._has_been_up:
-                    raise
+                # Somebody must mend it; until then it is the trouble of this link alone. A venue
+                # that refuses a key may mean it, or be a firewall's page for an hour.
                 why = _first(group)
                 log.error("executor_misconfigured", executor=self._executor.name, why=str(why))  # noqa: TRY400 - it says what is wrong
             await heed_cancellation()
@@ -229,7 +227,6 @@ class Listener:
         self._poller.in_sync()
         self._up_since_s = asyncio.get_running_loop().time()
         await self._move(LinkState.UP)
-        self._has_been_up = True
 
     async def _listen(self, reports: AsyncIterator[Report]) -> None:
         name = self._executor.name
