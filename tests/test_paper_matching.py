@@ -3,6 +3,7 @@
 from decimal import Decimal
 from time import perf_counter
 
+import msgspec
 import pytest
 from tests.fixtures.paper.orders import (
     BTC,
@@ -236,6 +237,14 @@ class TestStops:
         assert code(at.replace(replace(placed, "2", "100"), 3)) == "px_not_allowed"
         assert told(at.cancel(cancel(placed), 4)) == ["canceled"]
         assert told(print_trade(at, "110", "1", seller_took=False)) == []
+
+    def test_a_replaced_stop_is_measured_as_the_stop_it_is(self) -> None:
+        coarse = msgspec.structs.replace(BTC, lot=Decimal("0.1"), market_lot=Decimal(1))
+        at = PaperVenue({"BTCUSDT": coarse}, FUNDS)
+        quote(at)
+        placed = order("buy", "0.5", stop_px="105")
+        assert told(at.place(placed, 2)) == ["new"]
+        assert told(at.replace(replace(placed, "0.4"), 3)) == ["replaced"]
 
 
 class TestTime:

@@ -20,7 +20,7 @@ from brokerd.messages import Reported
 from brokerd.params import FilterParams, ReplaceParams, SubmitParams
 from brokerd.poller import Poller
 from brokerd.server import Peer
-from brokerd.terms import Instrument, Quote
+from brokerd.terms import Instrument, OrdType, Quote
 from brokerd.trading import Trading
 
 
@@ -93,6 +93,22 @@ async def test_cancel_all_goes_by_the_time_that_was_named(
         fill = Reported("sim", traded("e-1", cl_ord_id="filled"), Road.STREAM, CLOCK.now_ns())
         await home.engine.settle(fill)
         assert (await trader.cancel_all(peer, params)).cl_ord_ids == canceled
+
+
+async def test_a_replaced_stop_order_is_measured_as_the_stop_order_it_is(
+    tmp_path: Path, peer: Peer
+) -> None:
+    class Coarse(ScriptedExecutor):
+        def instruments(self) -> Mapping[str, Instrument]:
+            rules = Instrument("BTCUSDT", "BTC", "USDT", lot=D("0.1"), market_lot=D(1))
+            return {"BTCUSDT": rules}
+
+    async with trading(tmp_path, Coarse()) as (home, trader):
+        stop = {"ord_type": OrdType.STOP, "px": None, "stop_px": D(105), "qty": D("0.5")}
+        await home.engine.do(submit(**stop))
+        await home.engine.settle(Reported("sim", report(E.NEW), Road.STREAM, 2))
+        shown = await trader.replace(peer, ReplaceParams("x", qty=msgspec.Raw(b"0.4")))
+        assert shown.ord_status == "pending_replace"
 
 
 @pytest.fixture

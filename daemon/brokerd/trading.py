@@ -140,7 +140,7 @@ class Trading:
             link.check_frozen()
             instrument = link.instrument(order.terms.symbol)
             new_px = order.px if px is None else px
-            check_instrument(instrument, qty or order.qty, new_px, None)
+            check_instrument(instrument, qty or order.qty, new_px, order.terms.stop_px)
             if px is not None:
                 now_ns = self._clock.now_ns()
                 link.check_market(instrument, order.terms, qty or order.qty, px, now_ns)

@@ -255,7 +255,7 @@ class PaperVenue:
     ) -> Refused | None:
         if order.px is None and px is not None:
             return rules.NO_LIMIT_PX
-        refused = rules.size_refused(self.instruments[order.symbol], qty, px, order.cum_qty)
+        refused = rules.size_refused(self.instruments[order.symbol], order, qty, px)
         if refused is not None:
             return refused
         leaves = subtract(qty, order.cum_qty)

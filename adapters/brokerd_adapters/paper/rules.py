@@ -17,6 +17,7 @@ from brokerd.terms import (
     check_instrument,
     check_terms,
 )
+from brokerd_adapters.paper.records import VenueOrder
 
 DAY_NS = 86_400 * 1_000_000_000
 
@@ -54,13 +55,13 @@ def terms_refused(terms: Terms, instrument: Instrument, now_ns: int) -> Refused 
 
 
 def size_refused(
-    instrument: Instrument, qty: Decimal, px: Decimal | None, filled: Decimal
+    instrument: Instrument, order: VenueOrder, qty: Decimal, px: Decimal | None
 ) -> Refused | None:
     """Check a replaced order's new total quantity and limit price."""
-    if qty <= filled:
+    if qty <= order.cum_qty:
         return QTY_FILLED
     try:
-        check_instrument(instrument, qty, px, None)
+        check_instrument(instrument, qty, px, order.stop_px)
     except InvalidOrder as error:
         return Refused(code=error.reason, reason=str(error))
     return None
