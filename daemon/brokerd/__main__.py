@@ -172,7 +172,8 @@ def _alpaca(name: str, config: Config, clock: Clock) -> Executor:
 
     settings = config.settings(name, AlpacaConfig)
     credential = load_credential(settings.credential, config, Credential)
-    return AlpacaExecutor(name, settings, credential, clock=clock)
+    deadline_s = _adapters_deadline_s(config)
+    return AlpacaExecutor(name, settings, credential, clock=clock, deadline_s=deadline_s)
 
 
 def _binance(name: str, config: Config, clock: Clock) -> Executor:
@@ -182,7 +183,7 @@ def _binance(name: str, config: Config, clock: Clock) -> Executor:
 
     settings = config.settings(name, BinanceConfig)
     credential = load_credential(settings.credential, config, Credential)
-    deadline_s = config.daemon.request_deadline_s * DEADLINE_SHARE
+    deadline_s = _adapters_deadline_s(config)
     return BinanceExecutor(name, settings, credential, clock=clock, deadline_s=deadline_s)
 
 
@@ -197,7 +198,12 @@ def _ccxt(name: str, config: Config, clock: Clock) -> Executor:
 
     settings = config.settings(name, CcxtConfig)
     credential = load_credential(settings.credential, config, CcxtCredential)
-    return CcxtExecutor(name, settings, credential, clock=clock)
+    deadline_s = _adapters_deadline_s(config)
+    return CcxtExecutor(name, settings, credential, clock=clock, deadline_s=deadline_s)
+
+
+def _adapters_deadline_s(config: Config) -> float:
+    return config.daemon.request_deadline_s * DEADLINE_SHARE
 
 
 ADAPTERS: supervisor.Adapters = {

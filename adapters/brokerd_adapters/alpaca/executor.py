@@ -54,7 +54,7 @@ from brokerd_adapters.alpaca.wire import (
     decode,
     decode_rows,
 )
-from brokerd_adapters.kit import Credential
+from brokerd_adapters.kit import DEADLINE_S, Credential
 from brokerd_adapters.kit.links import ROOM_FOR_LINK, link_id
 
 PROCESSING_BOUND_S = 10.0
@@ -74,10 +74,19 @@ log = structlog.get_logger(__name__)
 
 
 class AlpacaExecutor:
-    """One Alpaca account, paper or live."""
+    """
+    One Alpaca account, paper or live. `deadline_s` is how long one request may take, below the
+    daemon's own deadline, so that what is known of a fault is not lost to it.
+    """
 
     def __init__(
-        self, name: str, config: AlpacaConfig, credential: Credential, *, clock: Clock
+        self,
+        name: str,
+        config: AlpacaConfig,
+        credential: Credential,
+        *,
+        clock: Clock,
+        deadline_s: float = DEADLINE_S,
     ) -> None:
         if credential.secret is None:
             raise ConfigError(f"{name}: Alpaca's credential has an api_key and a secret")
@@ -98,7 +107,11 @@ class AlpacaExecutor:
         self._clock = clock
         self._chains = Chains()
         self._rest = Rest(
-            config.trading_url, credential, clock, a_minute=config.requests_per_minute
+            config.trading_url,
+            credential,
+            clock,
+            a_minute=config.requests_per_minute,
+            deadline_s=deadline_s,
         )
         self._questions = Questions(name, self._rest, self._chains, clock)
         self._quotes = Quotes(name, config, credential)

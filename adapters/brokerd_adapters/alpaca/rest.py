@@ -20,6 +20,7 @@ from brokerd_adapters.alpaca.wire import BODY_BYTES_MAX, Unreadable, decode, dec
 from brokerd_adapters.kit import (
     Charge,
     Credential,
+    Deadlines,
     Http,
     HttpAnswer,
     Pause,
@@ -51,13 +52,20 @@ class Sent(Struct, frozen=True):
 class Rest:
     """The Trading API for one key; an async context is entered by `http`."""
 
-    def __init__(self, url: str, credential: Credential, clock: Clock, *, a_minute: int) -> None:
+    def __init__(
+        self, url: str, credential: Credential, clock: Clock, *, a_minute: int, deadline_s: float
+    ) -> None:
         self._clock = clock
         self._window = f"requests:{key_mark(credential.api_key)}"
         self._limit = a_minute
         self.budget = shared_budget(url, clock)
         self._configure()
-        self.http = Http(url, headers=key_headers(credential), body_bytes_max=BODY_BYTES_MAX)
+        self.http = Http(
+            url,
+            headers=key_headers(credential),
+            deadlines=Deadlines(total_s=deadline_s),
+            body_bytes_max=BODY_BYTES_MAX,
+        )
 
     @property
     def left(self) -> int:

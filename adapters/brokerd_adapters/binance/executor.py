@@ -47,6 +47,7 @@ from brokerd_adapters.binance.session import Session, decode, reply_to
 from brokerd_adapters.binance.shapes import Envelope
 from brokerd_adapters.binance.symbols import Symbol, symbols
 from brokerd_adapters.kit import (
+    DEADLINE_S,
     ClockOffset,
     Credential,
     Deadlines,
@@ -89,7 +90,7 @@ class BinanceExecutor:
         credential: Credential,
         *,
         clock: Clock,
-        deadline_s: float = 9.0,
+        deadline_s: float = DEADLINE_S,
     ) -> None:
         self.name = name
         self.capabilities = Capabilities(

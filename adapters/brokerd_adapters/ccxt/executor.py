@@ -42,6 +42,7 @@ from brokerd_adapters.ccxt.outcomes import TABLE
 from brokerd_adapters.ccxt.questions import Questions
 from brokerd_adapters.kit.clock_offset import ClockOffset
 from brokerd_adapters.kit.faults import Unanswered, Unsent, outcome_of
+from brokerd_adapters.kit.http import DEADLINE_S
 from brokerd_adapters.kit.limits import Priority
 from brokerd_adapters.kit.watch import Watch
 
@@ -52,15 +53,24 @@ log = structlog.get_logger(__name__)
 
 
 class CcxtExecutor:
-    """Raises ConfigError when made, for an exchange that is not there or cannot be used."""
+    """
+    Raises ConfigError when made, for an exchange that is not there or cannot be used. `deadline_s`
+    is how long one call into ccxt may take, below the daemon's own deadline.
+    """
 
     def __init__(
-        self, name: str, config: CcxtConfig, credential: CcxtCredential, *, clock: Clock
+        self,
+        name: str,
+        config: CcxtConfig,
+        credential: CcxtCredential,
+        *,
+        clock: Clock,
+        deadline_s: float = DEADLINE_S,
     ) -> None:
         self.name = name
         self._config = config
         self._clock = clock
-        self._library = Library(config, credential, clock)
+        self._library = Library(config, credential, clock, deadline_s=deadline_s)
         about = self._library.about
         lacking = promises.lacks(about)
         if lacking is not None:

@@ -33,10 +33,9 @@ from brokerd_adapters.ccxt.promises import Exchange
 from brokerd_adapters.ccxt.words import UNREADABLE, part
 from brokerd_adapters.kit.budget import Budget, shared_budget
 from brokerd_adapters.kit.faults import Unanswered, Unsent
-from brokerd_adapters.kit.http import sent_once, whole
+from brokerd_adapters.kit.http import DEADLINE_S, sent_once, whole
 from brokerd_adapters.kit.limits import Pause, Priority, Window
 
-TIMEOUT_S = 9.0
 WINDOW_S = 10
 PAUSE_S = 10.0
 """How long to be silent after "too many requests" without a Retry-After."""
@@ -76,10 +75,18 @@ _CALL: ContextVar[Call | None] = ContextVar("ccxt_call", default=None)
 class Library:
     """One exchange object of ccxt, made at once and connected by `open`."""
 
-    def __init__(self, config: CcxtConfig, credential: CcxtCredential, clock: Clock) -> None:
+    def __init__(
+        self,
+        config: CcxtConfig,
+        credential: CcxtCredential,
+        clock: Clock,
+        *,
+        deadline_s: float = DEADLINE_S,
+    ) -> None:
         self._clock = clock
+        self._deadline_s = deadline_s
         self._secrets = [text for text in credential.for_ccxt().values() if text]
-        self._exchange = _made(config, credential)
+        self._exchange = _made(config, credential, deadline_s)
         self._exchange.throttle = self._throttle
         self._session: aiohttp.ClientSession | None = None
         self.about = _about(self._exchange)
@@ -155,7 +162,7 @@ class Library:
             try:
                 # ccxt sets how its thread's Decimals round: it gets an arithmetic of its own.
                 with localcontext():
-                    async with asyncio.timeout(TIMEOUT_S):
+                    async with asyncio.timeout(self._deadline_s):
                         return await getattr(self._exchange, method)(*arguments), call
             except Unsent as error:
                 if call.on_wire:
@@ -165,7 +172,7 @@ class Library:
             except Unanswered as error:
                 raise _sent_at(error, call) from None
             except TimeoutError:
-                told = f"{method}: no answer within {TIMEOUT_S:g} s"
+                told = f"{method}: no answer within {self._deadline_s:g} s"
                 raise _fault(WireFault.TIMEOUT, told, call) from None
             except _base_error() as error:
                 raise self._translated(error, method, call) from None
@@ -271,7 +278,7 @@ def _base_error() -> type[Exception]:
     return base
 
 
-def _made(config: CcxtConfig, credential: CcxtCredential) -> Any:
+def _made(config: CcxtConfig, credential: CcxtCredential, deadline_s: float) -> Any:
     """Make ccxt's object for the exchange; raises ConfigError."""
     if importlib.util.find_spec("ccxt") is None:
         raise ConfigError(
@@ -288,7 +295,7 @@ def _made(config: CcxtConfig, credential: CcxtCredential) -> Any:
         )
     kind = getattr(streaming, config.exchange, None) or getattr(library, config.exchange)
     exchange = kind(
-        {**credential.for_ccxt(), "enableRateLimit": True, "timeout": TIMEOUT_S * 1_000}
+        {**credential.for_ccxt(), "enableRateLimit": True, "timeout": deadline_s * 1_000}
     )
     exchange.number = Decimal
     exchange.verbose = False

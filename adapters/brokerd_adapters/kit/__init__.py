@@ -17,7 +17,7 @@ from brokerd_adapters.kit.budget import Budget, Charge, key_mark, shared_budget
 from brokerd_adapters.kit.clock_offset import ClockOffset
 from brokerd_adapters.kit.credentials import Credential, load_credential
 from brokerd_adapters.kit.faults import Unanswered, Unsent, outcome_of
-from brokerd_adapters.kit.http import Deadlines, Http, HttpAnswer, whole
+from brokerd_adapters.kit.http import DEADLINE_S, Deadlines, Http, HttpAnswer, whole
 from brokerd_adapters.kit.limits import Cost, Limits, Pause, Priority, Window
 from brokerd_adapters.kit.signers import Signer, make_signer
 from brokerd_adapters.kit.watch import Watch, reports_of
@@ -25,6 +25,7 @@ from brokerd_adapters.kit.ws import JsonSocket
 from brokerd_adapters.subscription import Subscription
 
 __all__ = [
+    "DEADLINE_S",
     "Budget",
     "Charge",
     "ClockOffset",

@@ -27,13 +27,17 @@ BODY_BYTES_MAX = 32 * 1024 * 1024
 """More than any list a venue gives: Binance's exchangeInfo of all symbols has about 12 MB."""
 
 
+DEADLINE_S = 9.0
+"""How long one call may take if nobody says: below the daemon's own deadline if nobody sets it."""
+
+
 class Deadlines(Struct, frozen=True, kw_only=True):
     """
-    How long one call may take. `total_s` is below the daemon's own `request_deadline_s`, so that
-    what is known of a fault is not lost to it.
+    How long one call may take. An executor is given a `total_s` below the daemon's own
+    `request_deadline_s`, so that what is known of a fault is not lost to it.
     """
 
-    total_s: float = 9.0
+    total_s: float = DEADLINE_S
     connect_s: float = 3.0
     read_s: float = 8.0
 
