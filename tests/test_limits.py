@@ -34,6 +34,7 @@ from brokerd.limits import (
     replace_refused,
 )
 from brokerd.messages import Cancel, Replace
+from brokerd.stats.marks import QUOTE_AGE_NS_MAX
 from brokerd.terms import OrdType, Quote, Side
 
 QUOTE = Quote(D(99), D(101), 1)
@@ -169,6 +170,17 @@ async def test_submits_of_one_batch_cannot_pass_a_limit_together(tmp_path: Path)
         assert [isinstance(each, RefusedByLimits) for each in told] == [False, False, True, True]
         assert home.engine.blotter.exposures["sim"] == Exposure(2, D(2000))
         assert home.journal.last_seq == 2, "a refusal writes nothing"
+
+
+async def test_a_market_order_is_held_against_a_fresh_quote_alone(tmp_path: Path) -> None:
+    """What a symbol cost before an outage is no price to bound an order by."""
+    async with house(tmp_path) as home:
+        home.engine.limit("sim", Limits(order_notional_max=D(2000)))
+        market = replace(submit("y", QUOTE.at_ns + QUOTE_AGE_NS_MAX), terms=MARKET, arrival=QUOTE)
+        with pytest.raises(RefusedByLimits) as caught:
+            await home.engine.do(replace(market, at_ns=market.at_ns + 1))
+        assert caught.value.reason == "no_price"
+        await home.engine.do(market)
 
 
 async def test_what_ends_makes_room_and_a_repeat_is_never_refused(tmp_path: Path) -> None:

@@ -11,6 +11,7 @@ from brokerd.blotter import Stage
 from brokerd.errors import BrokerdError, Busy, JournalFull, Stopping
 from brokerd.limits import Limits, new_order_refused, replace_refused
 from brokerd.messages import Message, Replace, Submit
+from brokerd.stats.marks import is_fresh
 
 
 class Gate:
@@ -54,7 +55,10 @@ class Gate:
         limits = self.limits.get(terms.executor)
         if limits is None:
             return None
-        return new_order_refused(limits, stage.exposure(terms.executor), terms, message.arrival)
+        # What a symbol cost once says nothing of what an order for it costs now.
+        seen = message.arrival
+        arrival = seen if seen is not None and is_fresh(seen, message.at_ns) else None
+        return new_order_refused(limits, stage.exposure(terms.executor), terms, arrival)
 
     def _of_replace(self, message: Replace, stage: Stage) -> BrokerdError | None:
         order = stage.get(message.cl_ord_id)

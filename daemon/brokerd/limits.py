@@ -93,7 +93,7 @@ def new_order_refused(
         return RefusedByLimits(
             f"{terms.symbol} has no price to hold against the limits of {terms.executor}",
             reason="no_price",
-            hint="submit when there is a quote, or with a px",
+            hint="submit when there is a fresh quote, or with a px",
         )
     notional = multiply(terms.qty, px)
     return _refused(limits, now, Exposure(1, notional), terms.executor, notional)
