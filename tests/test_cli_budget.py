@@ -1,4 +1,4 @@
-"""A shell loop over brokerctl must cost milliseconds: what it may import, and what it may burn."""
+"""A shell loop over brokerctl must cost milliseconds, and a script's client hardly more: what they import and burn."""
 
 import subprocess
 import sys
@@ -23,6 +23,11 @@ def test_a_ping_costs_at_most_twice_an_empty_python_and_60_ms() -> None:
         ping_s = cpu_s("-m", "brokerd.cli", "--socket", daemon.path, "call", "daemon.ping")
     # The 60 ms are those of a machine that starts an empty Python in 12.
     assert ping_s <= 2 * empty_s() + max(0.060, 5 * empty_s())
+
+
+def test_the_client_costs_a_notebook_at_most_twice_an_empty_python_and_100_ms() -> None:
+    client_s = cpu_s("-c", "from brokerd.client import Broker, AsyncBroker, Trade")
+    assert client_s <= 2 * cpu_s("-c", "pass") + 0.100
 
 
 def test_a_ping_and_an_order_list_load_nothing_heavy() -> None:
