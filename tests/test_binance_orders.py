@@ -52,6 +52,24 @@ def test_an_ack_says_no_more_than_that_the_order_is_there() -> None:
     assert orders.placed(order("result"), CL_ORD_ID)[0].exec_type is E.NEW
 
 
+@pytest.mark.parametrize(
+    ("kind", "ord_type", "word"),
+    [
+        ("LIMIT_MAKER", OrdType.LIMIT, ""),
+        ("STOP_LOSS", OrdType.STOP, ""),
+        ("STOP_LOSS_LIMIT", OrdType.STOP_LIMIT, ""),
+        ("TAKE_PROFIT", OrdType.MARKET, "TAKE_PROFIT"),
+        ("TAKE_PROFIT_LIMIT", OrdType.LIMIT, "TAKE_PROFIT_LIMIT"),
+        ("OF_TOMORROW", OrdType.LIMIT, "OF_TOMORROW"),
+    ],
+)
+def test_a_type_of_somebody_elses_order_is_never_shown_as_its_opposite(
+    kind: str, ord_type: OrdType, word: str
+) -> None:
+    view = orders.view(order("order", type=kind), (), is_open=True)
+    assert (view.ord_type, view.venue_ord_type) == (ord_type, word)
+
+
 def test_a_full_reply_tells_each_fill_and_the_filled_quantity_with_the_last() -> None:
     """Said with an earlier one, the fills that follow would seem missed."""
     reports = orders.placed(order("full"), CL_ORD_ID)

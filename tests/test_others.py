@@ -64,6 +64,14 @@ def test_an_order_of_other_origin_is_followed_from_what_the_venue_shows() -> Non
     assert play.tell(seen(other(), 11)) == [], "once"
 
 
+def test_a_type_that_ours_have_no_word_for_is_shown_by_the_venues() -> None:
+    play = Play()
+    play.tell(seen(other(venue_ord_type="TAKE_PROFIT_LIMIT")))
+    order = play.blotter.get(FOLLOWED)
+    assert order is not None
+    assert order.terms.group == {"origin": "external", "venue_ord_type": "TAKE_PROFIT_LIMIT"}
+
+
 def test_its_fills_are_counted_once_also_those_from_before() -> None:
     play = Play()
     assert play.tell(seen(other(S.PARTIALLY_FILLED, cum_qty=D(3)))) == [

@@ -35,7 +35,7 @@ from brokerd.messages import (
 from brokerd.money import ZERO
 from brokerd.orders import Order, Request
 from brokerd.states import ExecType
-from brokerd.terms import Terms
+from brokerd.terms import GROUP_TEXT_MAX, Terms
 
 
 def reported(stage: Stage, message: Reported) -> Decision:
@@ -69,6 +69,9 @@ def seen(stage: Stage, message: Seen) -> Decision:
 
 def _terms_of(executor: str, view: OrderView) -> Terms:
     """Return what can be told of an order's terms by looking at it."""
+    group = {"origin": "external"}
+    if view.venue_ord_type:
+        group["venue_ord_type"] = view.venue_ord_type[:GROUP_TEXT_MAX]
     return Terms(
         executor=executor,
         symbol=view.symbol,
@@ -76,7 +79,7 @@ def _terms_of(executor: str, view: OrderView) -> Terms:
         ord_type=view.ord_type,
         qty=view.qty,
         px=view.px,
-        group={"origin": "external"},
+        group=group,
     )
 
 

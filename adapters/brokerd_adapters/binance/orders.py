@@ -54,10 +54,14 @@ _ORD_TYPES: dict[str, OrdType] = {
     "LIMIT": OrdType.LIMIT,
     "LIMIT_MAKER": OrdType.LIMIT,
     "STOP_LOSS": OrdType.STOP,
-    "TAKE_PROFIT": OrdType.STOP,
     "STOP_LOSS_LIMIT": OrdType.STOP_LIMIT,
-    "TAKE_PROFIT_LIMIT": OrdType.STOP_LIMIT,
+    # What they become once the market is good enough: a stop waits for the opposite.
+    "TAKE_PROFIT": OrdType.MARKET,
+    "TAKE_PROFIT_LIMIT": OrdType.LIMIT,
 }
+
+_SENT = {"MARKET", "LIMIT", "LIMIT_MAKER", "STOP_LOSS", "STOP_LOSS_LIMIT"}
+"""The types that orders of ours have: any other is shown by its own word, too."""
 
 SELF_TRADE_PREVENTION = "self_trade_prevention"
 
@@ -141,6 +145,7 @@ def view(order: OrderShape, trades: tuple[Execution, ...], *, is_open: bool = Fa
         symbol=order.symbol,
         side=Side(order.side.lower()),
         ord_type=ord_type,
+        venue_ord_type="" if order.type in _SENT else order.type,
         ord_status=ord_status,
         qty=_qty(order.orig_qty, order.prevented_quantity),
         px=exact(order.price) or None,
