@@ -144,6 +144,7 @@ async def test_too_many_requests_that_wait_turn_new_ones_away(
     [
         ({"ord_type": OrdType.STOP}, "ord_type_not_supported", "it has limit, market"),
         ({"time_in_force": TimeInForce.FOK}, "time_in_force_not_supported", "it has gtc, ioc"),
+        ({"post_only": True}, "post_only_not_supported", "leave it out, and the order may take"),
         ({"symbol": "BTCUSD"}, "unknown_symbol", 'did you mean "BTCUSDT"?'),
         ({"px": D("100.001")}, "not_on_tick", "nearest valid: 100 or 100.01"),
         ({"qty": D("0.0001")}, "not_on_lot", "nearest valid: 0.001"),
@@ -156,6 +157,7 @@ async def test_what_the_venue_would_refuse_is_refused_here_with_what_is_near(
         tmp_path,
         ord_types=frozenset({OrdType.LIMIT, OrdType.MARKET}),
         times_in_force=frozenset({TimeInForce.GTC, TimeInForce.IOC}),
+        post_only=False,
     ) as (_, link):
         with pytest.raises(InvalidOrder) as caught:
             link.check(replace(LIMIT, **changes), CLOCK.now_ns())

@@ -115,3 +115,16 @@ async def test_a_replaced_stop_order_is_measured_as_the_stop_order_it_is(
 def peer() -> Peer:
     """A peer that no plain method looks at."""
     return object()  # type: ignore[return-value]
+
+
+async def test_a_replace_that_the_venue_does_not_have_is_refused_before_it_is_written(
+    tmp_path: Path, peer: Peer
+) -> None:
+    async with trading(tmp_path, ScriptedExecutor(amend="none")) as (home, trader):
+        await home.engine.do(submit())
+        await home.engine.settle(Reported("sim", report(E.NEW), "stream", 2))
+        before = home.journal.last_seq
+        with pytest.raises(InvalidOrder) as caught:
+            await trader.replace(peer, ReplaceParams("x", px=msgspec.Raw(b"102")))
+        assert caught.value.reason == "replace_not_supported"
+        assert home.journal.last_seq == before

@@ -53,6 +53,7 @@ class Capabilities(Struct, frozen=True, kw_only=True):
     `query_closed`: whether a closed order can be asked for by our id.
     `amend`: whether a replace keeps the order (`in_place`), gives it a new id (`new_id`), cancels
     and places (`cancel_replace`), or does not exist (`none`).
+    `post_only`: whether an order may be told never to take.
     `exec_id_scope`: within what the venue's own execution ids are unique; where that is not the
     account, the adapter prefixes them.
     `executions_back_s`: how far back the venue tells executions when asked; None for ever.
@@ -68,6 +69,7 @@ class Capabilities(Struct, frozen=True, kw_only=True):
     amend: Literal["in_place", "new_id", "cancel_replace", "none"]
     ord_types: frozenset[OrdType] = frozenset(OrdType)
     times_in_force: frozenset[TimeInForce] = frozenset(TimeInForce)
+    post_only: bool = True
     exec_id_scope: Literal["account", "symbol", "order"] = "account"
     executions_back_s: float | None = None
     stream_shows_gaps: bool = False
@@ -223,7 +225,8 @@ class OrderView(Struct, gc=False, frozen=True, kw_only=True):
     `executions` is every execution of the order where the venue was asked for this one order
     (`query`), and may be empty in a `Snapshot`, where only `cum_qty` counts. `is_pending` says that
     the venue is at work on a cancel or replace of it, `replace_refused` that it turned down the one
-    the question named: for venues that take a request first and decide later.
+    the question named: for venues that take a request first and decide later. `venue_ord_type` is
+    the venue's word for a type of order that ours have no word for.
     """
 
     venue_cl_ord_id: str | None
@@ -240,6 +243,7 @@ class OrderView(Struct, gc=False, frozen=True, kw_only=True):
     venue_at_ns: int | None = None
     is_pending: bool = False
     replace_refused: bool = False
+    venue_ord_type: str = ""
 
 
 class Snapshot(Struct, frozen=True, kw_only=True):

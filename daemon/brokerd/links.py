@@ -106,10 +106,26 @@ class Link:
             raise _unsupported(
                 "time_in_force", terms.time_in_force, sorted(promised.times_in_force)
             )
+        if terms.post_only and not promised.post_only:
+            raise InvalidOrder(
+                f"{self.name} has no post_only orders",
+                reason="post_only_not_supported",
+                field="post_only",
+                hint="leave it out, and the order may take",
+            )
         instrument = self.instrument(terms.symbol)
         check_instrument(instrument, terms.qty, terms.px, terms.stop_px)
         self.check_market(instrument, terms, terms.qty, terms.px, at_ns)
         return instrument
+
+    def check_amends(self) -> None:
+        """Raise InvalidOrder if the venue changes no order."""
+        if self.executor.capabilities.amend == "none":
+            raise InvalidOrder(
+                f"{self.name} replaces no orders",
+                reason="replace_not_supported",
+                hint="cancel it, and submit another when it is canceled",
+            )
 
     def check_market(
         self, instrument: Instrument, terms: Terms, qty: Decimal, px: Decimal | None, at_ns: int

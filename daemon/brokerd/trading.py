@@ -138,6 +138,7 @@ class Trading:
         if not order.is_final:
             link = self._links.choose(order.terms.executor)
             link.check_frozen()
+            link.check_amends()
             instrument = link.instrument(order.terms.symbol)
             new_px = order.px if px is None else px
             check_instrument(instrument, qty or order.qty, new_px, order.terms.stop_px)

@@ -285,6 +285,7 @@ async def test_what_it_cannot_do_is_refused_without_asking(make: Make, directory
             {"time_in_force": each, "expire_at_ns": CLOCK.now_ns() if each == "gtd" else None}
             for each in set(TimeInForce) - promised.times_in_force
         ]
+        lacking += [] if promised.post_only else [{"post_only": True}]
         for changes in lacking:
             ref, outcome = await trading.place(**changes)
             assert isinstance(outcome, Refused), changes
@@ -305,8 +306,14 @@ async def test_an_order_that_may_not_rest_is_done_at_once(make: Make, directory:
 
 async def test_post_only_never_takes(make: Make, directory: Path) -> None:
     async with make(directory) as subject, desk(subject) as trading:
+        promised = trading.executor.capabilities.post_only
+        resting, taken = await trading.place(post_only=True)
+        if promised:
+            assert isinstance(taken, Accepted)
+            await trading.until_view(resting, S.NEW)
         ref, outcome = await trading.place(post_only=True, px=trading.px(105))
         view = await trading.executor.query(ref)
+    assert promised or isinstance(outcome, Refused)
     if isinstance(outcome, Accepted):
         assert view is not None
         assert view.ord_status in FINAL

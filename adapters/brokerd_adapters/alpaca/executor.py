@@ -100,6 +100,7 @@ class AlpacaExecutor:
             amend="new_id",
             times_in_force=frozenset(TimeInForce) - {TimeInForce.GTD},
             ord_types=frozenset(OrdType),
+            post_only=False,
             is_paper=config.paper,
         )
         self._config = config

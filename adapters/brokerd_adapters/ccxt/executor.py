@@ -284,7 +284,7 @@ class CcxtExecutor:
             why = "ord_type_not_supported"
         elif terms.time_in_force not in promised.times_in_force:
             why = "time_in_force_not_supported"
-        elif terms.post_only and not promises.takes_post_only(about):
+        elif terms.post_only and not promised.post_only:
             why = "post_only_not_supported"
         elif terms.ord_type is OrdType.MARKET and terms.side is Side.BUY:
             why = "market_buy_takes_cost" if promises.market_takes_cost(about) else ""

@@ -63,6 +63,7 @@ def promises(exchange: Exchange, *, is_sandbox: bool) -> Capabilities:
         amend="none",
         ord_types=_ord_types(exchange),
         times_in_force=_times_in_force(exchange),
+        post_only=takes_post_only(exchange),
         exec_id_scope="symbol",
         executions_back_s=executions_back_s(exchange),
         is_paper=is_sandbox,
