@@ -31,6 +31,7 @@ from brokerd.events import (
     encode_entry,
 )
 from brokerd.executor import Accepted, InDoubt, NotSent, OrderView, Outcome, Refused, Report
+from brokerd.limits import exposure_of
 from brokerd.messages import (
     Answered,
     Cancel,
@@ -220,6 +221,7 @@ class AnyWorld(RuleBasedStateMachine):
             after = self.blotter.get(cl_ord_id)
             assert after is not None
             self.check_doubt(order, after, message)
+            self.check_replace(order, after, message)
             self.check_last_word(order, after, stage.changes)
 
     def learn(self, message: Message, before: dict[str, Order]) -> None:
@@ -281,8 +283,7 @@ class AnyWorld(RuleBasedStateMachine):
         match message:
             case Viewed(view=None) if before.is_final:
                 # No more can come of a cancel of what is filled, found or not.
-                assert before.request is not None
-                assert before.request.kind is RequestKind.CANCEL
+                assert [each.kind for each in before.requests] == [RequestKind.CANCEL]
                 assert after.is_final
             case Viewed(view=None):
                 assert before.cl_ord_id in self.absent_ns
@@ -292,7 +293,7 @@ class AnyWorld(RuleBasedStateMachine):
                 assert told
             case Resolve(outcome=outcome):
                 assert before.in_doubt
-                request = before.request
+                request = before.doubted
                 assert request is not None
                 ends_ns = request.final_at_ns
                 assert ends_ns is None or not message.is_answered
@@ -301,16 +302,23 @@ class AnyWorld(RuleBasedStateMachine):
             case RetryDue():
                 assert not before.in_doubt
                 assert after.reason == "canceled_before_sent"
-            case Cancel():
-                # Of a replace in doubt: the cancel is now what is outstanding.
-                assert before.request is not None
-                assert before.request.kind is RequestKind.REPLACE
-                assert after.request is not None
             case _:
                 is_answer = isinstance(message, Answered) and not isinstance(
                     message.outcome, InDoubt
                 )
                 assert is_answer or isinstance(message, Reported | Viewed), message
+
+    def check_replace(self, before: Order, after: Order, message: Message) -> None:
+        """What became of a cancel is no evidence of the replace in doubt that it was sent over."""
+        if before.replacing is None or not before.in_doubt or after.replacing is not None:
+            return
+        match message:
+            case Answered(outcome=Accepted(reports=told)):
+                assert told
+            case Answered():
+                assert message.request is RequestKind.REPLACE
+            case _:
+                assert isinstance(message, Reported | Viewed | Resolve)
 
     def check_last_word(self, before: Order, after: Order, changes: list[Change]) -> None:
         """A final status stays, but for the venue's fills and replaces."""
@@ -332,6 +340,18 @@ class AnyWorld(RuleBasedStateMachine):
     @invariant()
     def replay_equals_live(self) -> None:
         assert list(self.replayed) == list(self.blotter)
+
+    @invariant()
+    def what_may_be_open_counts_and_can_be_canceled(self) -> None:
+        for order in self.blotter:
+            wanted = order.replacing
+            assert wanted is None or order.request is wanted or order.request.kind is K.CANCEL
+            may_be_filled = order.qty if wanted is None else max(order.qty, wanted.qty)
+            may_be_open = order.stopped_by is None and order.cum_qty < may_be_filled
+            assert may_be_open == (exposure_of(order).orders == 1)
+            stage = Stage(self.blotter, len(self.changes) + 1)
+            reply = decide(stage, Cancel(order.cl_ord_id, self.now_ns)).reply
+            assert may_be_open == (reply == order.cl_ord_id)
 
     @invariant()
     def executions_count_once_and_all_of_them(self) -> None:

@@ -131,8 +131,7 @@ async def test_a_doubt_of_an_earlier_run_is_asked_about_again_and_waits_anew_wit
             order = desk.engine.blotter.get("x")
             assert order is not None
             assert (order.in_doubt, order.doubts, order.not_found_at_ns) == (True, 1, None)
-            request = desk.links.by_name["sim"].poller.waits_anew("x")
-            assert request is not None
+            (request,) = desk.links.by_name["sim"].poller.waits_anew("x")
             assert request.final_at_ns is not None
             assert request.final_at_ns >= began_ns + 60 * 10**9
 

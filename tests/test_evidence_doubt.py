@@ -460,9 +460,8 @@ def test_a_replace_whose_terms_show_was_done_however_many_fills_came_since_the_q
     assert (play.order.qty, play.order.request) == (D(20), None)
 
 
-def waits_anew(play: Play, final_at_ns: int | None) -> Request:
-    assert play.order.request is not None
-    return replace(play.order.request, final_at_ns=final_at_ns)
+def waits_anew(play: Play, final_at_ns: int | None) -> tuple[Request, ...]:
+    return tuple(replace(each, final_at_ns=final_at_ns) for each in play.order.requests)
 
 
 def by_a_new_run(
@@ -494,7 +493,7 @@ def test_a_wait_of_an_earlier_run_is_none_of_a_request_that_was_sent_since() -> 
     assert play.order.request is not None
     assert play.order.request.attempt == 2
     assert by_this_run(play.order, earlier) == play.order
-    assert by_this_run(doubted().order, None) == doubted().order
+    assert by_this_run(doubted().order, ()) == doubted().order
 
 
 def test_a_first_absence_stamped_by_a_clock_that_was_set_back_since_does_not_wait_for_it() -> None:

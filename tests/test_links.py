@@ -33,10 +33,11 @@ from brokerd.errors import (
     VenueUnavailable,
 )
 from brokerd.events import RequestKind
-from brokerd.executor import Accepted, LinkState, Refused, Standing
+from brokerd.executor import Accepted, InDoubt, LinkState, Refused, Standing
 from brokerd.links import Link, Links, doubt_outstanding
 from brokerd.listener import Listener
-from brokerd.messages import Answered, Ask, Cancel, Freeze, Reported, Send, Viewed
+from brokerd.messages import Answered, Ask, Cancel, Freeze, Replace, Reported, Send, Viewed
+from brokerd.methods import doubts_of
 from brokerd.poller import Poller
 from brokerd.terms import Instrument, OrdType, Quote, Terms, TimeInForce
 
@@ -283,9 +284,27 @@ async def test_what_the_last_run_left_without_an_outcome_is_in_doubt(tmp_path: P
         seq = home.journal.last_seq
         await doubt_outstanding(home.engine, link, home.engine.blotter.unsettled("sim"), 6)
         assert home.journal.last_seq == seq, "it is on record already"
-        timed = link.poller.waits_anew("x")
-        assert timed is not None
+        (timed,) = link.poller.waits_anew("x")
         assert timed.final_at_ns == 6 + 1_000_000_000, "each run waits by its own clock"
+
+
+async def test_a_replace_in_doubt_and_the_cancel_over_it_are_both_in_doubt_after_a_restart(
+    tmp_path: Path,
+) -> None:
+    lost = InDoubt(evidence="lost")
+    async with linked(tmp_path) as (home, link):
+        await home.engine.do(submit())
+        await home.engine.settle(Reported("sim", report(E.NEW), "stream", 2))
+        await home.engine.do(Replace("x", D(20), None, 3))
+        await home.engine.settle(Answered("x", RequestKind.REPLACE, 1, lost, 4, 99))
+        await home.engine.do(Cancel("x", 5))
+        await doubt_outstanding(home.engine, link, home.engine.blotter.unsettled("sim"), 6)
+        told = [(each.kind, each.in_doubt) for each in home.order().requests]
+        assert told == [(RequestKind.CANCEL, True), (RequestKind.REPLACE, True)]
+        (timed,) = link.poller.waits_anew("x")
+        assert (timed.kind, timed.final_at_ns) == (RequestKind.REPLACE, 6 + 1_000_000_000)
+        (doubt,) = doubts_of([link], home.engine)
+        assert (doubt.request, doubt.leaves_qty) == (RequestKind.CANCEL, "20")
 
 
 async def test_a_doubt_that_no_time_ends_stays_one_through_a_restart(tmp_path: Path) -> None:

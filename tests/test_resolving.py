@@ -225,7 +225,7 @@ def test_a_wait_of_an_earlier_run_is_waited_for_anew() -> None:
     play = doubted(final_at_ns=20)
     assert play.order.request is not None
     anew = replace(play.order.request, final_at_ns=FINAL_NS)
-    assert refusal(play, said(at_ns=50, waits_anew=anew)).reason == "may_still_arrive"
+    assert refusal(play, said(at_ns=50, waits_anew=(anew,))).reason == "may_still_arrive"
 
 
 def test_a_word_about_another_request_contradicts_the_journal() -> None:

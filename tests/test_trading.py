@@ -10,13 +10,13 @@ from tests.scripted import CLOCK, D, E, House, ScriptedExecutor, house, report, 
 
 from brokerd.dispatch import Dispatch
 from brokerd.errors import InvalidOrder
-from brokerd.events import Road
-from brokerd.executor import LinkState
+from brokerd.events import RequestKind, Road
+from brokerd.executor import InDoubt, LinkState
 from brokerd.guard import Walled
 from brokerd.ids import Ids
 from brokerd.links import Link, Links
 from brokerd.listener import Listener
-from brokerd.messages import Reported
+from brokerd.messages import Answered, Replace, Reported
 from brokerd.params import FilterParams, ReplaceParams, SubmitParams
 from brokerd.poller import Poller
 from brokerd.server import Peer
@@ -109,6 +109,25 @@ async def test_a_replaced_stop_order_is_measured_as_the_stop_order_it_is(
         await home.engine.settle(Reported("sim", report(E.NEW), Road.STREAM, 2))
         shown = await trader.replace(peer, ReplaceParams("x", qty=msgspec.Raw(b"0.4")))
         assert shown.ord_status == "pending_replace"
+
+
+async def test_a_cancel_of_all_reaches_a_filled_order_whose_replace_may_have_raised_it(
+    tmp_path: Path, peer: Peer
+) -> None:
+    """Of the two that show filled, more of the one may be open."""
+    async with trading(tmp_path, ScriptedExecutor()) as (home, trader):
+        for cl_ord_id in ("raised", "done"):
+            await home.engine.do(submit(cl_ord_id))
+            await home.engine.settle(Reported("sim", report(E.NEW, cl_ord_id), "stream", 2))
+        await home.engine.do(Replace("raised", D(20), None, 3))
+        lost = Answered("raised", RequestKind.REPLACE, 1, InDoubt(evidence="lost"), 4)
+        await home.engine.settle(lost)
+        for cl_ord_id in ("raised", "done"):
+            fill = traded(f"t-{cl_ord_id}", 10, cl_ord_id)
+            await home.engine.settle(Reported("sim", fill, "stream", 5))
+            assert home.order(cl_ord_id).is_final
+        canceled = await trader.cancel_all(peer, FilterParams())
+        assert canceled.cl_ord_ids == ["raised"]
 
 
 @pytest.fixture

@@ -54,14 +54,14 @@ def cancel(stage: Stage, message: Cancel) -> Decision:
     order = stage.get(message.cl_ord_id)
     if order is None:
         return Decision(reply=unknown_order(message.cl_ord_id))
-    if order.is_final:
+    if order.is_over:
         return Decision(reply=_already_done(order, "canceled"))
     if order.is_external:
         return Decision(reply=_not_ours(order))
     kind = order.request.kind if order.request else None
     if order.cancel_wanted or kind is RequestKind.CANCEL:
         return Decision(reply=order.cl_ord_id)
-    # A replace in doubt may last; the cancel does not wait for it, and answers it as well.
+    # A replace in doubt may last; the cancel does not wait for it, and leaves it in doubt.
     queued = kind is RequestKind.NEW or (kind is RequestKind.REPLACE and not order.in_doubt)
     return request_cancel(stage, order, message.at_ns, road=Road.BOT, queued=queued)
 
@@ -97,7 +97,7 @@ def replace(stage: Stage, message: Replace) -> Decision:
 
 
 def _why_not_replace(order: Order, message: Replace) -> BrokerdError | None:
-    if order.is_final:
+    if order.is_over:
         return _already_done(order, "replaced")
     if order.is_external:
         return _not_ours(order)

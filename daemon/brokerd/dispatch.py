@@ -38,12 +38,11 @@ UNSENT = "no lane was free to send it"
 
 def order_ref(order: Order) -> OrderRef:
     """Return how to name an order to its venue; one of other origin by the venue's id alone."""
-    is_replacing = order.request is not None and order.request.kind is RequestKind.REPLACE
     return OrderRef(
         symbol=order.terms.symbol,
         venue_cl_ord_id="" if order.is_external else order.venue_cl_ord_id,
         venue_order_id=order.venue_order_id,
-        replace_no=order.replace_no if is_replacing else None,
+        replace_no=order.replace_no if order.replacing else None,
     )
 
 
@@ -71,7 +70,7 @@ class Dispatch:
     The way out to one executor. `send` never waits; `run` does the work until cancelled.
 
     `backlog` counts what waits for a lane: it is bounded by the executor's unsettled orders, each
-    of which has at most one request outstanding.
+    of which has at most one request on its way.
     """
 
     def __init__(

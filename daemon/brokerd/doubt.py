@@ -25,6 +25,7 @@ from brokerd.messages import (
     Action,
     Decision,
     Reported,
+    RetryDue,
     Send,
     Stranger,
     Viewed,
@@ -70,7 +71,7 @@ def viewed(stage: Stage, message: Viewed) -> Decision:
     if is_current and (view.ord_status in FINAL or view.cum_qty > view.qty):
         _dispute_overfill(stage, order.cl_ord_id, message)
     timed = by_this_run(latest, message.waits_anew)
-    resent = _settle_request(stage, timed, message, view)
+    resent = _settle_requests(stage, timed, message, view)
     return Decision((*resent, *next_steps(stage, order.cl_ord_id, message.at_ns)))
 
 
@@ -111,8 +112,8 @@ _VIEWED_LAST_WORD: dict[OrdStatus, ExecType] = {
 
 def _shows_replace(order: Order, message: Viewed, view: OrderView) -> bool:
     """Whether a view shows the terms of the replace under way, so that it was done, whatever came since."""
-    request = order.request
-    if request is None or request.kind is not RequestKind.REPLACE:
+    request = order.replacing
+    if request is None:
         return False
     was_asked_later = message.asked_at_ns > request.asked_at_ns
     return was_asked_later and view.qty == request.qty and view.px in {None, request.px}
@@ -152,15 +153,22 @@ def _as_reports(order: Order, view: OrderView, *, has_terms: bool) -> list[Repor
     return reports
 
 
-def _settle_request(
+def _settle_requests(
     stage: Stage, order: Order, message: Viewed, view: OrderView
 ) -> tuple[Action, ...]:
-    """End the doubt about a request, as far as this view of its order is evidence."""
-    request = order.request
-    if request is None or message.asked_at_ns <= request.asked_at_ns:
-        return ()
+    """End the doubt about what was asked, each as far as this view of its order is evidence."""
+    actions: tuple[Action, ...] = ()
+    for request in reversed(order.requests):
+        if message.asked_at_ns > request.asked_at_ns:
+            actions += _settle_request(stage, order, request, message, view)
+    return actions
+
+
+def _settle_request(
+    stage: Stage, order: Order, request: Request, message: Viewed, view: OrderView
+) -> tuple[Action, ...]:
     if view.ord_status in FINAL:
-        return end_request(stage, order, message.at_ns, message.road, "too_late")
+        return end_request(stage, request, message, "too_late")
     if not request.in_doubt:
         return ()
     is_over = request.final_at_ns is not None and message.asked_at_ns >= request.final_at_ns
@@ -168,7 +176,7 @@ def _settle_request(
         return _settle_cancel(stage, order, request, message, is_over=is_over)
     if request.kind is RequestKind.REPLACE and (view.replace_refused or is_over):
         reason = "refused_by_venue" if view.replace_refused else "not_executed"
-        return end_request(stage, order, message.at_ns, message.road, reason)
+        return end_request(stage, request, message, reason)
     return ()
 
 
@@ -182,21 +190,20 @@ def _settle_cancel(
         return (Send(send_again(stage, order, message.at_ns, "the venue shows the order open")),)
     # A venue without promises would leave the bot without a cancel for ever.
     if is_over or request.final_at_ns is None:
-        return end_request(stage, order, message.at_ns, message.road, "no_effect")
+        return end_request(stage, request, message, "no_effect")
     return ()
 
 
 def end_request(
-    stage: Stage, order: Order, at_ns: int, road: Road, reason: str
+    stage: Stage, request: Request, message: Viewed | RetryDue, reason: str
 ) -> tuple[Action, ...]:
     """Put on record that the order's request came to nothing; there is nothing left to do."""
-    assert order.request is not None  # noqa: S101 - callers have looked
     stage.record(
         RequestRefused(
-            at_ns=at_ns,
-            cl_ord_id=order.cl_ord_id,
-            road=road,
-            request=order.request.kind,
+            at_ns=message.at_ns,
+            cl_ord_id=message.cl_ord_id,
+            road=message.road if isinstance(message, Viewed) else Road.DAEMON,
+            request=request.kind,
             reason=reason,
         )
     )
@@ -213,7 +220,7 @@ def _absent(stage: Stage, order: Order, message: Viewed) -> None:
     """
     request = order.request
     if order.is_final and request and request.in_doubt and request.kind is RequestKind.CANCEL:
-        end_request(stage, order, message.at_ns, message.road, "too_late")
+        end_request(stage, request, message, "too_late")
         return
     if order.is_final and message.asked_at_ns > order.heard_at_ns:
         # A venue that shows the order no more has no other terms to tell.
@@ -233,17 +240,18 @@ def _absent(stage: Stage, order: Order, message: Viewed) -> None:
     )
 
 
-def by_this_run(order: Order, waits_anew: Request | None) -> Order:
+def by_this_run(order: Order, waits_anew: tuple[Request, ...]) -> Order:
     """
-    Return an order with its doubt's end as this run's clock tells it.
+    Return an order with its doubts' ends as this run's clock tells them.
 
     An earlier run's clock may have been set since: what was waited for by it is waited for anew.
     """
-    doubted = order.request
-    if doubted is None or waits_anew is None:
-        return order
-    is_same = doubted == replace(waits_anew, final_at_ns=doubted.final_at_ns)
-    return replace(order, request=waits_anew) if is_same else order
+    for anew in waits_anew:
+        for name in ("request", "overtaken"):
+            doubted: Request | None = getattr(order, name)
+            if doubted and doubted == replace(anew, final_at_ns=doubted.final_at_ns):
+                order = replace(order, **{name: anew})
+    return order
 
 
 def absence_counts_from_ns(order: Order, absence_after_ns: int | None, now_ns: int) -> int | None:
@@ -262,9 +270,8 @@ def absence_counts_from_ns(order: Order, absence_after_ns: int | None, now_ns: i
 
 def answer_counts_from_ns(order: Order, absence_after_ns: int | None, now_ns: int) -> int | None:
     """Return the next time of asking, later than now, from which an answer proves more than now."""
-    request = order.request
     marks_ns = (
         absence_counts_from_ns(order, absence_after_ns, now_ns),
-        request.final_at_ns if request and request.in_doubt else None,
+        *(each.final_at_ns for each in order.requests if each.in_doubt),
     )
     return min((at_ns for at_ns in marks_ns if at_ns is not None and at_ns > now_ns), default=None)

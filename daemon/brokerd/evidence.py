@@ -132,7 +132,7 @@ def retry_due(stage: Stage, message: RetryDue) -> Decision:
     if request.kind is not message.request or request.in_doubt:
         return NOTHING
     if request.kind is RequestKind.REPLACE and order.cancel_wanted:
-        end_request(stage, order, message.at_ns, Road.DAEMON, "canceled_instead")
+        end_request(stage, request, message, "canceled_instead")
         return Decision(next_steps(stage, order.cl_ord_id, message.at_ns))
     if request.kind is RequestKind.NEW and order.cancel_wanted:
         stage.record(

@@ -5,7 +5,7 @@ Rule 1: nothing in this file waits, reads a clock, logs or touches a socket.
 Rule 2: an event the table of `states` has no row for raises, and the order is unchanged.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from msgspec.structs import replace
@@ -86,17 +86,19 @@ def apply(order: Order, event: OrderEvent, seq: int) -> Order:
     Raises IllegalTransition, naming order and event, where the table has no row.
     """
     changes = _APPLY[type(event)](order, event)
+    after = replace(order, seq=seq, updated_at_ns=event.at_ns, **changes)
     if order.in_doubt:
-        changes |= _doubt_ended(order, changes, event)
-    return replace(order, seq=seq, updated_at_ns=event.at_ns, **changes)
+        after = replace(after, doubted_ns=order.doubted_ns + _doubt_ended_ns(order, after))
+    if after.cancel_wanted and after.is_over:
+        after = replace(after, cancel_wanted=False)
+    return after
 
 
-def _doubt_ended(order: Order, changes: dict[str, Any], event: OrderEvent) -> dict[str, Any]:
-    """Return how long the order has been in doubt if these changes end that."""
-    began, left = order.request, changes.get("request", order.request)
-    if began is None or began.doubted_at_ns is None or (left is not None and left.in_doubt):
-        return {}
-    return {"doubted_ns": order.doubted_ns + max(event.at_ns - began.doubted_at_ns, 0)}
+def _doubt_ended_ns(before: Order, after: Order) -> int:
+    """Return how long the doubt was that this ended; of two that overlap, up to where the other goes on."""
+    began_ns, goes_on_ns = before.doubted_since_ns, after.doubted_since_ns
+    assert began_ns is not None  # noqa: S101 - it was in doubt
+    return max((after.updated_at_ns if goes_on_ns is None else goes_on_ns) - began_ns, 0)
 
 
 def is_legal(order: Order, exec_type: ExecType) -> bool:
@@ -120,15 +122,24 @@ def _move(order: Order, exec_type: ExecType, event: OrderEvent) -> dict[str, Any
         "not_found_at_ns": None,
         "heard_at_ns": event.at_ns,
     }
-    if order.request is not None and exec_type in ENDS_REQUEST[order.request.kind]:
-        changes["request"] = None
-    if after in FINAL:
-        changes["cancel_wanted"] = False
-        if not order.is_final:
-            changes["closed_at_ns"] = event.at_ns
-    elif order.is_final:
+    if order.request is not None:
+        changes |= _unanswered(order, exec_type)
+    if after in FINAL and not order.is_final:
+        changes["closed_at_ns"] = event.at_ns
+    elif after not in FINAL:
         changes["closed_at_ns"] = None
     return changes
+
+
+def _unanswered(order: Order, exec_type: ExecType) -> dict[str, Any]:
+    """Return the changes that leave outstanding what such a report does not answer."""
+    return _outstanding(each for each in order.requests if exec_type not in ENDS_REQUEST[each.kind])
+
+
+def _outstanding(requests: Iterable[Request]) -> dict[str, Any]:
+    """Return the changes after which these are outstanding, the last asked first."""
+    request, overtaken, *_ = (*requests, None, None)
+    return {"request": request, "overtaken": overtaken}
 
 
 def _acknowledged(order: Order, event: OrderAcknowledged) -> dict[str, Any]:
@@ -164,9 +175,7 @@ def _traded(order: Order, event: OrderTraded) -> dict[str, Any]:
 
 def _replaced(order: Order, event: OrderReplaced) -> dict[str, Any]:
     exec_type = ExecType.FILL if order.cum_qty >= event.qty else ExecType.REPLACED
-    changes = _move(order, exec_type, event)
-    if order.request is not None and order.request.kind is RequestKind.REPLACE:
-        changes["request"] = None
+    changes = _move(order, exec_type, event) | _unanswered(order, ExecType.REPLACED)
     changes |= {
         "qty": event.qty,
         "px": order.px if event.px is None else event.px,
@@ -198,12 +207,14 @@ def _done(order: Order, event: OrderDone) -> dict[str, Any]:
     return changes
 
 
-def _cancel_requested(_order: Order, event: CancelRequested) -> dict[str, Any]:
+def _cancel_requested(order: Order, event: CancelRequested) -> dict[str, Any]:
+    """Ask for a cancel; a replace in doubt, for which it does not wait, stays in doubt."""
     if event.queued:
         return {"cancel_wanted": True}
     return {
         "cancel_wanted": False,
         "request": Request(RequestKind.CANCEL, event.at_ns, event.at_ns),
+        "overtaken": order.replacing,
     }
 
 
@@ -233,9 +244,9 @@ def _request_retried(order: Order, event: RequestRetried) -> dict[str, Any]:
     return {"request": request, "retries": order.retries + 1}
 
 
-def _request_refused(_order: Order, _event: RequestRefused) -> dict[str, Any]:
-    """A refused cancel or replace leaves the order as it was: there is nothing to restore."""
-    return {"request": None}
+def _request_refused(order: Order, event: RequestRefused) -> dict[str, Any]:
+    """A refused cancel or replace leaves the order as it was, and the other as it is."""
+    return _outstanding(each for each in order.requests if each.kind is not event.request)
 
 
 def _request_doubted(order: Order, event: RequestDoubted) -> dict[str, Any]:
@@ -262,12 +273,13 @@ RESOLVED_BY_OPERATOR = "resolved_by_operator"
 
 def _request_resolved(order: Order, event: RequestResolved) -> dict[str, Any]:
     """Take a person's word as the event it stands for; the venue itself has not been heard."""
-    if order.request is None or order.request.kind is not event.request:
+    request = next((each for each in order.requests if each.kind is event.request), None)
+    if request is None:
         raise IllegalTransition(
             f"order {order.cl_ord_id} has no {event.request} request to resolve",
             cl_ord_id=order.cl_ord_id,
         )
-    implied = _implied(order, order.request, event)
+    implied = _implied(order, request, event)
     return {
         **_APPLY[type(implied)](order, implied),
         "heard_at_ns": order.heard_at_ns,

@@ -60,16 +60,15 @@ NOTHING = Exposure(0, ZERO)
 
 
 def exposure_of(order: Order | None) -> Exposure:
-    """Return what an order counts: its open rest in full, in doubt or not; those of others nothing."""
-    if order is None or order.is_final or order.is_external:
+    """Return what an order counts: what may be open of it, in doubt or not; those of others nothing."""
+    if order is None or order.is_over or order.is_external:
         return NOTHING
-    wanted = order.request
-    qty = max(order.qty, (wanted.qty if wanted else None) or ZERO)
+    wanted = order.replacing
     px = max(
         order.px or price_of(order.terms, order.arrival) or ZERO,
         (wanted.px if wanted else None) or ZERO,
     )
-    return Exposure(1, multiply(max(subtract(qty, order.cum_qty), ZERO), px))
+    return Exposure(1, multiply(order.open_qty_max, px))
 
 
 def price_of(terms: Terms, arrival: Quote | None) -> Decimal | None:

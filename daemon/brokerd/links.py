@@ -279,12 +279,10 @@ async def doubt_outstanding(engine: Engine, link: Link, orders: list[Order], at_
     final_at_ns = link.dispatch.final_at_ns(at_ns)
     doubts: list[Answered] = []
     for each in orders:
-        if each.request is None:
-            continue
-        if each.request.in_doubt:
+        request, cl_ord_id = each.request, each.cl_ord_id
+        if each.in_doubt:
             link.poller.wait_anew(each, final_at_ns)
-        else:
-            request, cl_ord_id = each.request, each.cl_ord_id
+        if request is not None and not request.in_doubt:
             doubts.append(
                 Answered(cl_ord_id, request.kind, request.attempt, _UNANSWERED, at_ns, final_at_ns)
             )

@@ -95,7 +95,7 @@ def _merge_replaced(stage: Stage, order: Order, message: Reported) -> None:
     if report.qty is None:
         return
     replace_no = report.replace_no
-    wanted = order.request if order.request and order.request.kind is RequestKind.REPLACE else None
+    wanted = order.replacing
     if replace_no is None and wanted and _same_terms(wanted, report):
         replace_no = order.replace_no
     is_stale = replace_no is not None and replace_no <= order.replaced_no
@@ -195,7 +195,7 @@ def next_steps(stage: Stage, cl_ord_id: str, at_ns: int) -> tuple[Action, ...]:
     steps: tuple[Action, ...] = ()
     request = order.request
     is_free = request is None or (request.kind is RequestKind.REPLACE and request.in_doubt)
-    if order.cancel_wanted and is_free and not order.is_final:
+    if order.cancel_wanted and is_free:
         steps = request_cancel(stage, order, at_ns, road=Road.DAEMON, queued=False).actions
     if order.must_be_asked:
         return (*steps, Ask(order))

@@ -61,7 +61,7 @@ class Resolve(Struct, frozen=True, kw_only=True):
     is_answered: bool = False
     shows_closed: bool = False
     under_way_ns: int = 0
-    waits_anew: Request | None = None
+    waits_anew: tuple[Request, ...] = ()
 
 
 class Note(Struct, frozen=True):
@@ -126,7 +126,7 @@ class Viewed(Struct, frozen=True):
     `asked_at_ns` is when the question left: the view may be older than anything later.
     `absence_after_ns` is how far apart two answers of "no such order" must lie to count; None
     where the venue forgets closed orders, so that absence proves nothing.
-    `waits_anew` is a request that an earlier run left in doubt, with `final_at_ns` by this run's clock.
+    `waits_anew` is what an earlier run left in doubt, with `final_at_ns` by this run's clock.
     """
 
     cl_ord_id: str
@@ -136,7 +136,7 @@ class Viewed(Struct, frozen=True):
     at_ns: int
     absence_after_ns: int | None
     quote: Quote | None = None
-    waits_anew: Request | None = None
+    waits_anew: tuple[Request, ...] = ()
 
 
 class Seen(Struct, frozen=True):

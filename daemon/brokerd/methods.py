@@ -226,10 +226,10 @@ def _a_bug() -> InternalError:
 def doubts_of(links: Iterable[Link], engine: Engine) -> list[results.Doubt]:
     """Return the requests in doubt, the longest first, as many as are shown."""
     doubted = [
-        (order.request.since_ns, order.cl_ord_id, order.request.kind, order, link)
+        (order.doubted.since_ns, order.cl_ord_id, order.doubted.kind, order, link)
         for link in links
         for order in engine.blotter.asking(link.name)
-        if order.request is not None and order.in_doubt
+        if order.doubted is not None
     ]
     return [
         results.Doubt(
@@ -237,7 +237,7 @@ def doubts_of(links: Iterable[Link], engine: Engine) -> list[results.Doubt]:
             executor=link.name,
             request=kind,
             since=rfc3339(since_ns),
-            leaves_qty=digits(order.leaves_qty),
+            leaves_qty=digits(order.open_qty_max),
             questions=link.poller.questions_about(cl_ord_id),
         )
         for since_ns, cl_ord_id, kind, order, link in nsmallest(

@@ -1,7 +1,7 @@
 """
 What an order is: its terms, what the venue has told of it, and what follows from that.
 
-Rule 1: `Order.ord_status` is what the venue has told us; `Order.request` is what we asked and have
+Rule 1: `Order.ord_status` is what the venue has told us; `Order.requests` is what we asked and have
         no answer to. What a bot sees is derived from the two in `Order.shown_status`.
 Rule 2: an order is never changed: `fold` makes the next one of it and an event.
 """
@@ -42,6 +42,8 @@ class Order(Struct, gc=False, frozen=True, kw_only=True):
     """
     One order as we know it: its terms, what the venue told, what we asked, what it filled.
 
+    `request` is what we asked last, and `overtaken` the replace in doubt that this cancel was sent
+    over: whatever becomes of the cancel, the replace may have happened.
     `stopped_by` keeps the venue's last word through late fills; `venue_cum_qty` is the most the
     venue ever claimed to have filled, so that a final order with less is not settled yet;
     `cum_quote` is the sum of qty x px over the fills; `not_found_at_ns` is when the first of the
@@ -65,6 +67,7 @@ class Order(Struct, gc=False, frozen=True, kw_only=True):
     ord_status: OrdStatus = OrdStatus.PENDING_NEW
     stopped_by: OrdStatus | None = None
     request: Request | None = None
+    overtaken: Request | None = None
     cancel_wanted: bool = False
     cum_qty: Decimal = ZERO
     cum_quote: Decimal = ZERO
@@ -98,6 +101,11 @@ class Order(Struct, gc=False, frozen=True, kw_only=True):
         return self.ord_status in FINAL
 
     @property
+    def is_over(self) -> bool:
+        """Final, and no replace without an outcome may have left more of it open."""
+        return self.is_final and not self.open_qty_max
+
+    @property
     def is_settled(self) -> bool:
         """Final, nothing outstanding, its terms known, and every execution the venue claims counted."""
         is_over = self.is_final and self.request is None and not self.has_unseen_terms
@@ -113,9 +121,33 @@ class Order(Struct, gc=False, frozen=True, kw_only=True):
         return self.cum_qty > self.qty and not self.disputed
 
     @property
+    def requests(self) -> tuple[Request, ...]:
+        """What we asked and have no answer to, the last first."""
+        if self.request is None:
+            return ()
+        return (self.request,) if self.overtaken is None else (self.request, self.overtaken)
+
+    @property
+    def replacing(self) -> Request | None:
+        """The replace without an outcome, whatever was asked since."""
+        is_last = self.request is not None and self.request.kind is RequestKind.REPLACE
+        return self.request if is_last else self.overtaken
+
+    @property
+    def doubted(self) -> Request | None:
+        """The request that may or may not have happened; of two the later."""
+        return next((each for each in self.requests if each.in_doubt), None)
+
+    @property
     def in_doubt(self) -> bool:
         """Whether a request of ours may or may not have happened."""
-        return self.request is not None and self.request.in_doubt
+        return self.doubted is not None
+
+    @property
+    def doubted_since_ns(self) -> int | None:
+        """When the longest doubt began that is not over."""
+        began_ns = (each.doubted_at_ns for each in self.requests)
+        return min((each for each in began_ns if each is not None), default=None)
 
     @property
     def must_be_asked(self) -> bool:
@@ -146,6 +178,20 @@ class Order(Struct, gc=False, frozen=True, kw_only=True):
         if self.is_final or self.cum_qty >= self.qty:
             return ZERO
         return subtract(self.qty, self.cum_qty)
+
+    @property
+    def open_qty_max(self) -> Decimal:
+        """
+        What may be open at the venue at the most: this counts, and can be canceled.
+
+        A replace without an outcome counts at the larger quantity, also after the smaller is filled;
+        after the venue's last word nothing is open.
+        """
+        if self.stopped_by is not None:
+            return ZERO
+        wanted = self.replacing.qty if self.replacing else None
+        qty = self.qty if wanted is None else max(self.qty, wanted)
+        return max(subtract(qty, self.cum_qty), ZERO)
 
     @property
     def avg_px(self) -> Decimal | None:

@@ -98,7 +98,7 @@ class Poller:
         self._synced_noted_ns = 0
         self._next_question_s = 0.0
         self._asked: dict[str, int] = {}
-        self._waiting_anew: dict[str, Request] = {}
+        self._waiting_anew: dict[str, tuple[Request, ...]] = {}
         self._doubted: set[str] = set()
         self.others = Others(executor.name, engine, clock)
         self.questions = 0
@@ -155,16 +155,18 @@ class Poller:
         """
         Ask about an order that an earlier run left in doubt, and wait for its end by this run's clock.
 
-        `final_at_ns` is when, by that, its request can no longer arrive. Called before `run`.
+        `final_at_ns` is when, by that, its requests can no longer arrive. Called before `run`.
         """
-        if order.request is not None and order.request.final_at_ns is not None:
-            request = replace(order.request, final_at_ns=final_at_ns)
-            self._waiting_anew[order.cl_ord_id] = request
+        self._waiting_anew[order.cl_ord_id] = tuple(
+            replace(each, final_at_ns=final_at_ns)
+            for each in order.requests
+            if each.final_at_ns is not None
+        )
         self.ask(order)
 
-    def waits_anew(self, cl_ord_id: str) -> Request | None:
-        """Return the request that an earlier run left in doubt, with its end by this run's clock."""
-        return self._waiting_anew.get(cl_ord_id)
+    def waits_anew(self, cl_ord_id: str) -> tuple[Request, ...]:
+        """Return the requests that an earlier run left in doubt, with their end by this run's clock."""
+        return self._waiting_anew.get(cl_ord_id, ())
 
     async def check(self, order: Order) -> Order | None:
         """
@@ -255,8 +257,8 @@ class Poller:
 
     def _timed(self, message: Evidence) -> Evidence:
         """Let a view that a snapshot shows wait by this run's clock, as an answer does."""
-        anew = self.waits_anew(message.cl_ord_id) if isinstance(message, Viewed) else None
-        return message if anew is None else replace(message, waits_anew=anew)
+        anew = self.waits_anew(message.cl_ord_id) if isinstance(message, Viewed) else ()
+        return replace(message, waits_anew=anew) if anew else message
 
     def _schedule(self, cl_ord_id: str, delay_s: float, interval_s: float) -> None:
         due_s = asyncio.get_running_loop().time() + delay_s

@@ -22,8 +22,8 @@ def resolve(stage: Stage, message: Resolve) -> Decision:
     order = stage.get(message.cl_ord_id)
     if order is None:
         return Decision(reply=unknown_order(message.cl_ord_id))
-    request = by_this_run(order, message.waits_anew).request
-    if request is None or not request.in_doubt:
+    request = by_this_run(order, message.waits_anew).doubted
+    if request is None:
         return Decision(reply=not_in_doubt(order))
     refusal = _why_not(order, request, message)
     if refusal is not None:

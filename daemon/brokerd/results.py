@@ -78,7 +78,8 @@ class Doubt(Struct, frozen=True):
     """
     A request whose outcome nobody knows yet, since when, and how often the venue was asked.
 
-    `leaves_qty` is what it may still trade at most: it counts in full in every limit.
+    `leaves_qty` is what may be open of its order at most, by a replace the larger quantity: so much
+    counts in the limits.
     """
 
     cl_ord_id: str

@@ -183,7 +183,7 @@ class Trading:
             order.cl_ord_id
             for link in self._links
             for order in self._engine.blotter.unsettled(link.name)
-            if not order.is_final
+            if not order.is_over
             and not order.is_external
             and matches(wanted, order)
             and window.holds(order)
@@ -264,7 +264,7 @@ class Trading:
 
     def _see_executor(self, order: Order | None) -> None:
         """Refuse what nobody could carry out: the order's executor is not configured any more."""
-        if order is not None and not order.is_final:
+        if order is not None and not order.is_over:
             self._links.choose(order.terms.executor)
 
     async def _cancel(self, cl_ord_id: str) -> Order:

@@ -36,7 +36,8 @@ class ShownOrder(Struct, frozen=True):
     One order, whole.
 
     `qty` and `px` are what is in force now, replaces included; `fees` is by asset; `request` is
-    what is outstanding at the venue, and `in_doubt` says that nobody knows whether it happened.
+    what is outstanding at the venue, and `in_doubt` says that nobody knows whether it happened, or
+    whether the replace did that a cancel was sent over.
     `origin` is external for an order at the venue that was not sent by the daemon; `disputed` says
     that the venue contradicted itself about the order, or us.
     """

@@ -7,6 +7,7 @@ from typing import Any, NoReturn
 from tests.simulation.venue import Venue
 from tests.simulation.venue_log import VenueOrder
 
+from brokerd import limits
 from brokerd.events import (
     OrderAcknowledged,
     OrderCanceled,
@@ -24,6 +25,7 @@ from brokerd.states import OrdStatus
 
 EVIDENCE = "doubt ends with evidence"
 FILLS = "the venue's fills are the truth"
+WORST = "limits count the worst"
 
 Violated = Callable[[str, str, str], NoReturn]
 """Called with the promise that is broken, the order's id at the venue, and how it is broken."""
@@ -57,9 +59,13 @@ class Claims:
     def check(self, event: OrderEvent, order: Order) -> None:
         """See that what a row claims is so. Of what a venue forgot there is no telling."""
         known = self._venues[order.terms.executor].orders_of(order.venue_cl_ord_id)
+        if any(each.is_forgotten for each in known):
+            return
         check = self._checks.get(type(event))
-        if check is not None and not any(each.is_forgotten for each in known):
+        if check is not None:
             check(event, order, known)
+        if not order.is_external:
+            self._counted(order, known)
 
     def check_refused_replaces(self, known: Iterable[VenueOrder]) -> None:
         """See that no replace that is called refused was done."""
@@ -68,6 +74,28 @@ class Claims:
                 if (each.ours, number) in self._refused_replaces:
                     what = f"replace {number} is called refused, and was done"
                     self._violated(EVIDENCE, each.ours, what)
+
+    def _counted(self, order: Order, known: list[VenueOrder]) -> None:
+        """See that what counts in the limits is no less than what is open at the venue."""
+        counted = limits.exposure_of(order)
+        for each in known:
+            if not each.is_open or self._is_undone(order, each):
+                continue
+            left = each.qty - each.cum_qty
+            if not counted.orders or counted.notional < left * (each.px or 0):
+                what = f"{order.cl_ord_id}: {counted} counts, {left} at {each.px} is open"
+                self._violated(WORST, order.venue_cl_ord_id, what)
+
+    @staticmethod
+    def _is_undone(order: Order, real: VenueOrder) -> bool:
+        """
+        Whether the venue's last replace was known, and is not what stands here or there any more.
+
+        The wire repeated an older request, or told an older report late without its number. The next
+        look finds it, and nothing does before.
+        """
+        is_known = max(real.replaced_nos, default=0) <= order.replaced_no
+        return is_known and (order.qty, order.px) != (real.qty, real.px)
 
     def _acknowledged(
         self, event: OrderAcknowledged, order: Order, known: list[VenueOrder]

@@ -2,7 +2,6 @@
 
 from tests.simulation.venue_log import VenueOrder
 
-from brokerd.events import RequestKind
 from brokerd.executor import Capabilities
 from brokerd.orders import Order
 from brokerd.states import OrdStatus
@@ -51,4 +50,4 @@ def _unsettled_open(order: Order, real: VenueOrder, promised: Capabilities) -> s
 
 
 def _replaces(order: Order) -> bool:
-    return order.request is not None and order.request.kind is RequestKind.REPLACE
+    return order.replacing is not None
