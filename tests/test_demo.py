@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 from examples.demo import counted, main
+from fixtures.recording import QUOTES, TRADES
 from scripted_daemon import Peer, Request, ScriptedDaemon, reply, say
 
 EXAMPLES = Path(__file__).parents[1] / "examples"
-DATA = Path(__file__).parents[2] / "shared" / "data"
 
 
 def run(*argv: str) -> "subprocess.CompletedProcess[str]":
@@ -32,11 +32,8 @@ def test_the_demo_trades_and_shows_what_became_of_its_orders() -> None:
     assert "filled" in last
 
 
-def test_the_demo_plays_a_recording(tmp_path: Path) -> None:
-    trades, quotes = recording(tmp_path)
-    if DATA.is_dir():
-        trades, quotes = DATA / "btcusdt-trades.csv", DATA / "btcusdt-quotes.csv"
-    argv = ("--trades", str(trades), "--quotes", str(quotes))
+def test_the_demo_plays_a_recording() -> None:
+    argv = ("--trades", str(TRADES), "--quotes", str(QUOTES))
     done = run("--market", "replay", *argv, "--seconds", "3")
     assert done.returncode == 0, done.stderr
     # The recorded market is below 39,800; the synthetic one begins at 40,000.
@@ -113,19 +110,3 @@ def test_orders_are_counted_by_how_they_ended() -> None:
     filled = order("CLOSED", "filled")
     orders = [filled, filled, order("CANCELLED", "canceled")]
     assert counted(orders) == "2 CLOSED (filled), 1 CANCELLED (canceled)"
-
-
-def recording(directory: Path) -> tuple[Path, Path]:
-    """Write ten seconds of a market that trades at its quotes."""
-    trades, quotes = directory / "trades.csv", directory / "quotes.csv"
-    quoted, traded = (
-        ["ts_ms,bid_px,bid_qty,ask_px,ask_qty"],
-        ["ts_ms,trade_id,px,qty,buyer_is_maker"],
-    )
-    for number in range(100):
-        px = 39_400 + number % 7
-        quoted.append(f"{number * 100},{px},1,{px + 1},1")
-        traded.append(f"{number * 100 + 50},{number},{px},0.5,true")
-    trades.write_text("\n".join([*traded, ""]))
-    quotes.write_text("\n".join([*quoted, ""]))
-    return trades, quotes

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 from tests.fixtures.paper.orders import order
+from tests.fixtures.recording import QUOTES, TRADES
 
 from brokerd.errors import ConfigError
 from brokerd.executor import Report
@@ -16,7 +17,6 @@ from brokerd_adapters.paper import LISTINGS, Paced, PaperVenue, ReplayMarket, Sy
 from brokerd_adapters.paper.markets import QuoteTick, Tick, TradeTick
 
 FIXTURES = Path(__file__).parent / "fixtures" / "paper"
-RECORDED = Path(__file__).parents[1] / ".." / "shared" / "data"
 BTC = LISTINGS["BTCUSDT"].instrument
 S_NS = 1_000_000_000
 
@@ -144,11 +144,9 @@ class TestReplay:
         with pytest.raises(ConfigError, match="line 52"):
             list(ticks)
 
-    @pytest.mark.skipif(not RECORDED.is_dir(), reason="the real recording is not here")
     def test_the_real_recording_plays_whole_and_in_order(self) -> None:
-        files = RECORDED / "btcusdt-trades.csv", RECORDED / "btcusdt-quotes.csv"
-        rows = sum(len(path.read_text().splitlines()) - 1 for path in files)
-        ticks = list(replay(*files).ticks())
+        rows = sum(len(path.read_text().splitlines()) - 1 for path in (TRADES, QUOTES))
+        ticks = list(replay(TRADES, QUOTES).ticks())
         assert len(ticks) == rows
         assert [t.at_ns for t in ticks] == sorted(t.at_ns for t in ticks)
         assert isinstance(ticks[0], QuoteTick)

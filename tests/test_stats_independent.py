@@ -3,23 +3,17 @@
 import random
 import time
 from decimal import Decimal
-from pathlib import Path
 from typing import Any
 
 import pytest
 from tests import independent
 from tests.daemon_process import PATIENCE_S, DaemonProcess, exported
+from tests.fixtures.recording import QUOTES, TRADES
 
 from brokerd.client import Broker, Trade
 from brokerd.times import parse_rfc3339
 
-DATA = Path(__file__).parents[2] / "shared" / "data"
-RECORDING = {
-    "market": "replay",
-    "trades": str(DATA / "btcusdt-trades.csv"),
-    "quotes": str(DATA / "btcusdt-quotes.csv"),
-    "loop": True,
-}
+RECORDING = {"market": "replay", "trades": str(TRADES), "quotes": str(QUOTES), "loop": True}
 ORDERS = 120
 MARKED_S = 12.0
 """By then the marks of 1 and 5 seconds are in, and those of 30 are still to come."""
@@ -68,14 +62,7 @@ def all_told(daemon: DaemonProcess, broker: Broker) -> dict[str, Any]:
 
 @pytest.mark.parametrize(
     "executor",
-    [
-        pytest.param({}, id="synthetic"),
-        pytest.param(
-            RECORDING,
-            id="recorded",
-            marks=pytest.mark.skipif(not DATA.exists(), reason="there is no recording"),
-        ),
-    ],
+    [pytest.param({}, id="synthetic"), pytest.param(RECORDING, id="recorded")],
 )
 def test_every_figure_comes_out_the_same_by_another_road(executor: dict[str, Any]) -> None:
     chance = random.Random(3)
