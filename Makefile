@@ -37,7 +37,7 @@ check: $(VENV)/.dev
 	$(BIN)/python docs/generate.py --check
 
 test: check
-	$(BIN)/python -m pytest -n auto --cov --cov-report=
+	$(BIN)/python -m pytest -n auto -rs --cov --cov-report=
 	$(BIN)/python tests/coverage_floor.py
 	PYTHONASYNCIODEBUG=1 $(BIN)/python -m pytest tests/test_end_to_end.py
 
