@@ -214,7 +214,7 @@ async def test_waits_start_over_only_after_a_healthy_time_up(
         for healthy_after_s in (60.0, 60.0, 0.0):
             await at.until_up(len(waits) + 1)
             await until(lambda: at.listener.state is LinkState.UP)
-            monkeypatch.setattr(module, "HEALTHY_AFTER_S", healthy_after_s)
+            monkeypatch.setattr("brokerd.retries.HEALTHY_AFTER_S", healthy_after_s)
             at.venue.told.put_nowait(VenueUnavailable("cut"))
             before = len(waits)
             await until(lambda before=before: len(waits) > before)
@@ -224,7 +224,7 @@ async def test_waits_start_over_only_after_a_healthy_time_up(
 async def test_a_connection_that_never_came_up_was_not_healthy_however_long_it_took(
     tmp_path: Path, waits: list[tuple[int, float | None]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(module, "HEALTHY_AFTER_S", 0.005)
+    monkeypatch.setattr("brokerd.retries.HEALTHY_AFTER_S", 0.005)
     async with listening(tmp_path) as at:
         calls = 0
 

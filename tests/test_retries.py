@@ -7,7 +7,14 @@ from tests.scripted import E, report
 from brokerd import retries
 from brokerd.errors import OutcomeUnknown, VenueUnavailable
 from brokerd.executor import Report
-from brokerd.retries import DELAY_S_MAX, FIRST_DELAY_S, ask_again, delay_s
+from brokerd.retries import (
+    DELAY_S_MAX,
+    FIRST_DELAY_S,
+    HEALTHY_AFTER_S,
+    ask_again,
+    delay_s,
+    failures,
+)
 
 
 @pytest.fixture
@@ -33,6 +40,11 @@ def test_jitter_spreads_waits_below_the_ceiling() -> None:
 def test_retry_after_is_a_floor_that_jitter_never_shortens() -> None:
     assert all(delay_s(0, 7.5) == 7.5 for _ in range(20))
     assert delay_s(50, 0.0) <= DELAY_S_MAX
+
+
+def test_a_connection_that_lasted_was_no_failure() -> None:
+    assert failures(3, HEALTHY_AFTER_S - 1) == 4
+    assert failures(3, HEALTHY_AFTER_S) == 0
 
 
 class Venue:

@@ -31,7 +31,7 @@ from brokerd.messages import (
     Viewed,
 )
 from brokerd.orders import Order, Request
-from brokerd.states import FINAL, ExecType, OrdStatus
+from brokerd.states import FINAL, LAST_WORDS, ExecType, OrdStatus
 
 NOT_FOUND, FORGOTTEN = "not_found_at_venue", "forgotten_by_venue"
 PROVED_ABSENT = frozenset({NOT_FOUND, FORGOTTEN})
@@ -103,13 +103,6 @@ def send_again(stage: Stage, order: Order, at_ns: int, evidence: str) -> Order:
     )
 
 
-_VIEWED_LAST_WORD: dict[OrdStatus, ExecType] = {
-    OrdStatus.CANCELED: ExecType.CANCELED,
-    OrdStatus.EXPIRED: ExecType.EXPIRED,
-    OrdStatus.REJECTED: ExecType.REJECTED,
-}
-
-
 def _shows_replace(order: Order, message: Viewed, view: OrderView) -> bool:
     """Whether a view shows the terms of the replace under way, so that it was done, whatever came since."""
     request = order.replacing
@@ -148,8 +141,8 @@ def _as_reports(order: Order, view: OrderView, *, has_terms: bool) -> list[Repor
     has_other_terms = view.qty != order.qty or (view.px is not None and view.px != order.px)
     if (has_terms or view.ord_status in FINAL) and has_other_terms:
         reports.append(report(ExecType.REPLACED))
-    if view.ord_status in _VIEWED_LAST_WORD:
-        reports.append(report(_VIEWED_LAST_WORD[view.ord_status]))
+    if view.ord_status in LAST_WORDS:
+        reports.append(report(LAST_WORDS[view.ord_status]))
     return reports
 
 

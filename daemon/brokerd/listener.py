@@ -25,10 +25,9 @@ from brokerd.executor import Clock, Executor, LinkState, Report, Standing
 from brokerd.guard import guarded, heed_cancellation
 from brokerd.messages import Reported
 from brokerd.poller import Poller
-from brokerd.retries import delay_s
+from brokerd.retries import delay_s, failures
 from brokerd.secrets import redact_text
 
-HEALTHY_AFTER_S = 60.0
 """A link that held this long starts its next reconnects from the shortest wait again."""
 
 PAUSE_LOOK_S = 0.25
@@ -186,7 +185,7 @@ class Listener:
             await heed_cancellation()
             await self._move(LinkState.DOWN, str(why))
             up_since_s = loop.time() if self._up_since_s is None else self._up_since_s
-            attempt = 0 if loop.time() - up_since_s >= HEALTHY_AFTER_S else attempt + 1
+            attempt = failures(attempt, loop.time() - up_since_s)
             await asyncio.sleep(delay_s(attempt, why.extra.get("retry_after_s")))
 
     async def _connection(self) -> None:

@@ -16,6 +16,9 @@ from brokerd.errors import OutcomeUnknown, VenueUnavailable
 FIRST_DELAY_S = 0.1
 DELAY_S_MAX = 30.0
 
+HEALTHY_AFTER_S = 60.0
+"""How long a connection must have lasted for its end not to count as one more failure."""
+
 log = structlog.get_logger(__name__)
 
 T = TypeVar("T")
@@ -25,6 +28,11 @@ def delay_s(attempt: int, retry_after_s: float | None = None) -> float:
     """Return the wait before attempt `attempt` + 1: exponential with full jitter, in seconds."""
     ceiling_s = min(FIRST_DELAY_S * 2 ** min(attempt, 16), DELAY_S_MAX)
     return max(backoff.full_jitter(ceiling_s), retry_after_s or 0.0)
+
+
+def failures(before: int, lasted_s: float) -> int:
+    """Return how often in a row a connection has failed, now that one ended that lasted so long."""
+    return 0 if lasted_s >= HEALTHY_AFTER_S else before + 1
 
 
 async def ask_again(

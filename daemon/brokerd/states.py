@@ -123,6 +123,13 @@ TRANSITIONS: dict[OrdStatus, dict[ExecType, OrdStatus]] = {
 
 FINAL = frozenset({S.FILLED, S.CANCELED, S.REJECTED, S.EXPIRED})
 
+LAST_WORDS: dict[OrdStatus, ExecType] = {
+    S.CANCELED: E.CANCELED,
+    S.EXPIRED: E.EXPIRED,
+    S.REJECTED: E.REJECTED,
+}
+"""What must have been reported of an order that a venue shows so. Filled it is by its executions."""
+
 ENDS_REQUEST: dict[RequestKind, frozenset[ExecType]] = {
     # Any word of the venue about the order proves that it arrived.
     RequestKind.NEW: frozenset(E),

@@ -16,7 +16,7 @@ import structlog
 
 from brokerd.errors import BrokerdError, ConfigError
 from brokerd.guard import guarded, heed_cancellation
-from brokerd.retries import delay_s
+from brokerd.retries import delay_s, failures
 from brokerd.terms import Quote
 from brokerd_adapters.alpaca import requests
 from brokerd_adapters.alpaca.config import AlpacaConfig
@@ -26,7 +26,6 @@ from brokerd_adapters.alpaca.wire import DataMessage, LatestQuotes, decode, quot
 from brokerd_adapters.kit import Credential, Http, JsonSocket
 
 REPLY_S_MAX = 10.0
-HEALTHY_AFTER_S = 60.0
 
 log = structlog.get_logger(__name__)
 
@@ -118,7 +117,7 @@ class Quotes:
             except BrokerdError as error:
                 log.warning("quotes_gap", executor=self._name, path=path, why=str(error))
             await heed_cancellation()
-            attempt = 0 if loop.time() - began_s >= HEALTHY_AFTER_S else attempt + 1
+            attempt = failures(attempt, loop.time() - began_s)
             await asyncio.sleep(delay_s(attempt))
 
     async def _stream(self, path: str, symbols: list[str]) -> None:

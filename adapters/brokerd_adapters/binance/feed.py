@@ -17,7 +17,7 @@ import structlog
 
 from brokerd.errors import OutcomeUnknown, VenueUnavailable
 from brokerd.guard import heed_cancellation
-from brokerd.retries import delay_s
+from brokerd.retries import delay_s, failures
 from brokerd_adapters.binance.shapes import BookTicker, MarketTrade, StreamFrame, read
 from brokerd_adapters.kit.ws import JsonSocket
 
@@ -29,7 +29,6 @@ REQUEST_PAUSE_S = 0.25
 """The venue takes 5 messages a second."""
 
 REPLY_S = 10.0
-HEALTHY_AFTER_S = 60.0
 
 Told = BookTicker | MarketTrade
 
@@ -89,7 +88,7 @@ class QuoteFeed:
             await heed_cancellation()
             self._on_gap(why)
             log.warning("market_feed_lost", executor=self._name, why=why)
-            attempt = 0 if loop.time() - began_s >= HEALTHY_AFTER_S else attempt + 1
+            attempt = failures(attempt, loop.time() - began_s)
             await asyncio.sleep(delay_s(attempt))
 
     async def _connection(self) -> str:

@@ -14,7 +14,7 @@ from msgspec.structs import replace
 
 from brokerd.executor import Execution, OrderView, Report
 from brokerd.money import ZERO, subtract
-from brokerd.states import ExecType, OrdStatus
+from brokerd.states import LAST_WORDS, ExecType, OrdStatus
 from brokerd.terms import OrdType, Side
 from brokerd_adapters.binance import names
 from brokerd_adapters.binance.shapes import (
@@ -41,12 +41,6 @@ ORD_STATUSES: dict[str, OrdStatus] = {
     "EXPIRED": OrdStatus.EXPIRED,
     # Self-trade prevention.
     "EXPIRED_IN_MATCH": OrdStatus.EXPIRED,
-}
-
-_LAST_WORDS: dict[OrdStatus, ExecType] = {
-    OrdStatus.CANCELED: ExecType.CANCELED,
-    OrdStatus.EXPIRED: ExecType.EXPIRED,
-    OrdStatus.REJECTED: ExecType.REJECTED,
 }
 
 _ORD_TYPES: dict[str, OrdType] = {
@@ -80,7 +74,7 @@ def placed(order: OrderShape, cl_ord_id: str, replace_no: int | None = None) -> 
         reports.append(
             _of_shape(order, ExecType.TRADE, cl_ord_id, venue_at_ns, execution=execution)
         )
-    last_word = _LAST_WORDS.get(ORD_STATUSES.get(order.status, OrdStatus.NEW))
+    last_word = LAST_WORDS.get(ORD_STATUSES.get(order.status, OrdStatus.NEW))
     if last_word is not None:
         reports.append(_of_shape(order, last_word, cl_ord_id, venue_at_ns))
     # The filled quantity goes with the last: with an earlier one, fills that follow seem missed.
@@ -114,7 +108,7 @@ def amended(reply: AmendReply, cl_ord_id: str, replace_no: int) -> tuple[Report,
             venue_at_ns=venue_at_ns,
         )
 
-    last_word = _LAST_WORDS.get(ORD_STATUSES.get(order.status, OrdStatus.NEW))
+    last_word = LAST_WORDS.get(ORD_STATUSES.get(order.status, OrdStatus.NEW))
     replaced = report(ExecType.REPLACED)
     return (replaced,) if last_word is None else (replaced, report(last_word))
 
@@ -206,13 +200,13 @@ def reported(event: ExecutionReport) -> tuple[Report, ...]:
 def _by_status(event: ExecutionReport) -> tuple[Report, ...]:
     """Read what the order's status says: a last word, or that the order is there."""
     ord_status = ORD_STATUSES.get(event.ord_status, OrdStatus.NEW)
-    exec_type = _LAST_WORDS.get(ord_status, ExecType.NEW)
+    exec_type = LAST_WORDS.get(ord_status, ExecType.NEW)
     return (_of_event(event, exec_type, reason=_reason_of_event(event)),)
 
 
 def _prevented(event: ExecutionReport) -> tuple[Report, ...]:
     """Tell the quantity that is left of an order after self-trade prevention took from it."""
-    is_last_word = ORD_STATUSES.get(event.ord_status) in _LAST_WORDS
+    is_last_word = ORD_STATUSES.get(event.ord_status) in LAST_WORDS
     if not event.prevented_qty or is_last_word:
         return ()
     # No filled quantity: a trade that this event may tell as well would seem missed.

@@ -5,8 +5,7 @@ An answer is complete, or it is an error: half a one would look like "no such or
 """
 
 import asyncio
-from collections.abc import AsyncGenerator, Collection, Generator
-from contextlib import contextmanager
+from collections.abc import AsyncGenerator, Collection
 
 from msgspec import Raw
 
@@ -29,6 +28,7 @@ from brokerd_adapters.binance.shapes import (
     read_list,
 )
 from brokerd_adapters.kit.clock_offset import ClockOffset
+from brokerd_adapters.kit.faults import understood
 from brokerd_adapters.kit.links import link, link_id
 
 TRADES_BACK_S = 7 * 86_400.0
@@ -70,7 +70,7 @@ class Questions:
             return None
         shape = await self._latest(shape)
         trades = await self._order_trades(shape) if shape.executed_qty else ()
-        with _understood("order.status"):
+        with understood("order.status"):
             return orders.view(shape, trades)
 
     async def snapshot(self, since_ns: int, symbols: Collection[str]) -> Snapshot:
@@ -83,7 +83,7 @@ class Questions:
         began_ns = self._clock.now_ns()
         since_ns = max(since_ns, began_ns - int(TRADES_BACK_S * 1e9))
         body = await self._asked(requests.open_orders())
-        with _understood("openOrders.status"):
+        with understood("openOrders.status"):
             shapes = read_list(OrderShape, body)
             views = tuple(orders.view(each, (), is_open=True) for each in shapes)
         for symbol in {*symbols, *(each.symbol for each in shapes)}:
@@ -103,7 +103,7 @@ class Questions:
         for since_ns, symbol in waiting[:LOOK_SYMBOLS_MAX]:
             since_ms = self._venue_ms(max(since_ns, oldest_ns))
             async for trades in self._trades_since(symbol, since_ms):
-                with _understood("myTrades"):
+                with understood("myTrades"):
                     executions += [orders.traded(each) for each in trades]
             told.append(symbol)
             if self._clock.monotonic_ns() > until_ns:
@@ -116,26 +116,26 @@ class Questions:
     async def balances(self) -> tuple[Balance, ...]:
         """Return what the account holds."""
         body = await self._asked(requests.account())
-        with _understood("account.status"):
+        with understood("account.status"):
             held = read(AccountReply, body).balances
             return tuple(Balance(each.asset, exact(each.free), exact(each.locked)) for each in held)
 
     async def venue_ns(self) -> int:
         """Return the venue's time."""
         body = await self._asked(requests.server_time())
-        with _understood("time"):
+        with understood("time"):
             return read(TimeReply, body).server_time * MS_NS
 
     async def rules(self, symbols: tuple[str, ...]) -> ExchangeInfo:
         """Return the rules of these symbols, or of all: megabytes, read beside the loop."""
         body = await self._asked(requests.exchange_info(symbols))
-        with _understood("exchangeInfo"):
+        with understood("exchangeInfo"):
             return await asyncio.to_thread(read, ExchangeInfo, body)
 
     async def book_tickers(self, symbols: tuple[str, ...]) -> list[BookTicker]:
         """Return the best bids and asks of these symbols."""
         body = await self._asked(requests.book_tickers(symbols))
-        with _understood("ticker.book"):
+        with understood("ticker.book"):
             return book_tickers(body)
 
     async def _latest(self, shape: OrderShape) -> OrderShape:
@@ -167,7 +167,7 @@ class Questions:
         body = await self._roads.ask(call)
         if body is None:
             return None
-        with _understood(call.method):
+        with understood(call.method):
             shape = read(OrderShape, body)
             if shape.symbol != symbol or (number is not None and shape.order_id != number):
                 raise ValueError("it is about another order")
@@ -189,7 +189,7 @@ class Questions:
                 next_id = max(each.id for each in page) + 1
                 page = await self._trades(requests.order_trades(symbol, number, next_id))
                 trades = [*trades, *page]
-        with _understood("myTrades"):
+        with understood("myTrades"):
             # A venue that passes over `orderId` must not give one order another's fills.
             return tuple(orders.execution(each) for each in trades if each.order_id == number)
 
@@ -223,7 +223,7 @@ class Questions:
 
     async def _trades(self, call: Call) -> list[TradeShape]:
         body = await self._asked(call)
-        with _understood(call.method):
+        with understood(call.method):
             trades = read_list(TradeShape, body)
             if any(each.symbol != call.params["symbol"] for each in trades):
                 raise ValueError("it is about another symbol")
@@ -238,13 +238,3 @@ class Questions:
     def _venue_ms(self, our_ns: int) -> int:
         """Return a time of ours by the venue's clock."""
         return (our_ns + int((self._offset.offset_s or 0.0) * 1e9)) // MS_NS
-
-
-@contextmanager
-def _understood(what: str) -> Generator[None]:
-    """Turn an answer that cannot be read into no answer."""
-    try:
-        yield
-    except ValueError as error:
-        told = f"{what}: the answer cannot be read: {str(error)[:200]}"
-        raise OutcomeUnknown(told, reason="answer_unreadable") from None

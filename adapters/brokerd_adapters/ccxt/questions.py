@@ -1,7 +1,6 @@
 """What can be asked of an exchange through ccxt, by the best road it has."""
 
-from collections.abc import Generator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from typing import Any
 
 from msgspec.structs import replace
@@ -10,6 +9,7 @@ from brokerd.errors import OutcomeUnknown
 from brokerd.executor import Balance, Clock, OrderRef, OrderView, Report
 from brokerd_adapters.ccxt import words
 from brokerd_adapters.ccxt.library import Library, Spoken
+from brokerd_adapters.kit.faults import understood
 
 Dict = Mapping[str, Any]
 
@@ -54,11 +54,11 @@ class Questions:
         found = await self._found(ref)
         if found is None:
             return None
-        with _understood("an order"):
+        with understood("an order", words.UNREADABLE):
             shown = words.view(found)
         if shown.cum_qty:
             trades = await self._trades(found)
-            with _understood("an order with its trades"):
+            with understood("an order with its trades", words.UNREADABLE):
                 shown = words.view(found, trades)
         # A canceled order may bear its cancel's id by now; orders of others may have none.
         return replace(shown, venue_cl_ord_id=ref.venue_cl_ord_id or shown.venue_cl_ord_id)
@@ -72,7 +72,7 @@ class Questions:
         else:
             for symbol in self._symbols:
                 found += await self._library.ask("fetch_open_orders", symbol)
-        with _understood("an open order"):
+        with understood("an open order", words.UNREADABLE):
             return tuple(words.view(each) for each in found if each["symbol"] in self._symbols)
 
     async def executions(self, since_ns: int) -> tuple[Report, ...]:
@@ -80,7 +80,7 @@ class Questions:
         found: dict[str, Report] = {}
         for symbol in self._symbols:
             for trade in await self._trades_since(symbol, since_ns // 1_000_000):
-                with _understood("a trade"):
+                with understood("a trade", words.UNREADABLE):
                     report = words.trade_report(trade)
                 if report.execution is not None:
                     found[report.execution.exec_id] = report
@@ -89,7 +89,7 @@ class Questions:
     async def balances(self) -> tuple[Balance, ...]:
         """Ask for what the account holds."""
         told = await self._library.ask("fetch_balance")
-        with _understood("a balance"):
+        with understood("a balance", words.UNREADABLE):
             return words.balances(told)
 
     async def quotes(self, quotes: dict[str, Any]) -> None:
@@ -102,7 +102,7 @@ class Questions:
             told = {each: await self._library.ask("fetch_ticker", each) for each in self._symbols}
         at_ns = self._clock.now_ns()
         for symbol in self._symbols:
-            with _understood("a quote"):
+            with understood("a quote", words.UNREADABLE):
                 quote = words.quote(told.get(symbol) or {}, at_ns)
             if quote is not None:
                 quotes[symbol] = quote
@@ -156,7 +156,7 @@ class Questions:
             page: list[Dict] = await self._library.ask("fetch_my_trades", symbol, since_ms, limit)
             found.update({each.get("id"): each for each in page})
             if len(page) >= limit:
-                with _understood("a trade"):
+                with understood("a trade", words.UNREADABLE):
                     newest_ms = max(int(each["timestamp"]) for each in page)
                 # What more than a page holds in one millisecond is found with its orders.
                 since_ms = max(newest_ms, since_ms + 1)
@@ -172,13 +172,3 @@ def _check_is(order: Dict, symbol: str, own_id: str | None) -> None:
     is_other = own_id is not None and str(order.get("id")) != own_id
     if is_other or order.get("symbol") != symbol:
         raise OutcomeUnknown("the answer is about another order", reason="answer_unreadable")
-
-
-@contextmanager
-def _understood(what: str) -> Generator[None]:
-    """Turn an answer that cannot be read into no answer."""
-    try:
-        yield
-    except words.UNREADABLE as error:
-        told = f"{what} that cannot be read: {str(error)[:200]}"
-        raise OutcomeUnknown(told, reason="answer_unreadable") from None

@@ -16,7 +16,7 @@ What every adapter to a real venue needs, so that none invents it again.
 from brokerd_adapters.kit.budget import Budget, Charge, key_mark, shared_budget
 from brokerd_adapters.kit.clock_offset import ClockOffset
 from brokerd_adapters.kit.credentials import Credential, load_credential
-from brokerd_adapters.kit.faults import Unanswered, Unsent, outcome_of
+from brokerd_adapters.kit.faults import Unanswered, Unsent, outcome_of, understood
 from brokerd_adapters.kit.http import DEADLINE_S, Deadlines, Http, HttpAnswer, whole
 from brokerd_adapters.kit.limits import Cost, Limits, Pause, Priority, Window
 from brokerd_adapters.kit.signers import Signer, make_signer
@@ -50,5 +50,6 @@ __all__ = [
     "outcome_of",
     "reports_of",
     "shared_budget",
+    "understood",
     "whole",
 ]

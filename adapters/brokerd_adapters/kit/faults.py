@@ -5,6 +5,8 @@ After `Unsent` a request may be sent again. After `Unanswered` it may have happe
 table judges, by the operation and the fault.
 """
 
+from collections.abc import Generator
+from contextlib import contextmanager
 from typing import Any
 
 from brokerd.errors import OutcomeUnknown, VenueUnavailable
@@ -26,6 +28,18 @@ class Unanswered(OutcomeUnknown):
     def __init__(self, fault: WireFault, what: str, **extra: Any) -> None:
         super().__init__(what, reason=fault, **extra)
         self.fault = fault
+
+
+@contextmanager
+def understood(
+    what: str, unreadable: tuple[type[Exception], ...] = (ValueError,)
+) -> Generator[None]:
+    """Turn an answer that cannot be read into no answer: into OutcomeUnknown."""
+    try:
+        yield
+    except unreadable as error:
+        told = f"{what}: the answer cannot be read: {str(error)[:200]}"
+        raise OutcomeUnknown(told, reason="answer_unreadable") from None
 
 
 def outcome_of(

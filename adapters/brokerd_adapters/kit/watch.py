@@ -14,7 +14,7 @@ from typing import Protocol
 from msgspec.structs import replace
 
 from brokerd.executor import OrderRef, OrderView, Report
-from brokerd.states import FINAL, ExecType, OrdStatus
+from brokerd.states import FINAL, LAST_WORDS, ExecType
 from brokerd_adapters.kit.faults import Unsent
 
 EXPECTED_MAX = 10_000
@@ -25,12 +25,6 @@ ROUNDS_A_POLL = 4
 """How many rounds news may bring about in the time of one: each costs requests."""
 
 BUDGET_WAIT_S_MAX = 30.0
-
-_ENDS = {
-    OrdStatus.CANCELED: ExecType.CANCELED,
-    OrdStatus.EXPIRED: ExecType.EXPIRED,
-    OrdStatus.REJECTED: ExecType.REJECTED,
-}
 
 
 class Questions(Protocol):
@@ -142,7 +136,7 @@ class Watch:
 def reports_of(shown: OrderView) -> tuple[Report, ...]:
     """Return what must have been reported for an order to look so."""
     named = Report(
-        exec_type=_ENDS.get(shown.ord_status, ExecType.NEW),
+        exec_type=LAST_WORDS.get(shown.ord_status, ExecType.NEW),
         symbol=shown.symbol,
         venue_cl_ord_id=shown.venue_cl_ord_id,
         venue_order_id=shown.venue_order_id,
@@ -159,7 +153,7 @@ def reports_of(shown: OrderView) -> tuple[Report, ...]:
         )
         for each in shown.executions
     )
-    return (*fills, named) if shown.ord_status in _ENDS else (named, *fills)
+    return (*fills, named) if shown.ord_status in LAST_WORDS else (named, *fills)
 
 
 def _ref(shown: OrderView) -> OrderRef:
