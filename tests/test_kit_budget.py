@@ -298,11 +298,10 @@ async def test_windows_follow_the_venues_clock_and_not_a_wall_clock_that_is_set(
     assert budget.left == {"weight_1m": 1}
 
 
-async def test_one_venue_and_address_has_one_budget_while_somebody_holds_it() -> None:
+async def test_one_venue_has_one_budget_while_somebody_holds_it() -> None:
     clock = SystemClock()
     mine = shared_budget("https://a.example", clock)
     assert shared_budget("https://a.example", clock) is mine
-    assert shared_budget("https://a.example", clock, address="192.0.2.1") is not mine
     assert shared_budget("https://b.example", clock) is not mine
     mine.configure([window(5)])
     del mine

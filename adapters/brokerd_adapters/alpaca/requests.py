@@ -22,7 +22,6 @@ FILLS = "/v2/account/activities/FILL"
 ACCOUNT = "/v2/account"
 POSITIONS = "/v2/positions"
 ASSETS = "/v2/assets"
-CLOCK = "/v2/clock"
 
 REQUESTS_A_MINUTE = 200
 """What every account has."""

@@ -129,13 +129,6 @@ class Asset(_Body, frozen=True, kw_only=True):
     price_increment: Decimal | None = None
 
 
-class MarketClock(_Body, frozen=True, kw_only=True):
-    """The market's clock; `timestamp` is the venue's own time."""
-
-    timestamp: str
-    is_open: bool = False
-
-
 class Fault(_Body, frozen=True, kw_only=True):
     """The body of a refusal; gateways and 401 leave out the code."""
 

@@ -6,14 +6,14 @@ which number a replaced order has now, for who still names it by the one before.
 """
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Coroutine, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from functools import partial
 
 import structlog
 from msgspec.structs import replace
 
-from brokerd.errors import BrokerdError, OutcomeUnknown, VenueUnavailable
+from brokerd.errors import OutcomeUnknown, VenueUnavailable
 from brokerd.events import RequestKind
 from brokerd.executor import (
     Accepted,
@@ -31,7 +31,6 @@ from brokerd.executor import (
     Snapshot,
     Standing,
 )
-from brokerd.guard import guarded
 from brokerd.retries import delay_s
 from brokerd.states import ExecType
 from brokerd.terms import Instrument, Quote
@@ -48,6 +47,7 @@ from brokerd_adapters.binance.shapes import Envelope
 from brokerd_adapters.binance.symbols import Symbol, symbols
 from brokerd_adapters.kit import (
     DEADLINE_S,
+    Background,
     ClockOffset,
     Credential,
     Deadlines,
@@ -71,8 +71,6 @@ WEAKNESSES = (
     "the price of an order with fills cannot be replaced: one more fill on the way would come on top",
     "an order that others cancel or amend before we heard of it loses our id: only events find it",
 )
-
-Work = Callable[[], Coroutine[None, None, None]]
 
 log = structlog.get_logger(__name__)
 
@@ -131,8 +129,7 @@ class BinanceExecutor:
         self._used: set[str] = set(config.symbols)
         self._numbers: dict[str, str] = {}
         self._stack = AsyncExitStack()
-        self._tasks: asyncio.TaskGroup | None = None
-        self._running: list[asyncio.Task[None]] = []
+        self._background = Background(name)
 
     def standing(self) -> Standing:
         """Return how things stand with the venue."""
@@ -153,19 +150,17 @@ class BinanceExecutor:
 
     async def connect(self) -> None:
         """Measure the venue's clock, read its rules, start the quotes; raises VenueUnavailable."""
-        if self._tasks is None:
+        if not self._background.is_open:
             await self._stack.enter_async_context(self._http)
-            self._tasks = await self._stack.enter_async_context(asyncio.TaskGroup())
-            self._run(self._quotes.run, "quotes")
-            self._run(self._keep_current, "clock-and-rules")
+            await self._stack.enter_async_context(self._background)
+            self._background.start(self._quotes.run, "quotes")
+            self._background.start(self._keep_current, "clock-and-rules")
         await self._measure()
         await self._read_rules()
         await self._quotes.first(self._config.symbols, FIRST_QUOTE_S)
 
     async def aclose(self) -> None:
         """Stop the quotes and let go of every connection."""
-        for task in tuple(self._running):
-            task.cancel()
         await self._stack.aclose()
 
     def instruments(self) -> Mapping[str, Instrument]:
@@ -310,17 +305,3 @@ class BinanceExecutor:
         self._symbols = known
         self._instruments = {name: symbol.instrument for name, symbol in known.items()}
         self._rules_at_s = now_s
-
-    def _run(self, work: Work, what: str) -> None:
-        if self._tasks is not None:
-            task = self._tasks.create_task(self._guarded(work, what), name=f"{self.name}-{what}")
-            self._running.append(task)
-            task.add_done_callback(self._running.remove)
-
-    async def _guarded(self, work: Work, what: str) -> None:
-        """Keep a fault in the background from taking the listener with it."""
-        try:
-            async with guarded(self.name, None):
-                await work()
-        except BrokerdError as error:
-            log.error("background_task_failed", executor=self.name, task=what, why=str(error))  # noqa: TRY400 - the guard has logged the traceback

@@ -35,6 +35,7 @@ from brokerd.guard import guarded
 from brokerd.money import digits
 from brokerd.states import ExecType
 from brokerd.terms import Instrument, OrdType, Quote, Side, TimeInForce
+from brokerd_adapters.background import Background
 from brokerd_adapters.ccxt import promises, words
 from brokerd_adapters.ccxt.config import CcxtConfig, CcxtCredential
 from brokerd_adapters.ccxt.library import Call, Library, Spoken
@@ -82,7 +83,7 @@ class CcxtExecutor:
         self._quotes: dict[str, Quote] = {}
         self._watch = Watch(self._questions, config.poll_s)
         self._stack = AsyncExitStack()
-        self._tasks: asyncio.TaskGroup | None = None
+        self._background = Background(name)
         self._quoting: asyncio.Task[None] | None = None
 
     def standing(self) -> Standing:
@@ -111,18 +112,15 @@ class CcxtExecutor:
             await self._questions.quotes(self._quotes)
         except OutcomeUnknown as error:
             raise VenueUnavailable(str(error), reason=error.reason) from None
-        if self._tasks is None:
-            self._tasks = await self._stack.enter_async_context(asyncio.TaskGroup())
+        if not self._background.is_open:
+            await self._stack.enter_async_context(self._background)
         if self._quoting is None or self._quoting.done():
-            self._quoting = self._tasks.create_task(self._quote(), name=f"{self.name}-quotes")
+            self._quoting = self._background.start(self._quote, "quotes")
 
     async def aclose(self) -> None:
         """Let go of everything."""
-        if self._quoting is not None:
-            self._quoting.cancel()
-        tasks, self._tasks = self._stack.aclose(), None
         try:
-            await tasks
+            await self._stack.aclose()
         finally:
             await self._library.aclose()
 
@@ -198,8 +196,8 @@ class CcxtExecutor:
     async def stream(self) -> AsyncGenerator[AsyncIterator[Report], None]:
         """Ask round by round what changed; a question without an answer ends the stream."""
         hinting: asyncio.Task[None] | None = None
-        if self._tasks is not None and self._library.about.has.get("watchOrders"):
-            hinting = self._tasks.create_task(self._hint(), name=f"{self.name}-hints")
+        if self._background.is_open and self._library.about.has.get("watchOrders"):
+            hinting = self._background.start(self._hint, "hints")
         try:
             yield self._watch.reports()
         finally:

@@ -10,9 +10,10 @@ What every adapter to a real venue needs, so that none invents it again.
     limits         a venue's rate limits as a pure account
     watch          the stream of a venue that is asked round by round
     links          the client ids of an order that is several at its venue
-    budget         the queue before them, shared by all executors of a venue and address
+    budget         the queue before them, shared by all executors of a venue
 """
 
+from brokerd_adapters.background import Background
 from brokerd_adapters.kit.budget import Budget, Charge, key_mark, shared_budget
 from brokerd_adapters.kit.clock_offset import ClockOffset
 from brokerd_adapters.kit.credentials import Credential, load_credential
@@ -26,6 +27,7 @@ from brokerd_adapters.subscription import Subscription
 
 __all__ = [
     "DEADLINE_S",
+    "Background",
     "Budget",
     "Charge",
     "ClockOffset",

@@ -1,5 +1,5 @@
 """
-The rate budget that all executors of one venue and address share: wait here before you sign.
+The rate budget that all executors of one venue share: wait here before you sign.
 
 A venue's limits belong to an address or to a key, so a window of a key counts a thing of its own:
 `counts="orders:" + key_mark(api_key)`. Who comes first goes first, but cancels before orders before
@@ -201,18 +201,18 @@ class Budget:
         return Unsent(why, reason="rate_budget", retry_after_s=max(wait_ns, 0) / 1e9)
 
 
-_BUDGETS: WeakValueDictionary[tuple[str, str], Budget] = WeakValueDictionary()
+_BUDGETS: WeakValueDictionary[str, Budget] = WeakValueDictionary()
 
 
-def shared_budget(venue: str, clock: Clock, *, address: str = "") -> Budget:
+def shared_budget(venue: str, clock: Clock) -> Budget:
     """
-    Return the one budget of a venue and the local address we reach it from.
+    Return the one budget of a venue: all executors reach it from the same address.
 
     It lives as long as somebody holds it. `venue` is its base URL: a test net has limits of its own.
     """
-    budget = _BUDGETS.get((venue, address))
+    budget = _BUDGETS.get(venue)
     if budget is None:
-        budget = _BUDGETS[venue, address] = Budget(clock)
+        budget = _BUDGETS[venue] = Budget(clock)
     return budget
 
 

@@ -17,7 +17,7 @@ import aiohttp
 from aiohttp import ClientTimeout
 from aiohttp.http_exceptions import ContentEncodingError, HttpProcessingError
 from msgspec import Struct
-from multidict import CIMultiDict, CIMultiDictProxy
+from multidict import CIMultiDictProxy
 from yarl import URL
 
 from brokerd.outcomes import WireFault
@@ -51,8 +51,6 @@ class HttpAnswer(Struct, frozen=True):
 
 
 WHOLE_DIGITS_MAX = 15
-
-NO_HEADERS: CIMultiDictProxy[str] = CIMultiDictProxy(CIMultiDict())
 
 
 class Http:

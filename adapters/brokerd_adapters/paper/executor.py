@@ -8,8 +8,9 @@ carried out, logged and published without a single wait, unless latency or fault
 """
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Coroutine, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
 from contextlib import AsyncExitStack, aclosing, asynccontextmanager
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
@@ -36,6 +37,7 @@ from brokerd.executor import (
 from brokerd.guard import guarded
 from brokerd.outcomes import WireFault
 from brokerd.terms import Instrument, Quote
+from brokerd_adapters.background import Background
 from brokerd_adapters.paper.config import PaperConfig, open_market
 from brokerd_adapters.paper.host import VenueHost
 from brokerd_adapters.paper.markets import Market
@@ -88,8 +90,7 @@ class PaperExecutor:
         self._host = VenueHost(config, log_path)
         self._latency_s = config.latency_ms / 1_000
         self._stack = AsyncExitStack()
-        self._tasks: asyncio.TaskGroup | None = None
-        self._running: list[asyncio.Task[None]] = []
+        self._background = Background(name)
         self._quoted: asyncio.Future[None] | None = None
         self._live: LiveMarket | None = None
         self._standing = Standing(clock_offset_s=0.0, clock_error_s=0.0)
@@ -99,7 +100,7 @@ class PaperExecutor:
         return self._standing
 
     def resume(self, paused_until_ns: int, reason: str) -> None:
-        """Note the pause. The paper venue itself never bans anybody, and nothing waits for it."""
+        """Note the pause, for the polls to keep. The paper venue itself never bans anybody."""
         self._standing = replace(
             self._standing, paused_until_ns=paused_until_ns, pause_reason=reason
         )
@@ -113,12 +114,12 @@ class PaperExecutor:
         market = await self._open_market()
         if self._host.venue is None:
             await asyncio.to_thread(self._host.revive, market.instruments, self._clock.now_ns())
-        if self._tasks is None:
-            self._tasks = await self._stack.enter_async_context(asyncio.TaskGroup())
-            self._run(self._let_expire(), "expiry")
+        if not self._background.is_open:
+            await self._stack.enter_async_context(self._background)
+            self._background.start(self._let_expire, "expiry")
         if self._quoted is None:
             self._quoted = asyncio.get_running_loop().create_future()
-            self._run(self._play(market, self._quoted), "market")
+            self._background.start(partial(self._play, market, self._quoted), "market")
         try:
             async with asyncio.timeout(_FIRST_QUOTE_S):
                 await asyncio.shield(self._quoted)
@@ -127,8 +128,6 @@ class PaperExecutor:
 
     async def aclose(self) -> None:
         """Stop the market, end the stream, close the log."""
-        for task in tuple(self._running):
-            task.cancel()
         try:
             await self._stack.aclose()
         finally:
@@ -231,12 +230,6 @@ class PaperExecutor:
             raise OutcomeUnknown("the paper venue's answer was lost", reason="answer_lost")
         self._host.on_time(self._clock.now_ns())
         return self._host.require()
-
-    def _run(self, body: Coroutine[None, None, None], what: str) -> None:
-        if self._tasks is not None:
-            task = self._tasks.create_task(body, name=f"{self.name}-{what}")
-            self._running.append(task)
-            task.add_done_callback(self._running.remove)
 
     async def _open_market(self) -> Market:
         """Return the market; a live one is asked for its rules again, over one connection."""
