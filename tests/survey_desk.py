@@ -17,7 +17,7 @@ from brokerd.journal.store import open_journal
 from brokerd.states import OrdStatus, Status
 from brokerd.stats.marks import SETTLED_AFTER_NS
 from brokerd.stats.replay import samples
-from brokerd.stats.sample import Sample
+from brokerd.stats.sample import Sample, is_measured
 from brokerd.stats.tally import Table
 from brokerd.survey.question import Question
 from brokerd.survey.store import Store, open_store
@@ -73,7 +73,7 @@ class Desk:
     def replayed(self, question: Question, *, is_exact: bool) -> Table:
         """The same question to the journal itself, one order after the other."""
         table = Table(question.group_by, is_exact=is_exact)
-        orders = {order.cl_ord_id: order for order in self.blotter()}
+        orders = {each.cl_ord_id: each for each in self.blotter() if is_measured(each)}
         for sample, order in zip(
             samples(self.entries, question.now_ns), orders.values(), strict=True
         ):

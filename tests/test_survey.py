@@ -13,11 +13,12 @@ from benchmarks.histories import life
 from msgspec.structs import replace
 from tests.survey_desk import LATER, NOW, T0, Desk, S, lives
 
-from brokerd.events import Event, OrderSubmitted, OrderTraded, QuoteSampled
+from brokerd.events import Event, OrderAdopted, OrderSubmitted, OrderTraded, QuoteSampled
 from brokerd.money import ZERO
 from brokerd.params import Window
 from brokerd.scorecard.show import show_statistics
 from brokerd.states import OrdStatus, Status
+from brokerd.stats.sample import PLACE
 from brokerd.stats.tally import Table
 from brokerd.survey import answers, keys, schema, shelf, store
 from brokerd.survey.answers import TooMuch
@@ -265,3 +266,20 @@ def test_a_survey_that_cannot_be_used_is_made_anew(tmp_path: Path, what: str) ->
             db.execute(f"UPDATE meta SET {change}")
     with desk.followed() as kept:
         assert kept.ask(question).rows == expected
+
+
+def test_an_order_of_other_origin_is_in_no_figure(tmp_path: Path) -> None:
+    told = [event for event in life(0, T0) if isinstance(event, OrderSubmitted | OrderTraded)]
+    ours = [replace(event, cl_ord_id="ours") for event in told]
+    submitted, *fills = [replace(event, cl_ord_id="ext-sim-v1") for event in told]
+    shared = {name: getattr(submitted, name) for name in OrderSubmitted.__struct_fields__}
+    theirs = OrderAdopted(**(shared | {"venue_order_id": "v1", "venue_cl_ord_id": "web"}))
+    desk = Desk(tmp_path)
+    desk.tell([*ours, theirs, *fills])
+    assert fills, "it has fills to be counted"
+    question = Question(seq=0, now_ns=LATER)
+    with desk.followed() as kept:
+        answer = kept.ask(question)
+    assert_same(answer, desk.replayed(question, is_exact=True), question)
+    ((tally,),) = (row.values() for row in answer.rows.values())
+    assert (tally.sums[PLACE["orders"]], tally.sums[PLACE["fills"]]) == (1, len(fills))

@@ -10,11 +10,11 @@ from collections.abc import Iterable
 from brokerd.blotter import Blotter
 from brokerd.events import Entry, OrderTraded, QuoteSampled
 from brokerd.stats.marks import Mids
-from brokerd.stats.sample import Sample, fill_of, mid, sample
+from brokerd.stats.sample import Sample, fill_of, is_measured, mid, sample
 
 
 def samples(rows: Iterable[tuple[int, Entry]], now_ns: int) -> list[Sample]:
-    """Return a sample of every order in journal rows (seq, entry), read from row 1."""
+    """Return a sample of every order of ours in journal rows (seq, entry), read from row 1."""
     blotter = Blotter()
     fills: defaultdict[str, list[OrderTraded]] = defaultdict(list)
     seen: defaultdict[tuple[str, str], Mids] = defaultdict(lambda: Mids([], []))
@@ -37,4 +37,5 @@ def samples(rows: Iterable[tuple[int, Entry]], now_ns: int) -> list[Sample]:
             now_ns,
         )
         for order in blotter
+        if is_measured(order)
     ]

@@ -120,6 +120,11 @@ class Sample(Struct, gc=False, array_like=True):
     fees: dict[str, int]
 
 
+def is_measured(order: Order) -> bool:
+    """Whether an order stands in the figures: only ours do, of others we know no arrival nor aim."""
+    return not order.is_external
+
+
 def sample(order: Order, fills: Sequence[Fill], now_ns: int | None) -> Sample:
     """
     Measure one order. `now_ns` counts only for how long an open order has gone unfilled.

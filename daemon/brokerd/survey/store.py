@@ -18,7 +18,7 @@ from typing import Any
 from brokerd.journal.sqlite import address, placeholders
 from brokerd.orders import Order
 from brokerd.stats.marks import HORIZONS
-from brokerd.stats.sample import Fill, sample
+from brokerd.stats.sample import Fill, is_measured, sample
 from brokerd.stats.tally import Table
 from brokerd.survey.answers import Answers
 from brokerd.survey.blocks import LIVE, WAITING, WAITING_LONG, Blocks, encode_body
@@ -57,6 +57,7 @@ class Store:
         if not orders and not due:
             return False
         orders |= self._source.orders([no for (no,) in due if no not in orders])
+        orders = {no: order for no, order in orders.items() if is_measured(order)}
         with self._own:
             self._own.execute("BEGIN IMMEDIATE")
             self._put(orders, now_ns)
