@@ -165,6 +165,26 @@ def test_a_row_is_as_severe_as_what_it_asks_of_the_operator(
     assert [one["level"] for one in lines_of(path)] == [level]
 
 
+def test_a_line_that_is_logged_in_the_middle_of_another_waits_for_nobody(
+    log_file: tuple[int, Path],
+) -> None:
+    """The collector runs where it likes, and a task that it destroys logs so: within a `put`."""
+    fd, path = log_file
+    with configure_logs("json", "info", fd) as drain:
+
+        class Destroyed(int):
+            def __radd__(self, other: int) -> int:
+                drain.put((2, "error", {"event": "task_destroyed"}), 1)
+                return other + int(self)
+
+        outer = ((1, "info", {"event": "order_sent"}), Destroyed(1))
+        logging_thread = threading.Thread(target=drain.put, args=outer, daemon=True)
+        logging_thread.start()
+        logging_thread.join(30)
+        assert not logging_thread.is_alive()
+    assert {one["event"] for one in lines_of(path)} == {"order_sent", "task_destroyed"}
+
+
 async def test_a_stuck_reader_costs_lines_and_never_the_loops_time(pipe: tuple[int, int]) -> None:
     """50,000 lines into a pipe nobody reads; then somebody reads it."""
     reader, writer = pipe

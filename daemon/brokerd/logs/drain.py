@@ -54,8 +54,9 @@ class LogDrain:
         self._bytes_max = bytes_max
         self._clock = SystemClock()
         self._queue: SimpleQueue[Item | None] = SimpleQueue()
-        # Only those who log take the lock, but for a gap's end: they never wait for the thread.
-        self._lock = threading.Lock()
+        # Only those who log take the lock, but for a gap's end: they never wait for the thread. Nor
+        # for themselves: the collector may run in here, and what it destroys may have a last word.
+        self._lock = threading.RLock()
         self._lines_in = self._bytes_in = 0
         self._lines_out = self._bytes_out = 0
         self._refused = self._gap = 0
