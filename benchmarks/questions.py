@@ -29,6 +29,12 @@ STATISTICS: dict[str, dict[str, Any]] = {
         "time": {"time_type": "relative", "last": "10d"},
         "group_by": "strategy",
     },
+    "of 5 hours by strategy, exact": {
+        "time": {"time_type": "relative", "last": "5h"},
+        "group_by": "strategy",
+    },
+    "canceled, by symbol": {"ord_status": "canceled", "group_by": "symbol"},
+    "by pair, a key with 10,000 values": {"group_by": "pair"},
 }
 LATEST: dict[str, dict[str, Any]] = {
     "of all": {},

@@ -318,14 +318,21 @@ def test_a_bucket_is_within_its_promise(value: int) -> None:
 @given(st.lists(st.integers(-(10**6), 10**6), min_size=1), st.sampled_from([0.05, 0.5, 0.95, 1.0]))
 def test_a_quantile_has_its_share_at_or_below(values: list[int], q: float) -> None:
     spread = {value: values.count(value) for value in values}
-    found = figures.quantile(spread, q)
+    found = figures.quantiles(spread, (q,))[0]
     assert found in values
     assert sum(value <= found for value in values) >= q * len(values)
     assert sum(value < found for value in values) < q * len(values)
 
 
+@given(st.lists(st.integers(-(10**6), 10**6), min_size=1))
+def test_quantiles_are_the_same_together_as_alone(values: list[int]) -> None:
+    spread, shares = {value: values.count(value) for value in values}, (0.05, 0.5, 0.5, 0.95, 1.0)
+    alone = [figures.quantiles(spread, (share,))[0] for share in shares]
+    assert figures.quantiles(spread, shares) == alone
+
+
 def test_a_quantile_of_nothing_is_missing() -> None:
-    assert figures.quantile({}, 0.5) is None
+    assert figures.quantiles({}, (0.5, 0.9)) == [None, None]
 
 
 LIVES = [

@@ -141,7 +141,8 @@ def _markout(tally: Tally, name: str) -> Cost:
 def _spread(
     tally: Tally, kind: str, *, benchmark: str, weighting: str, total: int, bps: Decimal | None
 ) -> Cost:
-    count, spread = tally.sum(f"{kind}_n"), tally.spread(kind)
+    count = tally.sum(f"{kind}_n")
+    p5, median, p95 = figures.quantiles_bps(tally.spread(kind), (0.05, 0.5, 0.95))
     return Cost(
         benchmark=benchmark,
         weighting=weighting,
@@ -150,23 +151,24 @@ def _spread(
         missing=total - count,
         bps=_digits(bps),
         mean_bps=_digits(figures.mean_bps(tally, kind)),
-        p5_bps=_digits(figures.quantile_bps(spread, 0.05)),
-        median_bps=_digits(figures.quantile_bps(spread, 0.5)),
-        p95_bps=_digits(figures.quantile_bps(spread, 0.95)),
+        p5_bps=_digits(p5),
+        median_bps=_digits(median),
+        p95_bps=_digits(p95),
     )
 
 
 def _duration(tally: Tally, kind: str, of: str) -> Duration:
-    total, count, spread = tally.sum(of), tally.sum(f"{kind}_n"), tally.spread(kind)
+    total, count = tally.sum(of), tally.sum(f"{kind}_n")
+    p50, p95, p99 = figures.quantiles(tally.spread(kind), (0.5, 0.95, 0.99))
     return Duration(
         measured=_MEASURED[kind],
         n=count,
         total=total,
         missing=total - count,
         mean_s=round(tally.sum(f"{kind}_us") / count / 1e6, 6) if count else None,
-        p50_s=_seconds(figures.quantile(spread, 0.5)),
-        p95_s=_seconds(figures.quantile(spread, 0.95)),
-        p99_s=_seconds(figures.quantile(spread, 0.99)),
+        p50_s=_seconds(p50),
+        p95_s=_seconds(p95),
+        p99_s=_seconds(p99),
     )
 
 
@@ -229,10 +231,11 @@ def _shortfall(whole: Tally, by_asset: Mapping[str, Tally]) -> Shortfall:
 
 
 def _curve(tally: Tally) -> list[CurvePoint]:
-    steps = figures.filled_by(tally.spread("time_to_fill"), tally.spread("censored"))
     return [
         CurvePoint(at_us / 1e6, digits(share), at_risk)
-        for at_us, share, at_risk in figures.thinned(steps)
+        for at_us, share, at_risk in figures.filled_by(
+            tally.spread("time_to_fill"), tally.spread("censored")
+        )
     ]
 
 

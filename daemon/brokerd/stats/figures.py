@@ -4,12 +4,15 @@ From tallies to figures: means, quantiles, shares, and the curve of fills.
 A figure that no order could give is None, never 0.
 """
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from decimal import Decimal
+from typing import TypeVar
 
-from brokerd.money import divide, from_units, multiply, rounded, subtract
+from brokerd.money import divide, from_units, rounded
 from brokerd.stats.sample import RATIO_PLACES
 from brokerd.stats.tally import Tally
+
+T = TypeVar("T")
 
 BPS_PLACES = RATIO_PLACES - 4
 """A ratio in 10^-8 is a count of 10^-4 basis points."""
@@ -40,20 +43,25 @@ def mean_bps(tally: Tally, kind: str) -> Decimal | None:
     return _mean_of_ratios(tally.sum(f"{kind}_ratio"), tally.sum(f"{kind}_n"))
 
 
-def quantile(spread: Mapping[int, int], q: float) -> int | None:
-    """Return the smallest value with at least the share `q` of all at or below it."""
-    wanted, seen = q * sum(spread.values()), 0
-    for value in sorted(spread):
-        seen += spread[value]
-        if seen >= wanted:
-            return value
-    return None
+def quantiles(spread: Mapping[int, int], shares: Sequence[float]) -> list[int | None]:
+    """Return for each share, in rising order, the smallest value with so many at or below it."""
+    found: list[int | None] = []
+    total, seen, values = sum(spread.values()), 0, iter(sorted(spread))
+    value: int | None = None
+    for wanted in shares:
+        while spread and (value is None or seen < wanted * total):
+            value = next(values)
+            seen += spread[value]
+        found.append(value)
+    return found
 
 
-def quantile_bps(spread: Mapping[int, int], q: float) -> Decimal | None:
-    """Return a quantile of a spread of ratios, in bps."""
-    value = quantile(spread, q)
-    return None if value is None else from_units(value, BPS_PLACES)
+def quantiles_bps(spread: Mapping[int, int], shares: Sequence[float]) -> list[Decimal | None]:
+    """Return quantiles of a spread of ratios, in bps."""
+    return [
+        None if value is None else from_units(value, BPS_PLACES)
+        for value in quantiles(spread, shares)
+    ]
 
 
 def share(part: int, whole: int) -> Decimal | None:
@@ -63,25 +71,40 @@ def share(part: int, whole: int) -> Decimal | None:
 
 def filled_by(
     filled: Mapping[int, int], censored: Mapping[int, int]
-) -> Iterator[tuple[int, Decimal, int]]:
+) -> list[tuple[int, Decimal, int]]:
     """
-    Yield the Kaplan-Meier estimate of P(filled by t): (t, share, orders at risk), as it steps.
+    Return the Kaplan-Meier estimate of P(filled by t): (t, share, orders at risk), as it steps.
 
     An order that ended unfilled, or is still open, was at risk until then: it says nothing of
     what would have come later. Of fills and ends at the same t the fills come first (Kaplan and
-    Meier, Nonparametric Estimation from Incomplete Observations, 1958).
+    Meier, Nonparametric Estimation from Incomplete Observations, 1958). Thinned, where there are
+    very many steps.
     """
+    return [
+        (moment, rounded(from_units(_WHOLE - unfilled, _WHOLE_PLACES), SHARE_SHOWN_PLACES), at_risk)
+        for moment, unfilled, at_risk in thinned(_steps(filled, censored))
+    ]
+
+
+_WHOLE_PLACES = 36
+_WHOLE: int = 10**_WHOLE_PLACES
+
+
+def _steps(
+    filled: Mapping[int, int], censored: Mapping[int, int]
+) -> Iterator[tuple[int, int, int]]:
+    """Yield (t, share unfilled in 10^-36, orders at risk) at each time of a fill."""
     at_risk = sum(filled.values()) + sum(censored.values())
-    unfilled = Decimal(1)
+    unfilled = _WHOLE
     for moment in sorted(filled.keys() | censored.keys()):
         fills = filled.get(moment, 0)
         if fills:
-            unfilled = divide(multiply(unfilled, Decimal(at_risk - fills)), Decimal(at_risk))
-            yield moment, rounded(subtract(Decimal(1), unfilled), SHARE_SHOWN_PLACES), at_risk
+            unfilled = (2 * unfilled * (at_risk - fills) + at_risk) // (2 * at_risk)
+            yield moment, unfilled, at_risk
         at_risk -= fills + censored.get(moment, 0)
 
 
-def thinned(curve: Iterable[tuple[int, Decimal, int]]) -> list[tuple[int, Decimal, int]]:
+def thinned(curve: Iterable[T]) -> list[T]:
     """Return at most CURVE_POINTS_MAX steps of a curve, evenly chosen, the last among them."""
     steps = list(curve)
     if len(steps) <= CURVE_POINTS_MAX:

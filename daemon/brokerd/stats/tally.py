@@ -100,7 +100,7 @@ class Table:
         self.rows: dict[Row, dict[str, Tally]] = {}
         self.rows_left_out = 0
         self.orders_left_out = 0
-        self._bucket = exactly if is_exact else coarsely
+        self.bucket = exactly if is_exact else coarsely
 
     @property
     def orders(self) -> int:
@@ -114,8 +114,11 @@ class Table:
 
     def count(self, sample: Sample) -> None:
         """Add one order to its row."""
-        tally = self._place(self.row_of(sample.key), sample.key.quote_asset)
-        count(tally, sample, self._bucket)
+        count(self.tally_of(sample.key), sample, self.bucket)
+
+    def tally_of(self, key: Key) -> Tally:
+        """Return the tally that an order is counted in."""
+        return self._place(self.row_of(key), key.quote_asset)
 
     def merge(self, row: Row, quote_asset: str, tally: Tally) -> None:
         """Add orders of one row and quote asset."""

@@ -17,8 +17,8 @@ from itertools import islice
 from typing import Any
 
 from brokerd.journal.sqlite import placeholders
-from brokerd.stats.sample import Sample, unfilled_for
-from brokerd.stats.tally import Row, Table, largest_first
+from brokerd.stats.sample import Key, Sample, unfilled_for
+from brokerd.stats.tally import Row, Table, Tally, count, largest_first
 from brokerd.survey.blocks import Blocks, decode_body
 from brokerd.survey.cells import picked
 from brokerd.survey.keys import Keys, tagged
@@ -122,17 +122,18 @@ class Answers:
         """Add single samples to a table."""
         also, more = _conditions(question)
         sql = f"{_TAKEN} {source} WHERE {where} AND {also}"
-        is_meant: dict[int, bool] = {}
+        tallies: dict[int, tuple[Key, Tally] | None] = {}
         for key_id, created_ns, closed_ns, body in self._own.execute(sql, [*params, *more]):
-            key = self._keys.get(key_id)
-            if key_id not in is_meant:
-                is_meant[key_id] = question.means(key)
-            if not is_meant[key_id]:
+            if key_id not in tallies:
+                key = self._keys.get(key_id)
+                tallies[key_id] = (key, table.tally_of(key)) if question.means(key) else None
+            meant = tallies[key_id]
+            if meant is None:
                 continue
-            found = Sample(key, *decode_body(body))
+            found = Sample(meant[0], *decode_body(body))
             if closed_ns is None:
                 found.values.append(unfilled_for(created_ns, question.now_ns))
-            table.count(found)
+            count(meant[1], found, table.bucket)
 
 
 def _check(orders: int) -> None:

@@ -39,7 +39,7 @@ SHAPES_MAX = 24
 ASKED_AGAIN_NS = 3_600_000_000_000
 """How often it is noted that a shape is still asked for."""
 
-WORTH_KEEPING = 4
+WORTH_KEEPING = 2
 """Cells are kept if there are so many times fewer than of those they were made of."""
 
 READ_MAX = 100_000
