@@ -17,6 +17,8 @@ from tests.scripted_daemon import ScriptedDaemon, hang_up
 from brokerd import errors
 from brokerd.client import AsyncBroker, Broker, Trade
 from brokerd.client.protocol import DaemonUnreachable
+from brokerd.client.trade import Order
+from brokerd.views import ShownOrder
 
 FUTURE = {"time_type": "absolute", "since": "2100-01-01T00:00:00Z"}
 
@@ -350,3 +352,9 @@ async def test_so_does_the_client_for_asyncio(broker: Broker) -> None:
             await other.resolve(trade, "executed", reason="looked", venue_order_id="17")
         with pytest.raises(errors.NotFrozen):
             await other.thaw("paper", reason="looked")
+
+
+def test_a_trade_says_all_that_the_daemon_shows_of_an_order() -> None:
+    shown = ShownOrder.__struct_fields__
+    assert {*Order.__struct_fields__} == {*shown}
+    assert {*shown} <= {*vars(resting())}

@@ -207,6 +207,34 @@ async def test_a_venue_that_refuses_the_key_at_the_start_is_the_trouble_of_its_l
         assert reasons[0] == "403: the key is refused"
 
 
+def downs(at: Desk) -> list[str]:
+    events = [change.entry.event for change in at.home.changes]
+    return [e.reason for e in events if isinstance(e, ExecutorChanged) and e.state == "down"]
+
+
+async def test_why_a_link_is_down_is_what_it_was_the_last_time(
+    tmp_path: Path, waits: list[tuple[int, float | None]]
+) -> None:
+    async with listening(tmp_path) as at:
+        at.venue.connects += [DOWN, VenueRefused("the key is not valid")]
+        at.venue.connects += [VenueRefused("the key is not valid")] * 1000
+        await until(lambda: at.listener.reason == "the key is not valid")
+        await until(lambda: len(waits) > 5 and bool(downs(at)))
+        assert downs(at) == ["no route"], "on record no more than once a minute"
+
+
+async def test_another_reason_to_be_down_goes_on_record_and_another_number_in_it_does_not(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "REASON_NOTED_EVERY_S", 0.0)
+    async with listening(tmp_path) as at:
+        at.venue.connects += [VenueUnavailable(f"no answer in {n} s") for n in range(5)]
+        at.venue.connects += [VenueRefused("the key is not valid")] * 2
+        await at.until_up()
+        assert downs(at) == ["no answer in 0 s", "the key is not valid"]
+        assert at.listener.reason == ""
+
+
 async def test_waits_start_over_only_after_a_healthy_time_up(
     tmp_path: Path, waits: list[tuple[int, float | None]], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -423,6 +423,44 @@ async def test_questions_keep_a_distance_however_many_orders_are_in_doubt(
         assert asked_s[19] - asked_s[0] >= 0.019
 
 
+async def test_whoever_wants_to_know_now_keeps_the_distance_too(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "QUESTIONS_PER_S", 1000.0)
+    monkeypatch.setattr(module, "QUESTIONS_AT_ONCE", 2)
+    async with desk(tmp_path) as at:
+        loop = asyncio.get_running_loop()
+        asked_s: list[float] = []
+        under_way, most = 0, 0
+
+        async def noted(_ref: object) -> OrderView | None:
+            nonlocal under_way, most
+            asked_s.append(loop.time())
+            under_way += 1
+            most = max(most, under_way)
+            await asyncio.sleep(0.005)
+            under_way -= 1
+            raise DOWN
+
+        at.venue.query = noted  # type: ignore[method-assign,assignment]
+        await at.submitted()
+        checks = (at.poller.check(at.home.order()) for _ in range(20))
+        told = await asyncio.gather(*checks, return_exceptions=True)
+        assert all(isinstance(each, VenueUnavailable) for each in told)
+        assert asked_s[19] - asked_s[0] >= 0.019
+        assert most == 2
+
+
+async def test_in_a_pause_who_wants_to_know_now_is_told_how_long_it_lasts(tmp_path: Path) -> None:
+    async with desk(tmp_path) as at:
+        await at.submitted()
+        at.venue.stands = Standing(paused_until_ns=CLOCK.now_ns() + 10**18)
+        with pytest.raises(VenueUnavailable, match="left alone") as caught:
+            await at.poller.check(at.home.order())
+        assert caught.value.extra["retry_after_s"] > 10**8
+        assert at.venue.asked == []
+
+
 async def test_nothing_is_asked_while_the_venue_wants_to_be_left_alone(tmp_path: Path) -> None:
     async with desk(tmp_path) as at:
         at.venue.views.append(view())

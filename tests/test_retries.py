@@ -97,3 +97,10 @@ async def test_a_bug_is_not_asked_again(at_once: list[float | None]) -> None:
     with pytest.raises(KeyError):
         await ask_again(venue.answer, what="q", tries_max=3, time_s_max=60)
     assert venue.asked == 1
+
+
+async def test_a_venue_that_wants_to_be_left_alone_for_longer_is_not_asked_too_soon() -> None:
+    venue = Venue(VenueUnavailable("busy", retry_after_s=30.0))
+    with pytest.raises(VenueUnavailable, match="busy"):
+        await ask_again(venue.answer, what="q", tries_max=3, time_s_max=0.001)
+    assert venue.asked == 1

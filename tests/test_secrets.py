@@ -90,7 +90,6 @@ async def test_a_secret_in_why_a_link_is_down_or_paused_is_blanked(
         listener = Listener(venue, home.engine, poller, CLOCK)
         dispatch = Dispatch(venue, home.engine, CLOCK, deadline_s=5, retry_window_s=5)
         link = Link("scripted", venue, dispatch, poller, listener)
-        listener._has_been_up = True
         venue.stands = Standing(
             paused_until_ns=CLOCK.now_ns() + 3_600 * 10**9, pause_reason=f"418: {leak}"
         )

@@ -6,8 +6,10 @@ import select
 import socket
 import time
 from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
+from unittest.mock import AsyncMock
 
 import pytest
 from tests.daemon_process import (
@@ -23,6 +25,7 @@ from tests.daemon_process import (
 from tests.scripted import until
 
 from brokerd.config.load import DaemonConfig
+from brokerd.errors import ConfigError
 from brokerd.rpc import BATCH_MAX, LINE_BYTES_MAX, Call
 from brokerd.server import WRITE_BUFFER_BYTES, Peer, Server, listening
 
@@ -330,3 +333,27 @@ async def test_what_is_begun_for_a_bot_that_has_gone_meanwhile_ends_at_once(tmp_
             was_ended = begun[0].cancelled()
             begun[0].cancel()
     assert was_ended
+
+
+@pytest.mark.parametrize("kind", [socket.SOCK_DGRAM, socket.SOCK_STREAM])
+async def test_only_a_socket_that_certainly_nobody_listens_on_is_taken_away(
+    tmp_path: Path, kind: socket.SocketKind
+) -> None:
+    path = tmp_path / "socket"
+    async with asyncio.TaskGroup() as group:
+        server = Server(AsyncMock(), lambda *_: False, DaemonConfig(), group)
+        with ExitStack() as stack:
+            somebodys = stack.enter_context(socket.socket(socket.AF_UNIX, kind))
+            somebodys.bind(str(path))
+            if kind is socket.SOCK_STREAM:
+                somebodys.listen(0)  # and too busy to take in one more
+                for _ in range(2):
+                    knocking = stack.enter_context(socket.socket(socket.AF_UNIX))
+                    knocking.settimeout(0)
+                    knocking.connect_ex(str(path))
+            with pytest.raises(ConfigError, match="may be somebody's socket"):
+                async with listening(path, server):
+                    pass
+            assert path.is_socket()
+        async with listening(path, server):
+            assert path.is_socket(), "what a killed daemon left behind is in nobody's way"

@@ -25,6 +25,7 @@ from tests.journal_rows import both
 from brokerd.events import DaemonStopped, Entry
 from brokerd.feed import Feed
 from brokerd.lookback import first_position, seq_before_last
+from brokerd.methods import Methods
 from brokerd.params import SubscribeParams
 from brokerd.rpc import BATCH_MAX
 from brokerd.subscriptions import LAG_MAX
@@ -366,3 +367,25 @@ def test_the_end_of_the_daemon_ends_the_stream_after_its_last_row() -> None:
             row["seq"] for row in exported(daemon.journal)
         ]
         assert events[-1]["event"] == "daemon_stopped"
+
+
+async def test_a_subscription_that_ends_by_itself_leaves_its_place_to_another() -> None:
+    class Failing:
+        seq = 7
+
+        async def run(self, _peer: object) -> None:
+            raise KeyError("a bug")
+
+    class Peer:
+        def __init__(self) -> None:
+            self.subscriptions: dict[str, object] = {"first": object(), "second": object()}
+            self.told: list[bytes] = []
+
+        async def send(self, line: bytes) -> None:
+            self.told.append(line)
+
+    peer, methods = Peer(), Methods.__new__(Methods)
+    methods.subscribers = 1
+    await methods._run(Failing(), peer, "first")  # type: ignore[arg-type]
+    assert b"events.ended" in peer.told[0]
+    assert [*peer.subscriptions] == ["second"]

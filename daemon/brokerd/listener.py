@@ -6,6 +6,7 @@ no order of the two has to be kept.
 """
 
 import asyncio
+import re
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 
@@ -36,8 +37,13 @@ PAUSE_LOOK_S = 0.25
 PAUSE_NOTED_NS_MIN = 1_000_000_000
 """A pause that ends sooner, or grows by less, is over before a restart is."""
 
+REASON_NOTED_EVERY_S = 60.0
+"""How often another reason for the same state goes on record at most."""
+
 CONNECT_S_MAX = 30.0
 CLOSE_S_MAX = 5.0
+
+_NUMBERS = re.compile(r"\d+")
 
 log = structlog.get_logger(__name__)
 
@@ -59,6 +65,8 @@ class Listener:
         self.settled = asyncio.Event()
         self.reports = 0
         self._up_since_s: float | None = None
+        self._noted_reason = ""
+        self._noted_s = 0.0
         self._frozen_why = ""
         self._causes = 0
         self._beneath = (self.state, self.reason)
@@ -244,17 +252,31 @@ class Listener:
                     self._poller.stream_waits = False
 
     async def _move(self, state: LinkState, reason: str = "") -> None:
-        """Put a change of state on record before anyone sees it."""
+        """
+        Put a change of state on record before anyone sees it.
+
+        Another reason for the same state shows at once, and goes on record as far as it says
+        something new, but not often: a venue may fail in many words for days.
+        """
         reason = redact_text(reason)
-        if not self.is_frozen and state is not self.state:
+        is_change = state is not self.state
+        if not self.is_frozen and (is_change or self._is_worth_noting(reason)):
             changed = self._changed(state, reason)
+            self._noted_reason, self._noted_s = reason, asyncio.get_running_loop().time()
             await self._engine.note(changed)
-            if not self.is_frozen:
-                self.state, self.reason, self.since_ns = state, reason, changed.at_ns
+            if is_change and not self.is_frozen:
+                self.state, self.since_ns = state, changed.at_ns
+        if not self.is_frozen:
+            self.reason = reason
         if self.is_frozen:
             self._beneath = (state, reason)
         if state is not LinkState.SYNCING:
             self.settled.set()
+
+    def _is_worth_noting(self, reason: str) -> bool:
+        since_s = asyncio.get_running_loop().time() - self._noted_s
+        is_news = _NUMBERS.sub("", reason) != _NUMBERS.sub("", self._noted_reason)
+        return is_news and since_s >= REASON_NOTED_EVERY_S
 
     def _changed(self, state: LinkState, reason: str) -> ExecutorChanged:
         return ExecutorChanged(

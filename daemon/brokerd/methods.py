@@ -163,7 +163,7 @@ class Methods:
         self._subscriptions += 1
         name = f"subscription-{self._subscriptions}"
         begin = results.Subscribed(subscription.seq)
-        peer.subscriptions[name] = peer.spawn(self._run(subscription, peer), name)
+        peer.subscriptions[name] = peer.spawn(self._run(subscription, peer, name), name)
         return begin
 
     async def unsubscribe(self, peer: Peer, _params: NoParams) -> results.Unsubscribed:
@@ -205,7 +205,7 @@ class Methods:
             self._document = Raw(encode(openrpc()))
         return self._document
 
-    async def _run(self, subscription: Subscription, peer: Peer) -> None:
+    async def _run(self, subscription: Subscription, peer: Peer, name: str) -> None:
         """Send events for as long as that goes; one bot's trouble is never the daemon's end."""
         self.subscribers += 1
         try:
@@ -217,6 +217,7 @@ class Methods:
             await peer.send(notification("events.ended", {"seq": subscription.seq, **told.data}))
         finally:
             self.subscribers -= 1
+            peer.subscriptions.pop(name, None)
 
 
 def _a_bug() -> InternalError:

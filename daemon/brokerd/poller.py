@@ -15,7 +15,7 @@ from msgspec.structs import replace
 from brokerd.dispatch import order_ref
 from brokerd.doubt import answer_counts_from_ns, by_this_run
 from brokerd.engine import Engine
-from brokerd.errors import NO_ANSWER, ConfigError
+from brokerd.errors import NO_ANSWER, ConfigError, VenueUnavailable
 from brokerd.events import ExecutorSynced, Road
 from brokerd.executor import Clock, Executor, Snapshot
 from brokerd.guard import guarded, heed_cancellation
@@ -43,7 +43,7 @@ SYNC_NOTED_EVERY_S = 300.0
 """How often it goes on record that all is known up to now: so much is looked at again at a start."""
 
 QUESTIONS_PER_S = 20.0
-"""How many questions about single orders go out in a second at most, however many are in doubt."""
+"""How many questions about single orders go out in a second at most, whoever asks them."""
 
 PAUSE_LOOK_S = 1.0
 """How often a pause is looked at again: it may be lifted, or grow."""
@@ -170,11 +170,14 @@ class Poller:
 
     async def check(self, order: Order) -> Order | None:
         """
-        Ask about an order now; return it as it is after the venue's answer.
+        Ask about an order at the next turn; return it as it is after the venue's answer.
 
-        Raises one of NO_ANSWER if there is none.
+        Raises one of NO_ANSWER if there is none, or if the venue wants to be left alone.
         """
-        return await self._question(order)
+        self._check_no_pause()
+        async with self._places:
+            await self._turn()
+            return await self._question(order)
 
     async def sync(self) -> None:
         """
@@ -224,12 +227,22 @@ class Poller:
 
     async def _while_paused(self) -> None:
         """Wait for as long as the venue wants to be left alone."""
-        while True:
-            paused_until_ns = self._executor.standing().paused_until_ns or 0
-            wait_s = (paused_until_ns - self._clock.now_ns()) / 1e9
-            if wait_s <= 0:
-                return
+        while (wait_s := self._pause_left_s()) > 0:  # noqa: ASYNC110 - the executor tells no event
             await asyncio.sleep(min(wait_s, PAUSE_LOOK_S))
+
+    def _check_no_pause(self) -> None:
+        """Raise VenueUnavailable in a pause: who asks for one order should not wait for hours."""
+        wait_s = self._pause_left_s()
+        if wait_s > 0:
+            raise VenueUnavailable(
+                f"{self._executor.name} wants to be left alone for {wait_s:.0f} s",
+                reason="paused",
+                retry_after_s=wait_s,
+            )
+
+    def _pause_left_s(self) -> float:
+        paused_until_ns = self._executor.standing().paused_until_ns or 0
+        return (paused_until_ns - self._clock.now_ns()) / 1e9
 
     async def _poll(self) -> None:
         while True:

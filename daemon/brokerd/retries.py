@@ -5,6 +5,7 @@ Only what certainly did not happen is tried again. A venue's Retry-After is a fl
 exponential wait, never shortened by jitter.
 """
 
+import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from typing import TypeVar
 
@@ -41,14 +42,19 @@ async def ask_again(
     """
     Put a question that changes nothing, again while the venue does not answer.
 
-    Raises the last VenueUnavailable or OutcomeUnknown after `tries_max` tries or `time_s_max`.
-    Each try needs a deadline of its own.
+    Raises the last VenueUnavailable or OutcomeUnknown after `tries_max` tries or `time_s_max`, or
+    when the venue wants to be left alone for longer than that. Each try needs a deadline of its own.
     """
     tries = iter(range(1, tries_max + 1))
+    loop = asyncio.get_running_loop()
+    give_up_s = loop.time() + time_s_max
 
     def wait_s(error: Exception) -> float:
-        retry_after_s = getattr(error, "extra", {}).get("retry_after_s")
-        return delay_s(next(tries), retry_after_s)
+        return delay_s(next(tries), _retry_after_s(error))
+
+    def is_vain(error: Exception) -> bool:
+        # The library would cut the wait short, and ask a venue that said when not to.
+        return loop.time() + (_retry_after_s(error) or 0.0) > give_up_s
 
     def tell(details: Mapping[str, object]) -> None:
         log.warning("question_repeated", what=what, why=str(details.get("exception")))
@@ -61,7 +67,13 @@ async def ask_again(
         max_tries=tries_max,
         max_time=time_s_max,
         jitter=None,
+        giveup=is_vain,
         on_backoff=tell,
         logger=None,
     )
     return await patiently(question)()
+
+
+def _retry_after_s(error: Exception) -> float | None:
+    told: float | None = getattr(error, "extra", {}).get("retry_after_s")
+    return told

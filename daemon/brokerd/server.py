@@ -6,6 +6,7 @@ leave its answers unread. A bot that breaks a bound is slowed down or cut off; n
 """
 
 import asyncio
+import errno
 import os
 import socket
 import struct
@@ -194,7 +195,10 @@ class Connection(asyncio.Protocol):
         self._start_calls()
 
     def eof_received(self) -> bool:
-        """Answer what was asked: the bot will say no more, but it may still listen."""
+        """
+        Answer what was asked, then hang up, also on a subscriber: the bot will say no more, and one
+        that has gone for good looks the same.
+        """
         self._is_ended = True
         self._close_if_done()
         return True
@@ -412,10 +416,12 @@ def _clear_the_way(path: Path) -> None:
         )
     path.parent.mkdir(parents=True, exist_ok=True)
     with socket.socket(socket.AF_UNIX) as probe:
-        if probe.connect_ex(str(path)) == 0:
-            raise ConfigError(
-                f"somebody answers on {path}: another daemon has that socket",
-                field="daemon.socket",
-                hint="stop it, or choose another socket",
-            )
+        probe.settimeout(0)
+        said = probe.connect_ex(str(path))
+    if said not in {errno.ECONNREFUSED, errno.ENOENT}:  # nobody listens, by connect(2)
+        what = f"somebody answers on {path}: another daemon has that socket"
+        if said != 0:
+            what = f"{path} may be somebody's socket: {os.strerror(said).lower()}"
+        hint = "stop it, or choose another socket"
+        raise ConfigError(what, field="daemon.socket", hint=hint)
     path.unlink(missing_ok=True)

@@ -59,7 +59,9 @@ class Order(Struct, kw_only=True, frozen=True):
     decision_px: Decimal | None = None
     status: str
     ord_status: str
+    origin: str = "bot"
     in_doubt: bool
+    disputed: bool = False
     request: str | None = None
     cum_qty: Decimal
     leaves_qty: Decimal
@@ -119,7 +121,9 @@ class Trade:
         self.venue_order_id: str | None = None
         self.status: str | None = None
         self.ord_status: str | None = None
+        self.origin = "bot"
         self.in_doubt = False
+        self.disputed = False
         self.request: str | None = None
         self.cum_qty = ZERO
         self.leaves_qty: Decimal | None = None
