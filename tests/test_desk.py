@@ -12,6 +12,7 @@ from tests.scripted import CLOCK, ScriptedExecutor, submit, until
 from brokerd.config.load import DaemonConfig
 from brokerd.desk import Desk, still_paused_until
 from brokerd.errors import Busy
+from brokerd.events import DaemonStopped
 from brokerd.executor import InDoubt, LinkState, Snapshot, Standing
 from brokerd.history.model import SqliteHistory
 
@@ -82,6 +83,26 @@ def test_a_clock_set_between_two_runs_does_not_end_a_ban_early(until_ns: int, ke
 
 def test_a_day_long_ban_is_waited_for_an_hour_anew_though_the_clock_says_it_is_over() -> None:
     assert still_paused_until(24 * HOUR_NS, 0, 30 * HOUR_NS) == 31 * HOUR_NS
+
+
+async def test_a_desk_at_rest_has_let_go_of_its_venues_and_still_takes_a_last_row(
+    tmp_path: Path,
+) -> None:
+    """An answer that came in after the end of a run would stand behind it in the journal."""
+    venue = ScriptedExecutor(validity_window_s=0.0)
+    venue.script["place"].append(InDoubt(evidence="lost"))
+    async with run_of(tmp_path, venue) as desk:
+        await desk.engine.do(submit(at_ns=CLOCK.now_ns()))
+        await until(lambda: len(desk.engine.blotter.asking("sim")) == 1)
+        await desk.rest()
+        assert venue.closed == 1
+        asked = len(venue.asked)
+        await desk.engine.note(DaemonStopped(at_ns=CLOCK.now_ns(), reason="asked"))
+        await desk.feed.wait(desk._journal.last_seq - 1)
+        assert len(venue.asked) == asked
+        names = {task.get_name() for task in asyncio.all_tasks()}
+    assert names >= {"engine", "history"}
+    assert not {name for name in names if name.startswith(("sim", "sampler"))}
 
 
 async def test_a_run_starts_on_a_disk_so_full_that_history_cannot_be_written(

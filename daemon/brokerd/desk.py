@@ -67,6 +67,7 @@ class Desk:
         self._history = history
         self._told = on_changes
         self._sampler = Sampler(self.engine, self.links, clock)
+        self._at_work: list[asyncio.Task[None]] = []
 
     def add(
         self,
@@ -112,14 +113,21 @@ class Desk:
         tasks = [
             group.create_task(self.engine.run(), name="engine"),
             group.create_task(self._history.run(), name="history"),
-            group.create_task(self._sampler.run(), name="sampler"),
         ]
         started = DaemonStarted(at_ns=now_ns, version=__version__, epoch=epoch)
         await self.engine.note(started)
         await self._doubt_outstanding(now_ns)
-        return tasks + [
-            group.create_task(link.run(), name=f"{link.name}-link") for link in self.links
+        self._at_work = [
+            group.create_task(self._sampler.run(), name="sampler"),
+            *(group.create_task(link.run(), name=f"{link.name}-link") for link in self.links),
         ]
+        return tasks + self._at_work
+
+    async def rest(self) -> None:
+        """Let go of the venues: what comes on record from here on is what is handed to the engine."""
+        for task in self._at_work:
+            task.cancel()
+        await asyncio.wait(self._at_work)
 
     async def _recall(self) -> None:
         """Load what is not settled: the read model's unsettled part is the snapshot."""

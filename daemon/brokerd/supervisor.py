@@ -213,6 +213,7 @@ class Daemon:
                     await asyncio.sleep(TICK_S)
         if self._server is not None:
             await self._server.drain()
+        await self._desk.rest()
         stopped = DaemonStopped(at_ns=self._clock.now_ns(), reason=self._reason)
         await self._engine.note(stopped)
         # The subscriptions that are woken by this last row were so before us, and pass it on.

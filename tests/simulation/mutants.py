@@ -66,7 +66,10 @@ MUTANTS: tuple[Mutant, ...] = (
     Mutant(
         "send before journal",
         "a request leaves before the row that says so is on disk",
-        [(Engine, "_decide_all", weakened.act_before_commit)],
+        [
+            (Engine, "_decide_all", weakened.act_before_commit),
+            (Dispatch, "_as_it_is_now", weakened.as_it_was_queued),
+        ],
     ),
     Mutant(
         "reply before commit",

@@ -17,6 +17,7 @@ from brokerd.executor import Capabilities, InDoubt, NotSent, Outcome, Refused
 from brokerd.feed import Feed, Told
 from brokerd.listener import Listener
 from brokerd.messages import NOTHING, Ask, Decision, Send
+from brokerd.orders import Order, Request
 from brokerd.poller import Poller
 from brokerd.states import ExecType
 from brokerd.strangers import Strangers
@@ -34,6 +35,10 @@ def act_before_commit(self: Engine) -> Any:
         self._act(action)
     batch.actions = []
     return batch
+
+
+async def as_it_was_queued(self: Dispatch, queued: Order, request: Request) -> None:
+    await self._request(queued, request)
 
 
 def reply_before_commit(self: Engine) -> Any:
