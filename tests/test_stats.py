@@ -6,6 +6,7 @@ from decimal import Decimal
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from brokerd.events import (
     Entry,
@@ -180,6 +181,17 @@ def test_a_shortfall_needs_the_market_at_the_end_only_for_what_was_left() -> Non
     assert left.shortfall.n == 0
     other = row(submit(), traded(10, "100.10", MS, asset="BNB"))
     assert (other.shortfall.n, other.fees) == (0, {"BNB": "0.35"})
+
+
+def test_a_fee_in_the_base_asset_costs_what_its_fill_did() -> None:
+    fills = [
+        traded(4, "100.10", MS, fee="0.004", asset="BTC"),
+        traded(6, "100.20", 2 * MS, fee="0.5"),
+    ]
+    told = row(replace(submit(), base_asset="BTC"), *fills)
+    assert (told.shortfall.n, told.fees) == (1, {"BTC": "0.004", "USDT": "0.5"})
+    assert told.shortfall.fees == {"USDT": "0.9004"}
+    assert row(submit(), *fills).shortfall.n == 0, "what the base asset is must be on record"
 
 
 def test_paper_and_live_and_different_money_are_never_added_together() -> None:

@@ -36,6 +36,7 @@ def submit(stage: Stage, message: Submit) -> Decision:
             arrival=message.arrival,
             quote_asset=message.quote_asset,
             is_paper=message.is_paper,
+            base_asset=message.base_asset,
         )
         return Decision((Send(stage.record_order(event)),), message.cl_ord_id)
     if known.terms == message.terms:

@@ -153,8 +153,8 @@ class OrderSubmitted(OrderEvent, frozen=True, kw_only=True, tag=_tag):
     """
     The bot's order is on record and about to be sent under `venue_cl_ord_id`.
 
-    `arrival` is the market when the daemon had it, `quote_asset` what its prices are in, and
-    `is_paper` says that no real money moves.
+    `arrival` is the market when the daemon had it, `base_asset` what is traded, `quote_asset` what
+    its prices are in, and `is_paper` says that no real money moves.
     """
 
     venue_cl_ord_id: str
@@ -162,6 +162,7 @@ class OrderSubmitted(OrderEvent, frozen=True, kw_only=True, tag=_tag):
     arrival: Quote | None = None
     quote_asset: str = ""
     is_paper: bool = False
+    base_asset: str = ""
 
 
 class OrderAdopted(OrderSubmitted, frozen=True, kw_only=True, tag=_tag):

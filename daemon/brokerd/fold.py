@@ -76,6 +76,7 @@ def _pending(event: OrderSubmitted, seq: int) -> Order:
         request=Request(RequestKind.NEW, event.at_ns, event.at_ns),
         quote_asset=event.quote_asset,
         is_paper=event.is_paper,
+        base_asset=event.base_asset,
     )
 
 

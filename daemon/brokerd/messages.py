@@ -16,7 +16,7 @@ from brokerd.terms import Quote, Terms
 
 
 class Submit(Struct, frozen=True):
-    """A bot's new order, checked, with both its ids; what its prices are in, and if it is for real."""
+    """A bot's new order, checked, with both its ids; what it trades for what, and if it is for real."""
 
     cl_ord_id: str
     venue_cl_ord_id: str
@@ -25,6 +25,7 @@ class Submit(Struct, frozen=True):
     at_ns: int
     quote_asset: str = ""
     is_paper: bool = False
+    base_asset: str = ""
 
 
 class Cancel(Struct, frozen=True):

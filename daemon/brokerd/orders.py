@@ -94,6 +94,7 @@ class Order(Struct, gc=False, frozen=True, kw_only=True):
     end_quote: Quote | None = None
     quote_asset: str = ""
     is_paper: bool = False
+    base_asset: str = ""
 
     @property
     def is_final(self) -> bool:

@@ -89,7 +89,7 @@ class Trading:
         )
         link = self._links.choose(params.executor)
         terms = read_terms(params, link.name)
-        quote_asset = ""
+        base_asset = quote_asset = ""
         if self._engine.blotter.get(cl_ord_id) is None:
             if params.cl_ord_id is not None and is_reserved(cl_ord_id):
                 raise InvalidParams(
@@ -98,7 +98,8 @@ class Trading:
                     field="cl_ord_id",
                     hint="choose another beginning",
                 )
-            quote_asset = link.check(terms, at_ns).quote
+            instrument = link.check(terms, at_ns)
+            base_asset, quote_asset = instrument.base, instrument.quote
         executor = link.executor
         return Submit(
             cl_ord_id,
@@ -108,6 +109,7 @@ class Trading:
             at_ns,
             quote_asset,
             executor.capabilities.is_paper,
+            base_asset,
         )
 
     async def submit(self, _peer: Peer, params: SubmitParams) -> ShownOrder:

@@ -12,7 +12,7 @@ from operator import add
 from msgspec import Struct
 
 from brokerd.events import OrderTraded
-from brokerd.money import divide_units, units
+from brokerd.money import ZERO, divide_units, units
 from brokerd.orders import Order
 from brokerd.states import OrdStatus
 from brokerd.stats.marks import HORIZONS, Mids, is_fresh, marks
@@ -29,18 +29,21 @@ US_NS = 1_000
 
 
 class Fill(Struct, frozen=True, gc=False):
-    """One execution as the figures need it: when, how much, at what, and its marks."""
+    """One execution as the figures need it: when, how much, at what, its fee, and its marks."""
 
     at_ns: int
     qty: int
     px: int
+    fee: int
+    fee_asset: str
     marks: tuple[int | None, ...] = (None,) * len(HORIZONS)
 
 
 def fill_of(event: OrderTraded, seen: Mids) -> Fill:
     """Return an execution with the marks that are on record after it."""
     qty, px = units(event.last_qty, QTY_PLACES), units(event.last_px, PX_PLACES)
-    return Fill(event.at_ns, qty, px, marks(event.at_ns, seen))
+    fee = units(event.fee, QTY_PLACES)
+    return Fill(event.at_ns, qty, px, fee, event.fee_asset, marks(event.at_ns, seen))
 
 
 class Key(Struct, frozen=True, gc=False, array_like=True):
@@ -217,20 +220,27 @@ class _Measuring:
         order, decision_px = self.order, self.order.terms.decision_px
         unfilled = max(self.qty - self.cum_qty, 0)
         fee_assets = {asset for asset, fee in order.fees.items() if fee}
-        is_known = fee_assets <= {order.quote_asset} and (not unfilled or order.end_quote)
-        if not order.is_final or self.arrival is None or decision_px is None or not is_known:
+        is_known = fee_assets <= {order.quote_asset, order.base_asset}
+        is_over = order.is_final and (not unfilled or order.end_quote is not None)
+        if not is_over or self.arrival is None or decision_px is None or not is_known:
             return
         arrival_mid, decision = self.arrival_mid, units(decision_px, PX_PLACES)
         end = mid(order.end_quote) if order.end_quote is not None else arrival_mid
-        fees = order.fees.get(order.quote_asset)
         self._set(
             shortfalls=1,
             shortfall_delay=self.sign * self.qty * (arrival_mid - decision),
             shortfall_trading=self.sign * (self.paid - self.cum_qty * arrival_mid),
             shortfall_opportunity=self.sign * unfilled * (end - arrival_mid),
-            shortfall_fees=units(fees, AMOUNT_PLACES) if fees else 0,
+            shortfall_fees=self._fees_in_quote(),
             shortfall_base=self.qty * decision,
         )
+
+    def _fees_in_quote(self) -> int:
+        """Return what was paid; what was paid of the base asset was worth the fill's own price."""
+        order = self.order
+        paid = units(order.fees.get(order.quote_asset, ZERO), AMOUNT_PLACES)
+        in_base = (fill for fill in self.fills if fill.fee_asset == order.base_asset)
+        return paid + sum(fill.fee * fill.px for fill in in_base)
 
     def _markouts(self) -> None:
         """Add each fill's gain by its quantity: `cost` is quantity x ratio, `base` the quantity."""
