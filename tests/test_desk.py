@@ -11,7 +11,7 @@ from tests.scripted import CLOCK, ScriptedExecutor, submit, until
 
 from brokerd.config.load import DaemonConfig
 from brokerd.desk import Desk, still_paused_until
-from brokerd.errors import Busy
+from brokerd.errors import Busy, VenueUnavailable
 from brokerd.events import DaemonStopped
 from brokerd.executor import InDoubt, LinkState, Snapshot, Standing
 from brokerd.history.model import SqliteHistory
@@ -21,7 +21,10 @@ HOUR_NS = 3_600 * 10**9
 
 @asynccontextmanager
 async def run_of(
-    directory: Path, venue: ScriptedExecutor, epoch: str = "k3"
+    directory: Path,
+    venue: ScriptedExecutor,
+    epoch: str = "k3",
+    state: LinkState = LinkState.UP,
 ) -> AsyncGenerator[Desk, None]:
     """One run on a journal that stays."""
     async with both(directory) as (journal, history), asyncio.TaskGroup() as group:
@@ -29,7 +32,7 @@ async def run_of(
         desk = Desk(config, CLOCK, journal, history, on_changes=lambda *_: None)
         desk.add("scripted", venue, CLOCK.now_ns())
         tasks = await desk.start(group, epoch)
-        await until(lambda: desk.links.by_name["sim"].listener.state is LinkState.UP)
+        await until(lambda: desk.links.by_name["sim"].listener.state is state)
         yield desk
         for task in tasks:
             task.cancel()
@@ -45,6 +48,21 @@ async def test_a_run_looks_back_to_where_the_last_one_was_in_sync_however_long_i
     first.snapshots.append(synced)
     async with run_of(tmp_path, first):
         pass
+    async with run_of(tmp_path, second):
+        pass
+    (since_ns,) = second.since
+    assert days_ago_ns - HOUR_NS - 60 * 10**9 < since_ns < days_ago_ns
+
+
+async def test_where_no_run_was_ever_in_sync_the_first_looks_back_to_the_oldest_open_order(
+    tmp_path: Path,
+) -> None:
+    """Orders go out as soon as the stream is up; the last row may be days younger than they are."""
+    days_ago_ns = CLOCK.now_ns() - 72 * HOUR_NS
+    first, second = ScriptedExecutor(), ScriptedExecutor()
+    first.snapshots += [VenueUnavailable("no list of orders today")] * 10
+    async with run_of(tmp_path, first, state=LinkState.SYNCING) as desk:
+        await desk.engine.do(submit(at_ns=days_ago_ns))
     async with run_of(tmp_path, second):
         pass
     (since_ns,) = second.since

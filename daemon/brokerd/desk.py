@@ -136,7 +136,15 @@ class Desk:
             self.engine.blotter.remember(order, exec_ids.get(order.cl_ord_id, ()))
 
     async def _resume(self, known_until_ns: int, now_ns: int) -> None:
-        """Begin each link where the last run was in sync, and in the pause it was told to make."""
+        """
+        Begin each link where the last run was in sync, and in the pause it was told to make.
+
+        Where no run ever was, it begins with the first order that is not settled.
+        """
+        for each in self.links:
+            unsettled = self.engine.blotter.unsettled(each.name)
+            if unsettled:
+                each.poller.resume(min(order.created_at_ns for order in unsettled))
         for mark in await self._history.marks():
             link = self.links.by_name.get(mark.executor)
             if link is None:
