@@ -23,6 +23,7 @@ from brokerd.broker import decide
 from brokerd.executor import Accepted, Refused
 from brokerd.messages import Stranger
 from brokerd.states import ExecType
+from brokerd.views import show_order
 
 
 def test_an_execution_counts_once_on_whatever_road_it_comes() -> None:
@@ -160,7 +161,11 @@ def test_a_rejection_of_what_is_filled_is_disputed() -> None:
     play = Play().acknowledged()
     play.tell(reported(traded("t", 10), at_ns=3))
     assert play.tell(reported(report(E.REJECTED), at_ns=4)) == ["report_disputed"]
-    assert play.order.disputed
+    shown = show_order(play.order)
+    assert (shown.disputed, shown.dispute) == (
+        True,
+        "the venue told of an order that is filled: rejected",
+    )
 
 
 def test_a_report_of_an_order_that_is_not_in_memory_is_a_strangers() -> None:

@@ -20,6 +20,7 @@ from tests.scripted import (
 from brokerd.doubt import CANCEL_ATTEMPTS_MAX, answer_counts_from_ns, by_this_run
 from brokerd.executor import Accepted, InDoubt, NotSent, OrderView, Refused
 from brokerd.orders import Request
+from brokerd.views import show_order
 
 LOST = InDoubt(evidence="no answer within 10 s")
 FINAL_NS = 1_000
@@ -430,6 +431,7 @@ def test_a_venue_that_fills_too_much_for_real_is_disputed_and_asked_no_more(
     told = play.tell(viewed(shown, asked_at_ns=30, absence_after_ns=None))
     assert told == ["report_disputed"]
     assert play.order.is_settled
+    assert show_order(play.order).dispute == "15 of 10 filled, and no replace explains it"
 
 
 def test_an_absence_asked_before_the_fill_that_was_too_much_ends_nothing() -> None:

@@ -57,19 +57,19 @@ def viewed(stage: Stage, message: Viewed) -> Decision:
             order.terms.executor, report, message.road, message.at_ns, quote=message.quote
         )
         merge(stage, latest, reported)
+    view = message.view
+    if is_current and (view.ord_status in FINAL or view.cum_qty > view.qty):
+        _dispute_overfill(stage, order.cl_ord_id, message)
     latest = stage.get(order.cl_ord_id) or order
-    if is_current and latest.is_final and message.view.ord_status not in FINAL:
+    if is_current and latest.is_final and view.ord_status not in FINAL:
         dispute(
             stage,
             latest,
             message.at_ns,
             road=message.road,
             exec_type=ExecType.NEW,
-            evidence=f"the venue shows it {message.view.ord_status}",
+            evidence=f"the venue shows it {view.ord_status}",
         )
-    view = message.view
-    if is_current and (view.ord_status in FINAL or view.cum_qty > view.qty):
-        _dispute_overfill(stage, order.cl_ord_id, message)
     timed = by_this_run(latest, message.waits_anew)
     resent = _settle_requests(stage, timed, message, view)
     return Decision((*resent, *next_steps(stage, order.cl_ord_id, message.at_ns)))

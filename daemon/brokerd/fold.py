@@ -321,8 +321,9 @@ def _fills_missed(order: Order, event: FillsMissed) -> dict[str, Any]:
     return {"venue_cum_qty": max(order.venue_cum_qty, event.cum_qty)}
 
 
-def _disputed(_order: Order, _event: ReportDisputed) -> dict[str, Any]:
-    return {"disputed": True}
+def _disputed(order: Order, event: ReportDisputed) -> dict[str, Any]:
+    told = f"the venue told of an order that is {order.ord_status}: {event.exec_type}"
+    return {"dispute": order.dispute or event.evidence or told}
 
 
 _APPLY: dict[type[OrderEvent], Callable[[Order, Any], dict[str, Any]]] = {

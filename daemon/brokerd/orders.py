@@ -47,7 +47,8 @@ class Order(Struct, gc=False, frozen=True, kw_only=True):
     `stopped_by` keeps the venue's last word through late fills; `venue_cum_qty` is the most the
     venue ever claimed to have filled, so that a final order with less is not settled yet;
     `cum_quote` is the sum of qty x px over the fills; `not_found_at_ns` is when the first of the
-    two proofs that the venue has no such order came in; `is_external` says that it was not sent by
+    two proofs that the venue has no such order came in; `dispute` is the first contradiction, in
+    words; `is_external` says that it was not sent by
     us: it is followed and never touched; `seq` is the order's last journal row;
     `heard_at_ns` is when the venue last told of it (at first, when it was submitted), whatever we
     asked since; `doubted_ns` is how long its requests were in doubt; `sent_quote` and `end_quote` are the market
@@ -81,7 +82,7 @@ class Order(Struct, gc=False, frozen=True, kw_only=True):
     heard_at_ns: int = 0
     doubted_ns: int = 0
     not_found_at_ns: int | None = None
-    disputed: bool = False
+    dispute: str = ""
     is_external: bool = False
     reason: str = ""
     code: str = ""
@@ -105,6 +106,11 @@ class Order(Struct, gc=False, frozen=True, kw_only=True):
     def is_over(self) -> bool:
         """Final, and no replace without an outcome may have left more of it open."""
         return self.is_final and not self.open_qty_max
+
+    @property
+    def disputed(self) -> bool:
+        """Whether the venue contradicted itself about the order, or us: `dispute` says how."""
+        return bool(self.dispute)
 
     @property
     def is_settled(self) -> bool:

@@ -39,7 +39,8 @@ class ShownOrder(Struct, frozen=True):
     what is outstanding at the venue, and `in_doubt` says that nobody knows whether it happened, or
     whether the replace did that a cancel was sent over.
     `origin` is external for an order at the venue that was not sent by the daemon; `disputed` says
-    that the venue contradicted itself about the order, or us.
+    that the venue contradicted itself about the order, or us, and `dispute` how: that it filled more
+    than was asked for, that it shows open what it had called canceled, ...
     """
 
     cl_ord_id: str
@@ -62,6 +63,7 @@ class ShownOrder(Struct, frozen=True):
     origin: Literal["bot", "external"]
     in_doubt: bool
     disputed: bool
+    dispute: str | None
     request: RequestKind | None
     cum_qty: Digits
     leaves_qty: Digits
@@ -102,6 +104,7 @@ def show_order(order: Order) -> ShownOrder:
         origin="external" if order.is_external else "bot",
         in_doubt=order.in_doubt,
         disputed=order.disputed,
+        dispute=order.dispute or None,
         request=request.kind if request else None,
         cum_qty=digits(order.cum_qty),
         leaves_qty=digits(order.leaves_qty),
