@@ -22,14 +22,15 @@ PIECES = 20
 @pytest.mark.parametrize("piece", range(PIECES))
 def test_no_seed_breaks_a_promise(piece: int) -> None:
     """Every seed whose number is `piece` modulo 20: the workers share them."""
-    failures = live_some(range(piece, SEEDS, PIECES))
+    lived = live_some(range(piece, SEEDS, PIECES))
+    failures = [each.failure for each in lived if each.failure is not None]
     assert not failures, "\n".join(map(told, failures))
 
 
 @pytest.mark.parametrize("seed", pinned_seeds())
 def test_a_seed_that_failed_once_does_not_fail_again(seed: int) -> None:
-    failures = live_some([seed])
-    assert not failures, told(failures[0])
+    (lived,) = live_some([seed])
+    assert lived.failure is None, told(lived.failure)
 
 
 def test_the_same_seed_is_the_same_run_byte_for_byte() -> None:
@@ -62,7 +63,7 @@ def test_the_seeds_see_everything_that_the_journal_can_say_of_an_order_and_every
     # of events are none.
     assert of_orders - seen <= {"report_disputed", "request_resolved", "order_done"}
     assert drawn == set(faults.HEALED.__struct_fields__)
-    assert runs > 40 * 1.5
+    assert runs >= 40 * 1.5
 
 
 def event_name_of(kind: type[OrderEvent]) -> str:
@@ -72,7 +73,7 @@ def event_name_of(kind: type[OrderEvent]) -> str:
 def test_a_seed_that_fails_tells_its_story_and_the_command_that_repeats_it() -> None:
     mutant = next(each for each in MUTANTS if each.name == "send before journal")
     with stage(), applied(mutant):
-        failure = live(0)
+        failure = live(0).failure
     assert failure is not None
     story = told(failure)
     assert "again: make simulate SEEDS=1 FROM=0" in story

@@ -14,7 +14,7 @@ import time
 
 from tests.simulation.farm import live_all
 from tests.simulation.pinned import pinned_seeds
-from tests.simulation.world import Failure
+from tests.simulation.world import Failure, Lived
 
 from brokerd.cli.progress import Progress
 
@@ -30,18 +30,26 @@ def main() -> int:
     seeds = list(range(asked.first, asked.first + asked.seeds))
     if asked.pinned:
         seeds = [*pinned_seeds(), *seeds]
-    began_s, done, failures = time.monotonic(), 0, list[Failure]()
+    began_s, done = time.monotonic(), list[Lived]()
     with Progress("seeds") as progress:
-        for count, found in live_all(seeds, asked.jobs):
-            done += count
-            progress(done, len(seeds))
-            failures += found
-            for failure in found:
+        for lived in live_all(seeds, asked.jobs):
+            done += lived
+            progress(len(done), len(seeds))
+            for failure in _failures(lived):
                 progress.clear()
                 print(told(failure), flush=True)
-    lasted_s = time.monotonic() - began_s
-    print(f"{done:,} seeds, {len(failures):,} failed, {done / lasted_s:,.0f} seeds/s")
-    return 1 if failures else 0
+    failed, lasted_s = len(_failures(done)), time.monotonic() - began_s
+    print(f"{len(done):,} seeds, {failed:,} failed, {len(done) / lasted_s:,.0f} seeds/s")
+    print(
+        f"{sum(each.orders for each in done):,} orders,"
+        f" {sum(each.questions for each in done):,} questions about them,"
+        f" {max((each.questions_most for each in done), default=0):,} about one at the most"
+    )
+    return 1 if failed else 0
+
+
+def _failures(lived: list[Lived]) -> list[Failure]:
+    return [each.failure for each in lived if each.failure is not None]
 
 
 def told(failure: Failure) -> str:

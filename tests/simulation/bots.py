@@ -56,6 +56,7 @@ class Bot:
         self._oracle = oracle
         self._story = story
         self._is_done = False
+        self._changed = ""
 
     def begin(self) -> None:
         """Begin to trade."""
@@ -85,11 +86,17 @@ class Bot:
         elif dice < 0.6:
             self._submit(self._rng.choice(list(self.answered)))
         elif dice < 0.8:
-            self._cancel(self._rng.choice(is_open or list(self.answered)))
+            self._cancel(self._chosen(is_open))
         elif dice < 0.92:
-            self._replace(self._rng.choice(is_open or list(self.answered)))
+            self._replace(self._chosen(is_open))
         else:
             self._look(self._rng.choice(list(self.answered)))
+
+    def _chosen(self, is_open: list[str]) -> str:
+        """Choose an order to change: often the one that was changed last."""
+        if self._changed not in is_open or self._rng.random() < 0.5:
+            self._changed = self._rng.choice(is_open or list(self.answered))
+        return self._changed
 
     def _submit_new(self) -> None:
         rng = self._rng

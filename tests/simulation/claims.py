@@ -19,13 +19,18 @@ from brokerd.events import (
     OrderTraded,
     RequestKind,
     RequestRefused,
+    Road,
 )
+from brokerd.limits import Limits
 from brokerd.orders import Order
 from brokerd.states import OrdStatus
 
 EVIDENCE = "doubt ends with evidence"
 FILLS = "the venue's fills are the truth"
 WORST = "limits count the worst"
+
+LOOKED_UP = {Road.QUERY, Road.POLL}
+"""The roads that show an order whole."""
 
 Violated = Callable[[str, str, str], NoReturn]
 """Called with the promise that is broken, the order's id at the venue, and how it is broken."""
@@ -35,9 +40,14 @@ class Claims:
     """Checks rows. What is called dead or refused is remembered: it must never happen later."""
 
     def __init__(
-        self, venues: Mapping[str, Venue], sent: Counter[tuple[str, str]], violated: Violated
+        self,
+        venues: Mapping[str, Venue],
+        limits: Mapping[str, Limits],
+        sent: Counter[tuple[str, str]],
+        violated: Violated,
     ) -> None:
         self._venues = venues
+        self._limits = limits
         self._sent = sent
         self._violated = violated
         self._absent: set[str] = set()
@@ -126,8 +136,11 @@ class Claims:
             self._never_lived(order, known)
             return
         wanted = OrdStatus.CANCELED if isinstance(event, OrderCanceled) else OrdStatus.EXPIRED
-        if not any(each.status is wanted for each in known):
+        ended = next((each for each in known if each.status is wanted), None)
+        if ended is None:
             self._fail(order, f"called {wanted}, is {[str(each.status) for each in known]}")
+        elif event.road in LOOKED_UP and (order.qty, order.px) != (ended.qty, ended.px):
+            self._fail(order, f"shown with {ended.qty} at {ended.px}, which it does not have")
 
     def _request_refused(
         self, event: RequestRefused, order: Order, known: list[VenueOrder]
@@ -157,6 +170,15 @@ class Claims:
             self._violated("never twice", made.ours, f"{len(orders)} orders for one submit")
         if made.ours in self._absent:
             self._violated(EVIDENCE, made.ours, "it came after it was called dead")
+        self._check_limits(made)
+
+    def _check_limits(self, made: VenueOrder) -> None:
+        """See that no more is open at a venue than its executor may have open."""
+        name = made.terms.executor
+        is_open = [each for each in self._venues[name].all_orders() if each.is_ours_and_open]
+        most = self._limits[name].open_orders_max
+        if most is not None and len(is_open) > most:
+            self._violated("limits count the worst", made.ours, f"{len(is_open)} are open")
 
     def _on_cancel(self, canceled: VenueOrder) -> None:
         ours = canceled.ours

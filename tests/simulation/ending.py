@@ -31,8 +31,10 @@ def _unsettled_absent(order: Order, promised: Capabilities) -> str | None:
 
 
 def _unsettled_closed(order: Order, real: VenueOrder, promised: Capabilities) -> str | None:
-    # A venue that shows no closed orders tells of them only what their executions tell.
-    is_told = real.status is OrdStatus.FILLED and not _replaces(order)
+    # A venue that shows no closed orders tells of them only what their executions tell: with the
+    # quantity of a replace that was never seen they do not tell the end.
+    has_terms = order.qty == real.qty and not _replaces(order)
+    is_told = real.status is OrdStatus.FILLED and has_terms
     if not promised.query_closed and not is_told:
         return None
     if order.ord_status is not real.status:

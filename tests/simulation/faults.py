@@ -20,6 +20,8 @@ class Faults(Struct):
     lose_request: float = 0.0
     lose_reply: float = 0.0
     delay: float = 0.0
+    last_moment: float = 0.0
+    jam: float = 0.0
     repeat_request: float = 0.0
     reset: float = 0.0
     refuse_connection: float = 0.0
@@ -38,6 +40,7 @@ class Faults(Struct):
     clock_steps: int = 0
     bans: int = 0
     others: int = 0
+    strangers: int = 0
     venue_forgets: bool = False
 
 
@@ -55,6 +58,8 @@ def draw(rng: random.Random) -> Faults:
         lose_request=chance(0.3),
         lose_reply=chance(0.4),
         delay=chance(0.4),
+        last_moment=chance(0.5),
+        jam=chance(1.0),
         repeat_request=chance(0.3),
         reset=chance(0.3),
         refuse_connection=chance(0.3),
@@ -70,9 +75,10 @@ def draw(rng: random.Random) -> Faults:
         stops=times(1) if rng.random() < 0.3 else 0,
         venue_restarts=times(2),
         full_disks=times(1) if rng.random() < 0.4 else 0,
-        clock_steps=times(2) if rng.random() < 0.6 else 0,
+        clock_steps=times(2),
         bans=times(1),
         others=times(3),
+        strangers=times(1) if rng.random() < 0.3 else 0,
         venue_forgets=rng.random() < 0.15 * intensity,
     )
 

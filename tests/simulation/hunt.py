@@ -16,7 +16,7 @@ from concurrent.futures import ProcessPoolExecutor
 
 from msgspec import Struct
 from tests.simulation.mutants import MUTANTS, Mutant, applied
-from tests.simulation.world import live, stage
+from tests.simulation.world import LIVES, live, stage
 
 from brokerd.cli.progress import Progress
 
@@ -64,7 +64,9 @@ def hunt(mutant: Mutant, seeds_max: int) -> Caught:
     """Let a mutant live through seeds until one catches it, or else face its named test."""
     with stage(), applied(mutant):
         for seed in range(seeds_max):
-            failure = live(seed)
+            failure = live(seed).failure
+            if failure is not None and failure.invariant == LIVES and not mutant.ends:
+                raise RuntimeError(f"{mutant.name} is a broken patch: {failure.what}")
             if failure is not None:
                 return Caught(mutant.name, "simulator", str(seed), failure.invariant)
     if mutant.test is not None and _fails(mutant):

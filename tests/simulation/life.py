@@ -61,11 +61,11 @@ class Life:
         self.desk = Desk(
             world.config, self.clock, self.journal, self.history, on_changes=self._on_changes
         )
-        for network in world.networks.values():
+        for name, network in world.networks.items():
             executor = SimulatedExecutor(
                 network, self.clock, world.oracle, is_over=lambda: self.loop.is_over
             )
-            self.desk.add("simulated", executor, newest)
+            self.desk.add("simulated", executor, newest, world.limits[name])
         self._main = self.loop.create_task(self._run(), name="main")
         self._main.add_done_callback(self._ended)
 

@@ -14,7 +14,7 @@ from msgspec import Struct
 from tests.simulation import life, weakened
 from tests.simulation.disk import MemoryJournal
 
-from brokerd import blotter, broker, desk, doubt, evidence, fold, links, merge, states
+from brokerd import blotter, broker, desk, doubt, evidence, fold, merge, states
 from brokerd.blotter import Blotter, Stage
 from brokerd.clock import SteadyClock
 from brokerd.desk import Desk
@@ -34,13 +34,15 @@ class Mutant(Struct, frozen=True):
     """
     A weakened build. `patches` are (owner, name, what stands there instead).
 
-    `test` names the test that must fail where the simulator cannot see the difference.
+    `test` names the test that must fail where the simulator cannot see the difference. `ends` says
+    that the daemon may end by it; any other that does so is no weakened build but a broken patch.
     """
 
     name: str
     breaks: str
     patches: Sequence[tuple[Any, str, Any]]
     test: str | None = None
+    ends: bool = False
 
 
 @contextmanager
@@ -113,7 +115,6 @@ MUTANTS: tuple[Mutant, ...] = (
         "not found once is enough",
         "one answer that lags behind ends a doubt",
         [(doubt, "_absent", weakened.absent_after_one_answer)],
-        test="tests/test_evidence_doubt.py",
     ),
     Mutant(
         "not found after a while",
@@ -124,7 +125,6 @@ MUTANTS: tuple[Mutant, ...] = (
         "doubt knows no processing bound and no lag",
         "'no such order' counts while the order sits inside the venue or hides from queries",
         [(Capabilities, "final_after_s", property(weakened.no_lag))],
-        test="tests/test_dispatch.py",
     ),
     Mutant(
         "a window for venues that have none",
@@ -163,7 +163,6 @@ MUTANTS: tuple[Mutant, ...] = (
         "snapshot before subscribe",
         "what happens between the snapshot and the subscription is missed until the next poll",
         [(Listener, "_connection", weakened.snapshot_first)],
-        test="tests/test_listener.py",
     ),
     Mutant(
         "resume subscription from memory",
@@ -189,18 +188,16 @@ MUTANTS: tuple[Mutant, ...] = (
         "an unknown order is not asked about",
         "a cancel is refused because the order is done, and nobody asks how it ended",
         [(evidence, "_refused", weakened.unknown_is_not_asked)],
-        test="tests/test_evidence_doubt.py",
     ),
     Mutant(
         "a run takes up a clock that was set back",
         "what the last run stamped lies in the future of the new one",
         [(SteadyClock, "follow", weakened.no_follow)],
-        test="tests/test_clock.py",
     ),
     Mutant(
         "a ban is forgotten at restart",
         "a new run asks a venue that has told the last one to wait",
-        [(Listener, "resume", weakened.resume_nothing)],
+        [(Listener, "resume", lambda *_: None)],
     ),
     Mutant(
         "questions begin anew with every answer",
@@ -214,12 +211,12 @@ MUTANTS: tuple[Mutant, ...] = (
             (Desk, "_resume", weakened.resume_nothing_yet),
             (Desk, "_doubt_outstanding", weakened.doubt_then_resume),
         ],
+        ends=True,
     ),
     Mutant(
         "a last word brings no terms",
         "an order whose replace was not reported ends with the wrong quantity",
         [(doubt, "_as_reports", weakened.terms_of_current_views_only)],
-        test="tests/test_evidence_doubt.py",
     ),
     Mutant(
         "epoch reused after restart",
@@ -230,6 +227,7 @@ MUTANTS: tuple[Mutant, ...] = (
         "a gap in seq",
         "a row is numbered past the one before",
         [(Stage, "__init__", weakened.stage_with_gap)],
+        ends=True,
     ),
     Mutant(
         "a canceled order opens again",
@@ -271,42 +269,38 @@ MUTANTS: tuple[Mutant, ...] = (
         "a failed repeat ends the first doubt",
         "the second cancel was refused, so the first is believed not to arrive",
         [(fold._APPLY, RequestRetried, weakened.forget_former_doubts)],
-        test="tests/test_evidence_doubt.py",
     ),
     Mutant(
         "not found counts while the stream is broken",
         "what the stream missed may have been the order's whole life",
         [(Poller, "out_of_sync", lambda _poller: None)],
-        test="tests/test_poller.py",
     ),
     Mutant(
         "waits of an earlier run are trusted",
         "a clock that was set while the daemon was down ends a doubt",
-        [(links, "_waits_for_ever", lambda request: request.in_doubt)],
-        test="tests/test_links.py",
+        [
+            (Poller, "waits_anew", lambda *_: None),
+            (Poller, "_absence_after_ns", weakened.two_answers_of_any_run),
+        ],
     ),
     Mutant(
         "an order in doubt frees its room",
         "bots send beyond the limit while nobody knows what is open",
         [(blotter, "exposure_of", weakened.exposure_without_doubts)],
-        test="tests/test_limits.py",
     ),
     Mutant(
-        "a ban ends with the run",
-        "a restart sends to a venue that has banned the address",
-        [(Listener, "resume", lambda *_: None)],
-        test="tests/test_desk.py",
+        "the rest of a ban is told by the clock",
+        "a clock that was set forward between two runs ends a ban early",
+        [(desk, "still_paused_until", lambda until_ns, *_: until_ns)],
     ),
     Mutant(
         "a start looks back from its own last row",
         "what happened while the daemon ran without its venue is never looked for",
         [(Poller, "resume", lambda *_: None)],
-        test="tests/test_desk.py",
     ),
     Mutant(
         "another brokerd on the account goes unnoticed",
         "two daemons trade against each other, or the journal has lost rows",
         [(Listener, "freeze", lambda *_: None)],
-        test="tests/test_listener.py",
     ),
 )

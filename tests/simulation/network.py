@@ -6,10 +6,12 @@ A run of the daemon that is over reaches nothing any more.
 """
 
 import asyncio
+import math
 import random
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from decimal import Decimal
+from functools import partial
 from typing import Any
 
 from tests.simulation.faults import Faults
@@ -19,7 +21,7 @@ from tests.simulation.story import Story
 from tests.simulation.venue import Venue
 from tests.simulation.venue_log import AnyRequest, Wire, true_ns
 
-from brokerd.errors import OutcomeUnknown, VenueUnavailable
+from brokerd.errors import BrokerdError, OutcomeUnknown, VenueUnavailable
 from brokerd.executor import (
     Balance,
     CancelOrder,
@@ -42,6 +44,7 @@ DELAY_S = (0.5, 1.5, 5.0, 20.0)
 """How long a message may be held up; the longest are beyond every window."""
 
 ROUNDING_S = 0.001
+LAST_MOMENT_S = 0.0005
 WRITTEN_DOWN_S = 2.5
 """After so long a pause is on record, however slow the disk."""
 
@@ -71,7 +74,8 @@ class Network:
         self.banned_until_s = 0.0
         self.told_of_ban_s: float | None = None
         self.is_ban_on_record = False
-        self.ahead_when_told_ns = 0
+        self.jammed_until_s = 0.0
+        self.gap_noticed_s = 0.0
         self._faults = faults
         self._last_frame_s = 0.0
         venue.on_report = self._frame
@@ -91,15 +95,28 @@ class Network:
             return self.rng.choice(DELAY_S) * self.rng.random()
         return self.rng.uniform(*TRIP_S)
 
-    def send(self, what: str, about: str, deliver: Callable[[], None]) -> None:
-        """Carry a message to the venue: perhaps never, late, or twice."""
+    def send(
+        self, what: str, about: str, deliver: Callable[[], None], last_s: float = math.inf
+    ) -> None:
+        """Carry a message to the venue: perhaps never, late, or twice; it is taken until `last_s`."""
         if self.hits(self.faults.lose_request):
             self.story.tell(self.time.now_s, "wire", "loses: {}", what, about=about)
             return
-        self.time.after(self.trip_s(), deliver)
+        arrives_s = [self.time.now_s + self.trip_s()]
+        last_moment_s = max(last_s - LAST_MOMENT_S, self.time.now_s)
+        if last_s < math.inf and self.hits(self.faults.last_moment):
+            self.story.tell(self.time.now_s, "wire", "holds up: {}", what, about=about)
+            arrives_s = [last_moment_s]
+            if self.hits(self.faults.jam):
+                # No new request gets out meanwhile; questions have a road of their own.
+                self.jammed_until_s = last_s
         if self.hits(self.faults.repeat_request) and self._bears_repeats(what):
             self.story.tell(self.time.now_s, "wire", "repeats: {}", what, about=about)
-            self.time.after(self.trip_s(), deliver)
+            # One that is refused for its age would answer for the other, which was taken.
+            arrives_s += [self.time.now_s + self.trip_s()]
+            arrives_s = [min(each, last_moment_s) for each in arrives_s]
+        for each in arrives_s:
+            self.time.at(each, deliver)
 
     def reply(self, about: str, what: str, give: Callable[[], None]) -> None:
         """Carry an answer back: perhaps never, or late."""
@@ -113,8 +130,8 @@ class Network:
         stream, self.stream = self.stream, None
         if stream is not None:
             self.story.tell(self.time.now_s, "wire", "breaks the stream of {}", self.venue.name)
-            noticed_s = self.rng.uniform(*GAP_NOTICED_S)
-            self.time.after(noticed_s, _put, stream, None)
+            self.gap_noticed_s = self.time.now_s + self.rng.uniform(*GAP_NOTICED_S)
+            self.time.at(self.gap_noticed_s, _put, stream, None)
 
     def ban(self, until_s: float) -> None:
         """Let the venue ask to be left alone; the next request is told so."""
@@ -122,17 +139,24 @@ class Network:
 
     def run_ends(self) -> None:
         """Cut a run of the daemon off. What it was told in time of a ban is on record."""
-        self.stream = None
+        self.stream = self.venue.subscribed_s = self.venue.looked_s = None
         if self.told_of_ban_s is not None:
             self.is_ban_on_record |= self.told_of_ban_s + WRITTEN_DOWN_S < self.time.now_s
             self.told_of_ban_s = None
 
     def _bears_repeats(self, what: str) -> bool:
-        """At a venue that takes a repeat for a new order a wire that repeats is nobody's to mend."""
-        return what != "new" or self.venue.capabilities.repeat_id in {
-            "returns_original",
-            "refused_forever",
+        """
+        Whether a wire that repeats is ours to mend.
+
+        It is not where a venue takes a repeat for a new order, nor where a replace is done by the one
+        copy and refused to the other, for the order that it named has left.
+        """
+        promised = self.venue.capabilities
+        bears = {
+            "new": promised.repeat_id in {"returns_original", "refused_forever"},
+            "replace": promised.amend != "cancel_replace",
         }
+        return bears.get(what, True)
 
     def _frame(self, report: Report) -> None:
         """Carry one report over the stream: lost without a sign, twice, or out of order."""
@@ -234,24 +258,29 @@ class SimulatedExecutor:
     async def snapshot(self, since_ns: int) -> Snapshot:
         began_ns = self._clock.now_ns() - int(self.capabilities.query_lag_s * 1e9)
         # An adapter knows how far its clock is from the venue's: it has measured that.
-        ahead_ns, venue = self._ahead_ns(), self._network.venue
-        return await self._answer(
-            "", "snapshot", lambda: venue.snapshot(began_ns, since_ns, since_ns - ahead_ns)
+        ahead_ns, venue, time = self._ahead_ns(), self._network.venue, self._network.time
+        looked_s, shown = await self._answer(
+            "",
+            "snapshot",
+            lambda: (time.now_s, venue.snapshot(began_ns, since_ns, since_ns - ahead_ns)),
         )
+        venue.looked_s = max(looked_s, venue.looked_s or 0.0)
+        return shown
 
     async def balances(self) -> tuple[Balance, ...]:
         return ()
 
     @asynccontextmanager
     async def stream(self) -> AsyncGenerator[AsyncIterator[Report]]:
-        await self._answer(self.name, "subscribe", lambda: True)
+        network = self._network
+        await self._answer(self.name, "subscribe", network.venue.subscribe)
         told: asyncio.Queue[Report | None] = asyncio.Queue(QUEUE_MAX)
-        self._network.stream = told
+        network.stream, network.venue.subscribed_s = told, network.time.now_s
         try:
             yield self._frames(told)
         finally:
-            if self._network.stream is told and not self._is_over():
-                self._network.stream = None
+            if network.stream is told and not self._is_over():
+                network.stream = None
 
     async def _frames(self, told: asyncio.Queue[Report | None]) -> AsyncIterator[Report]:
         while (report := await told.get()) is not None:
@@ -265,7 +294,9 @@ class SimulatedExecutor:
             raise asyncio.CancelledError
         if (pause_s := self._pause_s()) > 0:
             return NotSent(reason="banned", evidence="banned", retry_after_s=pause_s)
-        if network.hits(faults.refuse_connection) or (venue.is_down and network.rng.random() < 0.7):
+        is_jammed = network.time.now_s < network.jammed_until_s
+        is_refused = venue.is_away and network.rng.random() < 0.7
+        if is_jammed or is_refused or network.hits(faults.refuse_connection):
             network.story.tell(
                 network.time.now_s, "wire", "no connection for: {}", kind, about=ours
             )
@@ -289,7 +320,9 @@ class SimulatedExecutor:
         def reply(outcome: Outcome) -> None:
             network.reply(ours, kind, lambda: give(outcome))
 
-        network.send(kind, ours, lambda: venue.receive(request, stamped_s, reply))
+        window_s = self.capabilities.validity_window_s
+        last_s = math.inf if window_s is None else stamped_s + window_s
+        network.send(kind, ours, lambda: venue.receive(request, stamped_s, reply), last_s)
         if network.hits(faults.reset):
             doubt = InDoubt(evidence="connection reset", signed_at_ns=signed_at_ns)
             network.time.after(network.rng.uniform(*TRIP_S), give, doubt)
@@ -304,12 +337,10 @@ class SimulatedExecutor:
         network = self._network
         left_s = (self._paused_until_ns - self._clock.now_ns()) / 1e9
         if left_s <= 0 and network.time.now_s + ROUNDING_S < network.banned_until_s:
-            # A pause is kept over a restart by the wall clock: set forward, it cuts the pause short.
-            was_set = self._ahead_ns() > network.ahead_when_told_ns + int(ROUNDING_S * 1e9)
-            is_on_record = network.is_ban_on_record and not was_set
-            self._oracle.on_ban(self.name, is_on_record=is_on_record)
+            self._oracle.on_ban(
+                self.name, network.banned_until_s, is_on_record=network.is_ban_on_record
+            )
             left_s = network.banned_until_s - network.time.now_s
-            network.ahead_when_told_ns = self._ahead_ns()
             self._paused_until_ns = self._clock.now_ns() + int(left_s * 1e9)
             network.told_of_ban_s = network.time.now_s
             network.story.tell(network.time.now_s, self.name, "bans us for {:.1f} s", left_s)
@@ -330,20 +361,34 @@ class SimulatedExecutor:
             raise VenueUnavailable("connection refused")
         if network.hits(network.faults.garble):
             raise OutcomeUnknown("the answer cannot be read")
-        answer: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
+        answer: asyncio.Future[Callable[[], Any]] = asyncio.get_running_loop().create_future()
 
-        def give(found: Any) -> None:
+        def give(told: Callable[[], Any]) -> None:
             if not answer.done() and not self._is_over():
-                answer.set_result(found)
+                answer.set_result(told)
 
         def arrive() -> None:
             if not network.venue.is_down:
-                found = ask()
-                network.reply(about, what, lambda: give(found))
+                told = _outcome_of(ask)
+                network.reply(about, what, lambda: give(told))
 
         network.send(what, about, arrive)
         try:
             async with asyncio.timeout(REQUEST_TIMEOUT_S):
-                return await answer
+                told = await answer
         except TimeoutError:
             raise VenueUnavailable(f"{what}: no answer in time") from None
+        return told()
+
+
+def _outcome_of(ask: Callable[[], Any]) -> Callable[[], Any]:
+    """Ask now; return what gives the answer, or raises what it was refused with."""
+    try:
+        found = ask()
+    except BrokerdError as error:
+        return partial(_refuse, error)
+    return lambda: found
+
+
+def _refuse(error: BrokerdError) -> None:
+    raise error

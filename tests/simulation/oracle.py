@@ -5,6 +5,7 @@ The oracle reads two records that the daemon does not make: the venue's own log,
 disk, decoded from their bytes and folded a second time. It never asks the daemon.
 """
 
+import math
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Mapping
 from typing import NoReturn
@@ -15,27 +16,36 @@ from tests.simulation.ending import unsettled
 from tests.simulation.loop import Time
 from tests.simulation.story import Story
 from tests.simulation.venue import Venue
-from tests.simulation.venue_log import OTHERS, AnyRequest, ours_of
+from tests.simulation.venue_log import STRANGER, WEB, AnyRequest, ours_of
 
 from brokerd.blotter import Blotter, Change
 from brokerd.events import (
     AnyEvent,
     CancelRequested,
     DaemonStarted,
+    ExecutorChanged,
     OrderAdopted,
     OrderEvent,
     OrderReplaced,
     OrderSubmitted,
     OrderTraded,
     ReplaceRequested,
+    RequestRefused,
     RequestRetried,
     event_name,
 )
-from brokerd.executor import CancelOrder, PlaceOrder, ReplaceOrder
+from brokerd.executor import CancelOrder, LinkState, PlaceOrder, ReplaceOrder
 from brokerd.journal.fold import Fold
+from brokerd.limits import Limits
 from brokerd.orders import Order
 from brokerd.storage import Row
 from brokerd.views import ShownOrder, show_order
+
+ASKED_WITHIN_S = 10.0
+"""How soon a venue is asked about an order that it does not know, however many wait before it."""
+
+FROZEN_WITHIN_S = 3.0
+"""How soon an executor that is frozen takes no new order: what the disk is at work on passes."""
 
 
 class Violation(BaseException):
@@ -58,6 +68,7 @@ class Oracle:
     def __init__(
         self,
         venues: Mapping[str, Venue],
+        limits: Mapping[str, Limits],
         story: Story,
         time: Time,
         on_violation: Callable[[Violation], None],
@@ -69,13 +80,16 @@ class Oracle:
         self.acknowledged: dict[str, int] = {}
         self.questions: Counter[str] = Counter()
         self._story = story
+        self._runs = 0
+        self._banned_until_s: defaultdict[str, float] = defaultdict(float)
+        self._frozen_s: dict[str, float] = {}
         self._sent: Counter[tuple[str, str]] = Counter()
-        self._claims = Claims(venues, self._sent, self.violated)
+        self._claims = Claims(venues, limits, self._sent, self.violated)
         self._forget_rows()
 
     def _forget_rows(self) -> None:
         self.fold = Fold()
-        self._started_at_ns = 0
+        self._started_at_ns = self._newest_ns = 0
         self._after: list[Order | None] = []
         self._asked: defaultdict[tuple[str, str], list[int]] = defaultdict(list)
         self._counted: dict[str, str] = {}
@@ -87,6 +101,7 @@ class Oracle:
         """Fold rows as they are written, and hold what they claim against the venue's log."""
         for row in rows:
             event = row.entry.event
+            self._check_run(event)
             before = (
                 self.fold.orders.get(event.cl_ord_id) if isinstance(event, OrderEvent) else None
             )
@@ -114,6 +129,7 @@ class Oracle:
         order = self.fold.step(row)
         self._after.append(order)
         event = row.entry.event
+        self._newest_ns = event.at_ns
         if isinstance(event, DaemonStarted):
             self._started_at_ns = event.at_ns
         if order is not None:
@@ -144,8 +160,26 @@ class Oracle:
                 pass
 
     def _check_other(self, order: Order) -> None:
-        if not order.venue_cl_ord_id.startswith(OTHERS):
+        if not order.venue_cl_ord_id.startswith(WEB):
             self._fail("others are told apart", order, "an order of ours was taken for another's")
+
+    def _check_run(self, event: AnyEvent) -> None:
+        """See that runs go on from one another, and links from what happened before them."""
+        match event:
+            case DaemonStarted():
+                self._runs += 1
+                self._frozen_s = {}
+                if event.at_ns < self._newest_ns:
+                    self.violated("time goes on", "", "a run begins before the last one ended")
+            case ExecutorChanged(executor=name, state=LinkState.FROZEN):
+                self._frozen_s[name] = self._time.now_s
+            case ExecutorChanged(executor=name, state=LinkState.UP):
+                venue = self.venues[name]
+                subscribed_s, looked_s = venue.subscribed_s, venue.looked_s
+                if subscribed_s is None or looked_s is None or looked_s < subscribed_s:
+                    self.violated(FILLS, "", f"{name} is up, and not seen since it is listened to")
+            case _:
+                pass
 
     def _check_row(self, event: OrderEvent, before: Order | None, order: Order, seq: int) -> None:
         self._story.tell(
@@ -156,7 +190,22 @@ class Oracle:
         reopens = before is not None and before.is_final and not order.is_final
         if reopens and not isinstance(event, OrderReplaced):
             self._fail("terminal stays terminal", order, f"{before.ord_status} was left")
+        if isinstance(event, OrderSubmitted) and not order.is_external:
+            frozen_s = self._frozen_s.get(order.terms.executor, math.inf)
+            if frozen_s + FROZEN_WITHIN_S < self._time.now_s:
+                self._fail("strangers are noticed", order, "a frozen executor takes it")
+        if isinstance(event, RequestRefused) and event.reason == "unknown_order":
+            asked = self.questions[_asked_as(order)]
+            self._time.after(ASKED_WITHIN_S, self._check_asked, order, asked, self._runs)
         self._claims.check(event, order)
+
+    def _check_asked(self, before: Order, asked: int, run: int) -> None:
+        """See that an order that its venue does not know was asked about, or heard of, since then."""
+        order = self.fold.orders[before.cl_ord_id]
+        was_banned = self._banned_until_s[order.terms.executor] > self._time.now_s - ASKED_WITHIN_S
+        was_heard = order.seq > before.seq or self.questions[_asked_as(order)] > asked
+        if run == self._runs and not (was_banned or was_heard or order.is_settled):
+            self._fail("doubt ends with evidence", order, "it is unknown, and nobody asks")
 
     # The wire and the venue.
 
@@ -176,8 +225,9 @@ class Oracle:
         order = self.fold.orders[self._ours[ours]]
         self._check_request(request, order)
 
-    def on_ban(self, name: str, *, is_on_record: bool) -> None:
+    def on_ban(self, name: str, until_s: float, *, is_on_record: bool) -> None:
         """See that a ban is not found out a second time, by the run after the one that knew it."""
+        self._banned_until_s[name] = until_s
         if is_on_record:
             self.violated("a ban survives a restart", "", f"{name} was asked in spite of its ban")
 
@@ -239,9 +289,12 @@ class Oracle:
         for order in self.fold.orders.values():
             self._check_end(order)
             self._check_questions(order, 12 * runs + lasted_s / 10 + lasted_s / poll_floor_s)
-        for venue in self.venues.values():
+        for name, venue in self.venues.items():
             for ours, orders in venue.orders.items():
-                if ours not in self._ours and not ours.startswith(OTHERS):
+                is_strange = ours.startswith(STRANGER) and orders[-1].is_others_and_open
+                if is_strange and name not in self._frozen_s:
+                    self.violated("strangers are noticed", ours, f"{name} is not frozen")
+                if ours not in self._ours and not all(each.is_others for each in orders):
                     self.violated("journal before send", ours, "an order nobody has on record")
                 self._claims.check_refused_replaces(orders)
 

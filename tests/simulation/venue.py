@@ -17,7 +17,7 @@ from tests.simulation.story import Story
 from tests.simulation.venue_log import (
     BY_US,
     FINAL,
-    OTHERS,
+    LEFT,
     AnyRequest,
     VenueOrder,
     Wire,
@@ -25,11 +25,13 @@ from tests.simulation.venue_log import (
     true_ns,
 )
 
+from brokerd.errors import OutcomeUnknown, VenueUnavailable
 from brokerd.executor import (
     Accepted,
     CancelOrder,
     Capabilities,
     Execution,
+    OrderRef,
     OrderView,
     Outcome,
     PlaceOrder,
@@ -43,7 +45,12 @@ from brokerd.terms import OrdType, Side, Terms, TimeInForce
 
 
 class Venue:
-    """One venue. `on_report` is told of everything that happens to an order, in order."""
+    """
+    One venue. `on_report` is told of everything that happens to an order, in order.
+
+    `subscribed_s` and `looked_s` are when the present run of the daemon did last subscribe, and ask
+    for all that is open.
+    """
 
     def __init__(
         self,
@@ -64,9 +71,12 @@ class Venue:
         self.on_report: Callable[[Report], None] = lambda report: None
         self.refuses = 0.0
         self.is_down = False
+        self.subscribed_s: float | None = None
+        self.looked_s: float | None = None
         self.on_create: Callable[[VenueOrder], None] = lambda order: None
         self.on_cancel: Callable[[VenueOrder], None] = lambda order: None
         self._runs = 0
+        self._wakes_at_s = 0.0
         self._refused: set[str] = set()
         self._by_id: dict[str, VenueOrder] = {}
         self._time = time
@@ -79,6 +89,10 @@ class Venue:
         """Return every order that came to be under an id of ours."""
         return self.orders.get(ours, [])
 
+    def all_orders(self) -> Iterable[VenueOrder]:
+        """Return every order that ever came to be."""
+        return (order for orders in self.orders.values() for order in orders)
+
     def may_arrive(self, ours: str) -> bool:
         """Whether a request for a new order is under way that may still come to be one."""
         window_s = self.capabilities.validity_window_s
@@ -89,6 +103,11 @@ class Venue:
             if wire.kind == "new" and wire.ours == ours
         )
 
+    @property
+    def is_away(self) -> bool:
+        """Whether it works on no request: it is down, or has yet to find its orders."""
+        return self.is_down or self._time.now_s < self._wakes_at_s
+
     # What arrives over the wire.
 
     def receive(
@@ -97,10 +116,10 @@ class Venue:
         """
         Take a request that says it was signed at `signed_s`; reply once it is worked on.
 
-        A venue that is down, or goes down meanwhile, never replies.
+        A venue that is away, or goes down meanwhile, never replies.
         """
         window_s = self.capabilities.validity_window_s
-        if self.is_down:
+        if self.is_away:
             return
         if window_s is not None and self._time.now_s > signed_s + window_s:
             self._tell(ours_of(request), "refuses a request for its age")
@@ -111,7 +130,7 @@ class Venue:
             if isinstance(request, CancelOrder)
             else self.manners.replace == "silent" and isinstance(request, ReplaceOrder)
         )
-        delay_s = 0.0 if is_taken_at_once else self._processing_s()
+        delay_s = 0.0 if is_taken_at_once else self._step_s(request)
         self._time.after(delay_s, self._work, request, reply, self._runs)
 
     def _work(self, request: AnyRequest, reply: Callable[[Outcome], None], run: int) -> None:
@@ -122,6 +141,8 @@ class Venue:
                 reply(self._place(request))
             case CancelOrder():
                 reply(self._cancel(request))
+            case ReplaceOrder() if self.capabilities.amend == "cancel_replace":
+                self._cancel_to_place(request, reply)
             case ReplaceOrder():
                 reply(self._replace_on_request(request))
 
@@ -144,9 +165,9 @@ class Venue:
         return self._accepted(self._create(ours, request.terms))
 
     def _cancel(self, request: CancelOrder) -> Outcome:
-        order = self._find(request.ref.venue_cl_ord_id, request.ref.venue_order_id)
-        if order is None or not order.is_open:
-            return Refused(reason="unknown_order", evidence="unknown order", is_about_order=True)
+        order = self._open(request.ref)
+        if order is None:
+            return _UNKNOWN
         if self.manners.cancel == "silent":
             # Taken now, done in a moment, unless a fill comes first.
             self._begin_work(order)
@@ -156,9 +177,9 @@ class Venue:
         return Accepted(reports=(self._report(order, ExecType.CANCELED),))
 
     def _replace_on_request(self, request: ReplaceOrder) -> Outcome:
-        order = self._find(request.ref.venue_cl_ord_id, request.ref.venue_order_id)
-        if order is None or not order.is_open:
-            return Refused(reason="unknown_order", evidence="unknown order", is_about_order=True)
+        order = self._open(request.ref)
+        if order is None:
+            return _UNKNOWN
         if request.qty <= order.cum_qty:
             return Refused(reason="qty_too_small", evidence="qty below filled")
         if self.manners.replace == "silent":
@@ -168,19 +189,64 @@ class Venue:
         self._replace(order, request)
         return Accepted(reports=(self._report(order, ExecType.REPLACED, request.replace_no),))
 
+    def _cancel_to_place(self, request: ReplaceOrder, reply: Callable[[Outcome], None]) -> None:
+        """Take an order off the book to put another in its place: two steps, unless it has fills."""
+        order = self._open(request.ref)
+        if order is None:
+            reply(_UNKNOWN)
+        elif order.executions:
+            reply(Refused(reason="has_fills", evidence="it has fills"))
+        else:
+            order.has_left = True
+            order.replaced_nos.add(request.replace_no)
+            self._tell(order.ours, "cancels the order to place another ({})", request.replace_no)
+            self._changed(order)
+            delay_s = self._step_s(request)
+            self._time.after(delay_s, self._place_instead, order, request, reply, self._runs)
+
+    def _place_instead(
+        self, order: VenueOrder, request: ReplaceOrder, reply: Callable[[Outcome], None], run: int
+    ) -> None:
+        """Do the second step, which may be refused: then there is no order any more."""
+        if run != self._runs or order.is_forgotten:
+            return
+        order.has_left = False
+        if self._rng.random() < self.refuses:
+            self._end(order, OrdStatus.CANCELED, "its replacement was refused")
+            reply(Accepted(reports=(self._report(order, ExecType.CANCELED),)))
+            return
+        self._replace(order, request)
+        reply(Accepted(reports=(self._report(order, ExecType.REPLACED, request.replace_no),)))
+
+    def subscribe(self) -> bool:
+        """Begin to tell what happens, if all that was before is known."""
+        if self.is_away:
+            raise VenueUnavailable("not awake yet")
+        return True
+
     def query(self, ours: str, venue_order_id: str | None) -> OrderView | None:
-        """Answer about one order, as it was a lag ago."""
+        """
+        Answer about one order, as it was a lag ago.
+
+        Raises OutcomeUnknown between the two steps of a replace, as adapters do.
+        """
+        if self.is_away:
+            return None
         order = self._find(ours, venue_order_id)
         view = order.seen_at(self._seen_s()) if order is not None else None
+        if view is not None and view.reason == LEFT:
+            raise OutcomeUnknown("it left for another, which does not show yet")
         if view is None or (view.ord_status in FINAL and not self.capabilities.query_closed):
             return None
         return view
 
     def snapshot(self, began_ns: int, since_ns: int, since_true_ns: int) -> Snapshot:
         """Show all that was open a lag ago, and the executions up to then, from `since_true_ns`."""
+        if self.is_away:
+            raise VenueUnavailable("not awake yet")
         seen_s = self._seen_s()
         views: list[OrderView] = []
-        for order in self._all():
+        for order in self.all_orders():
             view = None if order.is_forgotten else order.seen_at(seen_s)
             if view is not None and view.ord_status not in FINAL:
                 views.append(
@@ -199,22 +265,31 @@ class Venue:
             began_ns=began_ns, since_ns=since_ns, orders=tuple(views), executions=executions
         )
 
-    def place_by_hand(self) -> None:
-        """Take an order that somebody places on the venue's own page."""
+    def place_for(self, stem: str) -> None:
+        """Take an order of somebody else, whose client ids begin so."""
         number, rng = len(self._by_id) + 1, self._rng
         side = rng.choice(list(Side))
         qty, px = Decimal(rng.randint(1, 20)), Decimal(100)
         terms = Terms(self.name, "BTCUSDT", side, OrdType.LIMIT, qty, px)
-        self._create(f"{OTHERS}{self.name}-{number}", terms)
+        self._create(f"{stem}{self.name}-{number}", terms, is_others=True)
 
     def go_down(self) -> None:
         """Stop: what is being worked on is never finished."""
         self.is_down = True
         self._runs += 1
+        for order in self.all_orders():
+            if order.has_left:
+                order.has_left = False
+                self._end(order, OrdStatus.CANCELED, "its replacement was never placed")
+
+    def come_back(self) -> None:
+        """Work again, once all that was before has been found."""
+        self.is_down = False
+        self._wakes_at_s = self._time.now_s + self.manners.wakes_s
 
     def forget_everything(self) -> None:
         """Come back with an empty book and no memory."""
-        for order in self._all():
+        for order in self.all_orders():
             if not order.is_forgotten:
                 order.is_forgotten = True
                 self._tell(order.ours, "forgets the order, which was {}", order.status)
@@ -225,12 +300,15 @@ class Venue:
         """Draw how long a request sits inside, up to the whole bound."""
         return self._rng.choice((0.01, 0.1, 1.0)) * self.capabilities.processing_bound_s
 
+    def _step_s(self, request: AnyRequest) -> float:
+        """Draw how long one step of a request takes, so that all of them are within the bound."""
+        is_one_of_two = self.capabilities.amend == "cancel_replace"
+        share = 0.5 if is_one_of_two and isinstance(request, ReplaceOrder) else 1.0
+        return share * self._processing_s()
+
     def _seen_s(self) -> float:
         lag_s = self.capabilities.query_lag_s
         return self._time.now_s - self._rng.choice((0.0, 0.5, 1.0)) * lag_s
-
-    def _all(self) -> Iterable[VenueOrder]:
-        return (order for orders in self.orders.values() for order in orders)
 
     def _find(self, ours: str, venue_order_id: str | None) -> VenueOrder | None:
         known = [order for order in self.orders_of(ours) if not order.is_forgotten]
@@ -239,9 +317,19 @@ class Venue:
         order = self._by_id.get(venue_order_id or "")
         return None if order is None or order.is_forgotten else order
 
-    def _create(self, ours: str, terms: Terms) -> VenueOrder:
+    def _open(self, ref: OrderRef) -> VenueOrder | None:
+        """Return the open order that a request names: where replaces place another, by its own id."""
+        order = self._find(ref.venue_cl_ord_id, ref.venue_order_id)
+        if order is None or not order.is_open:
+            return None
+        named = ref.venue_order_id or order.ids[0]
+        has_left = self.capabilities.amend == "cancel_replace" and named != order.ids[-1]
+        return None if has_left else order
+
+    def _create(self, ours: str, terms: Terms, *, is_others: bool = False) -> VenueOrder:
         number = len(self._by_id) + 1
         order = VenueOrder(number, ours, f"{self.name}-{number}", terms)
+        order.is_others = is_others
         self.orders.setdefault(ours, []).append(order)
         self._by_id[order.ids[0]] = order
         self._tell(ours, "has the order as {}: {} {}", order.ids[0], terms.side, terms.qty)
@@ -266,6 +354,8 @@ class Venue:
             return
         for _ in range(rng.choice((0, 0, 1, 2, 4))):
             self._time.after(rng.expovariate(0.5), self._fill, order)
+        if self.manners.shrinks and rng.random() < 0.5:
+            self._time.after(rng.expovariate(0.5), self._shrink, order)
         if rng.random() < 0.1:
             status = rng.choice((OrdStatus.CANCELED, OrdStatus.EXPIRED))
             self._time.after(rng.expovariate(0.2), self._end, order, status, "by the venue")
@@ -287,6 +377,14 @@ class Venue:
         self._tell(order.ours, "fills {} of {} ({})", order.cum_qty, order.qty, execution.exec_id)
         self._changed(order)
         self.on_report(self._report(order, ExecType.TRADE, execution=execution))
+
+    def _shrink(self, order: VenueOrder) -> None:
+        """Take some of what is left from an order: it would have traded with another of ours."""
+        leaves = int(order.qty - order.cum_qty)
+        if order.is_open and not order.is_forgotten and leaves > 1:
+            self._set_terms(order, order.qty - self._rng.randint(1, leaves - 1), order.px)
+            self._tell(order.ours, "takes some: {} are left of it", order.qty)
+            self.on_report(self._report(order, ExecType.REPLACED))
 
     def _begin_work(self, order: VenueOrder) -> None:
         """Note that something was taken that will be done in a moment."""
@@ -319,17 +417,20 @@ class Venue:
             self._replace(order, request)
 
     def _replace(self, order: VenueOrder, request: ReplaceOrder) -> None:
-        order.qty, order.px = request.qty, request.px
         # An older request that the wire repeats undoes what came after it: who asks can never tell.
         order.replaced_nos -= {each for each in order.replaced_nos if each > request.replace_no}
         order.replaced_nos.add(request.replace_no)
-        order.all_terms.append((order.qty, order.px))
-        if self.capabilities.amend == "new_id":
+        if self.capabilities.amend in {"new_id", "cancel_replace"}:
             order.ids.append(f"{self.name}-{len(self._by_id) + 1}")
             self._by_id[order.ids[-1]] = order
+        self._set_terms(order, request.qty, request.px)
         self._tell(order.ours, "replaces ({}): {} at {}", request.replace_no, order.qty, order.px)
-        self._changed(order)
         self.on_report(self._report(order, ExecType.REPLACED, request.replace_no))
+
+    def _set_terms(self, order: VenueOrder, qty: Decimal, px: Decimal | None) -> None:
+        order.qty, order.px = qty, px
+        order.all_terms.append((qty, px))
+        self._changed(order)
 
     def _changed(self, order: VenueOrder) -> None:
         order.views.append((self._time.now_s, order.view()))
@@ -370,6 +471,8 @@ class Venue:
     def _tell(self, ours: str, what: str, *args: object) -> None:
         self._story.tell(self._time.now_s, self.name, what, *args, about=ours)
 
+
+_UNKNOWN = Refused(reason="unknown_order", evidence="unknown order", is_about_order=True)
 
 _LAST_WORD = {
     OrdStatus.CANCELED: ExecType.CANCELED,

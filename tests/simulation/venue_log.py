@@ -10,8 +10,11 @@ from brokerd.terms import Terms
 
 FINAL = frozenset({OrdStatus.FILLED, OrdStatus.CANCELED, OrdStatus.EXPIRED, OrdStatus.REJECTED})
 BY_US = "canceled by us"
-OTHERS = "web-"
-"""How the client ids of orders begin that nobody here has sent."""
+LEFT = "left for another"
+"""What a view of an order says that was canceled, and whose replacement is not there yet."""
+
+WEB, STRANGER = "web-", "bkd-"
+"""How the client ids of orders begin that nobody here has sent: by hand, or by another brokerd."""
 
 WALL_OFFSET_S = 1_760_000_000.0
 """The true time of day when virtual time is 0."""
@@ -49,6 +52,8 @@ class VenueOrder:
         self.reason = ""
         self.views: list[tuple[float, OrderView]] = []
         self.is_forgotten = False
+        self.has_left = False
+        self.is_others = False
         self.works_on = 0
 
     @property
@@ -57,7 +62,17 @@ class VenueOrder:
 
     @property
     def is_open(self) -> bool:
-        return self.status not in FINAL
+        return self.status not in FINAL and not self.has_left
+
+    @property
+    def is_ours_and_open(self) -> bool:
+        """Whether it counts in the limits of an executor."""
+        return self.is_open and not (self.is_others or self.is_forgotten)
+
+    @property
+    def is_others_and_open(self) -> bool:
+        """Whether it is there to be seen, and not ours."""
+        return self.is_open and self.is_others and not self.is_forgotten
 
     def view(self) -> OrderView:
         return OrderView(
@@ -66,12 +81,12 @@ class VenueOrder:
             symbol=self.terms.symbol,
             side=self.terms.side,
             ord_type=self.terms.ord_type,
-            ord_status=self.status,
+            ord_status=OrdStatus.CANCELED if self.has_left else self.status,
             qty=self.qty,
             px=self.px,
             cum_qty=self.cum_qty,
             executions=tuple(self.executions),
-            reason=self.reason,
+            reason=LEFT if self.has_left else self.reason,
             is_pending=self.works_on > 0 and self.is_open,
         )
 

@@ -101,7 +101,7 @@ def absent_at_once(stage: Stage, order: Any, message: Any) -> None:
 
 
 def absent_after_one_answer(stage: Stage, order: Any, message: Any) -> None:
-    from_ns = doubt._absence_counts_from_ns(order, message)
+    from_ns = doubt.absence_counts_from_ns(order, message.absence_after_ns, message.at_ns)
     if order.acked_at_ns is None and from_ns is not None and message.asked_at_ns >= from_ns:
         reject(stage, order, message)
 
@@ -235,16 +235,16 @@ def exposure_without_doubts(order: orders.Order | None) -> limits.Exposure:
     return limits.NOTHING if order is not None and order.in_doubt else limits.exposure_of(order)
 
 
-def resume_nothing(self: Listener, paused_until_ns: int, reason: str) -> None:
-    """A new run knows of no pause."""
-
-
 def ask_at_once(self: Poller, order: Any) -> None:
     self._answered.pop(order.cl_ord_id, None)
     _ask(self, order)
 
 
 _ask = Poller.ask
+
+
+def two_answers_of_any_run(self: Poller, asked_at_ns: int) -> int | None:
+    return self.apart_ns if self._executor.capabilities.query_closed else None
 
 
 async def resume_nothing_yet(self: Desk) -> None:
@@ -259,9 +259,9 @@ async def doubt_then_resume(self: Desk, now_ns: int) -> None:
 _doubt_outstanding, _resume = Desk._doubt_outstanding, Desk._resume
 
 
-def terms_of_current_views_only(order: Any, view: Any, *, is_current: bool) -> Any:
-    reports = _as_reports(order, view, is_current=is_current)
-    if is_current:
+def terms_of_current_views_only(order: Any, view: Any, *, has_terms: bool) -> Any:
+    reports = _as_reports(order, view, has_terms=has_terms)
+    if has_terms:
         return reports
     return [each for each in reports if each.exec_type is not ExecType.REPLACED]
 

@@ -3,7 +3,8 @@
 import random
 import traceback
 from collections.abc import Callable, Generator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
+from unittest.mock import patch
 
 import structlog
 from msgspec import Struct
@@ -17,11 +18,12 @@ from tests.simulation.oracle import Oracle, Violation
 from tests.simulation.promises import draw_capabilities, draw_manners
 from tests.simulation.story import STARTS_S, Story
 from tests.simulation.venue import Venue
-from tests.simulation.venue_log import true_ns
+from tests.simulation.venue_log import STRANGER, WEB, true_ns
 
-from brokerd import dispatch, listener
+from brokerd import dispatch, listener, poller
 from brokerd.config.load import DaemonConfig
 from brokerd.errors import JournalError
+from brokerd.limits import Limits
 
 TROUBLE_S = (2.0, 8.0)
 SETTLED_AFTER_S = 240.0
@@ -29,11 +31,22 @@ SETTLED_AFTER_S = 240.0
 
 STEPS_S = (-3600.0, -30.0, -1.0, 1.0, 30.0, 3600.0)
 LAST_ANSWERS_S = 15.0
-LANES, CANCEL_LANES = 5, 3
-PAUSE_LOOK_S = 1.0
-"""Looking for a pause four times a second would cost more than all of a seed's orders."""
+SIZES = (
+    # Few lanes fill up.
+    (dispatch, "LANES", 5),
+    (dispatch, "CANCEL_LANES", 3),
+    # Looking for a pause four times a second would cost more than all of a seed's orders.
+    (listener, "PAUSE_LOOK_S", 1.0),
+    # What is looked at twice for good measure would hide what is never looked at.
+    (poller, "OVERLAP_S", 0.0),
+)
+"""What is otherwise in a seed: (module, name, value)."""
 
 KILL_WITHIN_STEPS = 150
+MOMENT_S = 0.01
+
+LIVES = "the daemon lives"
+"""The promise that is broken by an error which ends it."""
 
 
 class WorldClock:
@@ -61,6 +74,19 @@ class Failure(Struct, frozen=True):
     story: str
 
 
+class Lived(Struct, frozen=True):
+    """
+    A seed that was lived through, and what is wrong with it, if anything.
+
+    `questions` counts what venues were asked about its `orders`, `questions_most` about one of them.
+    """
+
+    orders: int
+    questions: int
+    questions_most: int
+    failure: Failure | None = None
+
+
 class World:
     """One seed. `run` returns None, or what is wrong."""
 
@@ -73,14 +99,15 @@ class World:
         self.faults = faults.draw(rng)
         self.config = DaemonConfig(
             request_deadline_s=rng.choice((0.5, 1.5)),
-            retry_window_s=rng.choice((0.0, 1.0, 5.0)),
+            retry_window_s=rng.choice((0.0, 0.0, 1.0, 5.0)),
             poll_floor_s=rng.choice((2.0, 5.0, 15.0)),
             inbox_max=rng.choice((16, 64, 4096)),
             orders_in_memory_max=rng.choice((0, 0, 2, 1000)),
         )
         names = ["north", "south"][: rng.choice((1, 1, 2))]
         venues = {name: self._venue(name) for name in names}
-        self.oracle = Oracle(venues, self.story, self.time, self.fail)
+        self.limits = {name: _draw_limits(rng) for name in names}
+        self.oracle = Oracle(venues, self.limits, self.story, self.time, self.fail)
         self.disk = self.oracle.disk = Disk(rng, self.oracle.on_rows)
         self.networks = {
             name: Network(self.time, rng, lambda: self.faults, self.story, venue)
@@ -104,6 +131,7 @@ class World:
         self._failure: BaseException | None = None
         self._trouble_s = rng.uniform(*TROUBLE_S)
         self._is_healed = False
+        self._set_while_down_s = 0.0
 
     def _venue(self, name: str) -> Venue:
         promised = draw_capabilities(self.rng)
@@ -119,6 +147,12 @@ class World:
 
     def run(self) -> Failure | None:
         """Live through the seed."""
+        # Where nobody sets the clock, the stamps of an earlier run can be taken at their word.
+        overlap_s = poller.RESTART_OVERLAP_S if self.faults.clock_steps else 0.0
+        with patch.object(poller, "RESTART_OVERLAP_S", overlap_s):
+            return self._run()
+
+    def _run(self) -> Failure | None:
         try:
             self._plan()
             self._start()
@@ -163,6 +197,9 @@ class World:
 
     def _start(self) -> None:
         if self._life is None:
+            if self._set_while_down_s:
+                self._set_clock(self._set_while_down_s)
+                self._set_while_down_s = 0.0
             self.runs += 1
             self._tell("run {} starts", self.runs)
             self._life = Life(self, self.runs, self._ended)
@@ -205,7 +242,8 @@ class World:
             (plan.full_disks, self._fill_disk),
             (plan.failed_syncs, self._fail_sync),
             (plan.clock_steps, self._step_clock),
-            (plan.others, self._place_by_hand),
+            (plan.others, lambda: self._place_for(WEB)),
+            (plan.strangers, lambda: self._place_for(STRANGER)),
             (plan.bans, self._ban),
         ):
             for _ in range(count):
@@ -218,7 +256,8 @@ class World:
         self.disk.fail_next_sync = False
         self._free_disk()
         for venue in self.oracle.venues.values():
-            venue.is_down = False
+            if venue.is_down:
+                venue.come_back()
             venue.refuses = 0.0
         if self._life is not None:
             self._life.loop.kill_in = None
@@ -243,10 +282,11 @@ class World:
         network.break_stream()
         if self.faults.venue_forgets:
             venue.forget_everything()
-        self.time.after(self.rng.uniform(0.1, 3.0), self._venue_is_back, venue)
-
-    def _venue_is_back(self, venue: Venue) -> None:
-        venue.is_down = False
+        back_s = self.time.now_s + self.rng.uniform(0.1, 3.0)
+        if venue.manners.wakes_s:
+            # A connection to what knows of no order yet is one that was made since.
+            back_s = max(back_s, network.gap_noticed_s + MOMENT_S)
+        self.time.at(back_s, venue.come_back)
 
     def _fill_disk(self) -> None:
         self._tell("the disk is full")
@@ -263,16 +303,23 @@ class World:
         if self.rng.random() < 0.5:
             self.time.after(self.rng.uniform(3.0, 5.0), self._arm_kill)
 
-    def _place_by_hand(self) -> None:
+    def _place_for(self, stem: str) -> None:
         venue = self.rng.choice(list(self.oracle.venues.values()))
-        if not venue.is_down:
-            venue.place_by_hand()
+        if not venue.is_away:
+            venue.place_for(stem)
 
     def _fail_sync(self) -> None:
         self.disk.fail_next_sync = not self._is_healed
 
     def _step_clock(self) -> None:
         step_s = self.rng.choice(STEPS_S)
+        if self.rng.random() < 0.5 and self._life is not None:
+            self._set_while_down_s += step_s
+            self._arm_kill()
+        else:
+            self._set_clock(step_s)
+
+    def _set_clock(self, step_s: float) -> None:
         self._tell("the clock is set by {} s", step_s)
         self.clock.set_by_s += step_s
 
@@ -289,9 +336,14 @@ class World:
     def _failed(self, error: BaseException) -> Failure:
         if isinstance(error, Violation):
             return Failure(self.seed, error.invariant, error.what, self.story.about(error.ours))
-        invariant = "no busy loop" if isinstance(error, BusyLoop) else "the daemon lives"
+        invariant = "no busy loop" if isinstance(error, BusyLoop) else LIVES
         what = "".join(traceback.format_exception(error)[-8:])
         return Failure(self.seed, invariant, what, self.story.about(""))
+
+
+def _draw_limits(rng: random.Random) -> Limits:
+    """Draw what may be open at an executor: in most seeds as much as bots like."""
+    return Limits(open_orders_max=rng.choice((None, None, None, 1, 4)))
 
 
 def _leaves(error: BaseException | None) -> list[BaseException]:
@@ -304,22 +356,26 @@ def _leaves(error: BaseException | None) -> list[BaseException]:
 
 @contextmanager
 def stage() -> Generator[None]:
-    """Set what seeds need around them: a daemon that is silent, and few lanes, so that they fill."""
-    logs, lanes = structlog.get_config(), (dispatch.LANES, dispatch.CANCEL_LANES)
-    dice, pause_look_s = random.getstate(), listener.PAUSE_LOOK_S
+    """Set what seeds need around them: a daemon that is silent, and sizes that they can reach."""
+    logs, dice = structlog.get_config(), random.getstate()
     silent = structlog.make_filtering_bound_logger("critical")
     structlog.configure(wrapper_class=silent, cache_logger_on_first_use=False)
-    dispatch.LANES, dispatch.CANCEL_LANES = LANES, CANCEL_LANES
-    listener.PAUSE_LOOK_S = PAUSE_LOOK_S
-    try:
+    with ExitStack() as stack:
+        stack.callback(random.setstate, dice)
+        stack.callback(structlog.configure, **logs)
+        for module, size, here in SIZES:
+            stack.enter_context(patch.object(module, size, here))
         yield
-    finally:
-        dispatch.LANES, dispatch.CANCEL_LANES = lanes
-        listener.PAUSE_LOOK_S = pause_look_s
-        structlog.configure(**logs)
-        random.setstate(dice)
 
 
-def live(seed: int) -> Failure | None:
-    """Live through one seed; return what is wrong with it, if anything."""
-    return World(seed).run()
+def live(seed: int) -> Lived:
+    """Live through one seed."""
+    world = World(seed)
+    failure = world.run()
+    asked = world.oracle.questions
+    return Lived(
+        orders=len(world.oracle.fold.orders),
+        questions=asked.total(),
+        questions_most=max(asked.values(), default=0),
+        failure=failure,
+    )
