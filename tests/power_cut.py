@@ -222,9 +222,7 @@ def a_run(seed: int) -> tuple[Story, list[int]]:
     return told, sizes
 
 
-async def recorded(
-    directory: Path, seed: int, pragmas: tuple[str, ...] = store.PRAGMAS
-) -> list[Io]:
+async def recorded(directory: Path, seed: int, pragmas: tuple[str, ...] | None = None) -> list[Io]:
     """Let the journal itself write a run, on recorded files; return all that its disk was told."""
     vfs = Recorder(f"power-cut-{next(_numbers)}")
 
@@ -235,7 +233,7 @@ async def recorded(
     with (
         mock.patch.object(sqlite.aiosqlite, "connect", connect),
         mock.patch.object(store, "sync_directory", vfs.sync_directory),
-        mock.patch.object(store, "PRAGMAS", pragmas),
+        mock.patch.object(store, "PRAGMAS", pragmas or store.PRAGMAS),
     ):
         async with open_journal(directory / "journal.db", SystemClock(), **SMALL) as journal:
             at = 0

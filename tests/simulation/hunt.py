@@ -56,12 +56,19 @@ def main() -> int:
             )
             progress(len(rows), len(hunted))
     survivors = [each.name for each in rows if not each.by]
-    print(f"{len(rows)} mutants, {len(survivors)} survive {'  '.join(survivors)}".rstrip())
+    tested = sum(each.by == "test" for each in rows)
+    print(
+        f"{len(rows)} mutants, {len(rows) - tested - len(survivors)} caught by the simulator,"
+        f" {tested} by a test, {len(survivors)} survive {'  '.join(survivors)}".rstrip()
+    )
     return 1 if survivors else 0
 
 
 def hunt(mutant: Mutant, seeds_max: int) -> Caught:
-    """Let a mutant live through seeds until one catches it, or else face its named test."""
+    """Let a mutant live through seeds until one catches it, or face the test that it names."""
+    if mutant.test is not None:
+        is_caught = _fails(mutant.test, mutant)
+        return Caught(mutant.name, "test", "", mutant.test) if is_caught else Caught(mutant.name)
     with stage(), applied(mutant):
         for seed in range(seeds_max):
             failure = live(seed).failure
@@ -69,8 +76,6 @@ def hunt(mutant: Mutant, seeds_max: int) -> Caught:
                 raise RuntimeError(f"{mutant.name} is a broken patch: {failure.what}")
             if failure is not None:
                 return Caught(mutant.name, "simulator", str(seed), failure.invariant)
-    if mutant.test is not None and _fails(mutant):
-        return Caught(mutant.name, "test", "", mutant.test)
     return Caught(mutant.name)
 
 
@@ -78,9 +83,9 @@ def _hunt(number: int, seeds_max: int) -> Caught:
     return hunt(MUTANTS[number], seeds_max)
 
 
-def _fails(mutant: Mutant) -> bool:
-    """Say whether the mutant's test fails on the weakened build."""
-    command = [sys.executable, "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider", mutant.test]
+def _fails(test: str, mutant: Mutant) -> bool:
+    """Say whether a test fails on the weakened build."""
+    command = [sys.executable, "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider", test]
     environ = {**os.environ, "BROKERD_MUTANT": mutant.name}
     done = subprocess.run(command, env=environ, capture_output=True, check=False)
     return done.returncode == FAILED

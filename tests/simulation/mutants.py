@@ -1,8 +1,8 @@
 """
 Weakened builds: each takes away one thing that keeps a promise, and must be caught.
 
-A mutant is a patch of a few names, with a sentence of what it breaks. What the simulator cannot
-see, a named test must: it runs with BROKERD_MUTANT set, which tests/conftest.py applies.
+A mutant is a patch of a few names, with a sentence of what it breaks. What is not simulated is
+faced by a named crash test: it runs with BROKERD_MUTANT set, which tests/conftest.py applies.
 """
 
 from collections.abc import Callable, Generator, Sequence
@@ -23,6 +23,7 @@ from brokerd.engine import Engine
 from brokerd.events import OrderCanceled, RequestRetried
 from brokerd.executor import Capabilities
 from brokerd.feed import Feed
+from brokerd.journal import store
 from brokerd.listener import Listener
 from brokerd.messages import Viewed
 from brokerd.poller import Poller
@@ -34,8 +35,9 @@ class Mutant(Struct, frozen=True):
     """
     A weakened build. `patches` are (owner, name, what stands there instead).
 
-    `test` names the test that must fail where the simulator cannot see the difference. `ends` says
-    that the daemon may end by it; any other that does so is no weakened build but a broken patch.
+    `test` names the test that must fail where the simulator has nothing that could: it has a disk,
+    and no SQLite. `ends` says that the daemon may end by it; any other that does so is no weakened
+    build but a broken patch.
     """
 
     name: str
@@ -90,6 +92,12 @@ MUTANTS: tuple[Mutant, ...] = (
         "synchronous=OFF",
         "a commit returns before the disk has it",
         [(MemoryJournal, "_insert", weakened.insert_without_sync)],
+    ),
+    Mutant(
+        "SQLite's synchronous=OFF",
+        "SQLite says that a commit is done before it has asked the disk",
+        [(store, "PRAGMAS", weakened.CARELESS_PRAGMAS)],
+        test="tests/test_power_cut.py",
     ),
     Mutant(
         "retry on timeout",

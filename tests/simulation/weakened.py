@@ -15,6 +15,7 @@ from brokerd.engine import Engine
 from brokerd.events import OrderCanceled, OrderRejected, RequestKind, Road
 from brokerd.executor import Capabilities, InDoubt, NotSent, Outcome, Refused
 from brokerd.feed import Feed, Told
+from brokerd.journal import store
 from brokerd.listener import Listener
 from brokerd.messages import NOTHING, Ask, Decision, Send
 from brokerd.orders import Order, Request
@@ -74,6 +75,11 @@ async def insert_without_sync(self: MemoryJournal, bodies: list[bytes]) -> None:
     self.disk.write(bodies)
     await asyncio.sleep(0.001)
     asyncio.get_running_loop().call_later(0.5, self.disk.sync)
+
+
+CARELESS_PRAGMAS = tuple(
+    each.replace("synchronous = FULL", "synchronous = OFF") for each in store.PRAGMAS
+)
 
 
 async def timeout_is_not_sent(self: Dispatch, order: Any, request: Any) -> Outcome:
