@@ -131,7 +131,12 @@ class Life:
         world, feed = self._world, self.desk.feed
         while True:
             await feed.wait(world.watched_seq)
-            for seq, entry in await feed.read(world.watched_seq, 50):
+            told = await feed.read(world.watched_seq, 50)
+            if not told:
+                world.oracle.violated(
+                    "seq has no gap", "", f"nothing is told after {world.watched_seq}"
+                )
+            for seq, entry in told:
                 if seq != world.watched_seq + 1:
                     world.oracle.violated(
                         "seq has no gap", "", f"{seq} follows {world.watched_seq}"
