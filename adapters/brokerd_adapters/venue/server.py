@@ -104,13 +104,8 @@ class VenueServer:
         if self._listening is None:
             return
         self._is_back.clear()
-        self._listening.close()
-        self._listening = None
-        self.switchboard.cut_all()
-        if self._runner.server is not None:
-            for connection in self._runner.server.connections:
-                if connection.transport is not None:
-                    connection.transport.abort()
+        self._close_door()
+        self._cut()
         self.switchboard.spawn(self._come_back(down_s), "come-back")
 
     def come_back(self) -> None:
@@ -149,12 +144,34 @@ class VenueServer:
         self._port = self._listening.sockets[0].getsockname()[1]
 
     def _stop_listening(self) -> None:
-        if self._listening is not None:
-            self._listening.close()
-            self._listening = None
+        self._close_door()
         self.switchboard.cut_all()
 
+    def _close_door(self) -> None:
+        """
+        Take no more connections; done in the next turn of the loop.
+
+        One that was accepted in this turn is the server's only by then, and a server that is closed
+        before leaves it open (Python 3.11, gh-109564).
+        """
+        if self._listening is None:
+            return
+        listening, self._listening = self._listening, None
+        loop = asyncio.get_running_loop()
+        for each in listening.sockets:
+            loop.remove_reader(each.fileno())
+        loop.call_soon(listening.close)
+
+    def _cut(self) -> None:
+        self.switchboard.cut_all()
+        if self._runner.server is not None:
+            for connection in self._runner.server.connections:
+                if connection.transport is not None:
+                    connection.transport.abort()
+
     async def _come_back(self, down_s: float) -> None:
+        await asyncio.sleep(0)
+        self._cut()  # who was let in as the door closed
         with suppress(TimeoutError):
             async with asyncio.timeout(down_s):
                 await self._is_back.wait()
