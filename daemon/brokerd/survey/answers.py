@@ -17,6 +17,7 @@ from itertools import islice
 from typing import Any
 
 from brokerd.journal.sqlite import placeholders
+from brokerd.params import Window
 from brokerd.stats.sample import Key, Sample, unfilled_for
 from brokerd.stats.tally import Row, Table, Tally, count, largest_first
 from brokerd.survey.blocks import Blocks, decode_body
@@ -62,8 +63,8 @@ class Answers:
         return self._of_keys(question)
 
     def _are_few(self, question: Question, source: str) -> bool:
-        """Whether no more orders are in the window than can be counted one by one."""
-        where, params = _conditions(question)
+        """Whether no more orders are in the window, meant or not, than can be counted one by one."""
+        where, params = _within(question.window)
         sql = f"SELECT count(*) FROM (SELECT 1 FROM {source} WHERE {where} LIMIT ?)"
         ((number,),) = self._own.execute(sql, [*params, EXACT_ORDERS_MAX + 1]).fetchall()
         return int(number) <= EXACT_ORDERS_MAX
@@ -145,15 +146,19 @@ def _check(orders: int) -> None:
 
 def _conditions(question: Question) -> tuple[str, list[Any]]:
     """Return what a sample `s` must fulfil, terms left out."""
-    window, params = question.window, list[Any]()
-    texts = [f"s.{window.by} IS NOT NULL"]
-    for text, bound in ((">=", window.since_ns), ("<", window.until_ns)):
-        if bound is not None:
-            texts.append(f"s.{window.by} {text} ?")
-            params.append(bound)
+    text, params = _within(question.window)
     for column in ("status", "ord_status"):
         wanted = getattr(question, column)
         if wanted:
-            texts.append(f"s.{column} IN {placeholders(len(wanted))}")
+            text += f" AND s.{column} IN {placeholders(len(wanted))}"
             params += [each.value for each in wanted]
-    return " AND ".join(texts), params
+    return text, params
+
+
+def _within(window: Window) -> tuple[str, list[Any]]:
+    text, params = f"s.{window.by} IS NOT NULL", list[Any]()
+    for comparison, bound in ((">=", window.since_ns), ("<", window.until_ns)):
+        if bound is not None:
+            text += f" AND s.{window.by} {comparison} ?"
+            params.append(bound)
+    return text, params
