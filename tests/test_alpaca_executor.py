@@ -155,7 +155,7 @@ class TestPlace:
             terms.px,
             terms.symbol,
         )
-        assert (entity.order.stop_px, entity.order.time_in_force) == (
+        assert (entity.order.terms.stop_px, entity.order.terms.time_in_force) == (
             terms.stop_px,
             terms.time_in_force,
         )

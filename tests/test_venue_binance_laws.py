@@ -124,7 +124,7 @@ async def agree(
     assert {asset: balances[asset] for asset in held} == held
     assert all(Decimal(locked) >= 0 for _, locked in balances.values())
     bought = {
-        int(each.exec_id): each.last_qty * order.side.sign
+        int(each.exec_id): each.last_qty * order.terms.side.sign
         - (each.fee if each.fee_asset == "BTC" else 0)
         for order in oracle.values()
         for each in order.executions

@@ -363,6 +363,10 @@ class TestControl:
         assert (order["ord_status"], order["cum_qty"]) == ("partially_filled", "0.004")
         assert [(e["last_qty"], e["last_px"]) for e in order["executions"]] == [("0.004", "30000")]
         assert order["wire_requests_by_operation"] == {"place": 2}
+        assert (order["symbol"], order["side"], order["ord_type"]) == ("BTCUSDT", "buy", "limit")
+        assert (order["qty"], order["px"], order["stop_px"]) == ("0.01", "30000", None)
+        assert (order["time_in_force"], order["post_only"]) == ("gtc", False)
+        assert not {"terms", "executor", "group", "decision_px"} & order.keys()
 
     async def test_a_plan_is_posted_read_back_and_ended(
         self, venue: VenueServer, session: aiohttp.ClientSession

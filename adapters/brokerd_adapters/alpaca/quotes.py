@@ -8,6 +8,7 @@ meanwhile the last quote stays, with its time.
 import asyncio
 from collections.abc import Mapping
 from contextlib import AsyncExitStack
+from functools import partial
 from types import TracebackType
 from typing import Self
 
@@ -23,7 +24,7 @@ from brokerd_adapters.alpaca.config import AlpacaConfig
 from brokerd_adapters.alpaca.rest import key_headers, read
 from brokerd_adapters.alpaca.rules import CRYPTO
 from brokerd_adapters.alpaca.wire import DataMessage, LatestQuotes, decode, quote_of
-from brokerd_adapters.kit import Credential, Http, JsonSocket
+from brokerd_adapters.kit import Background, Credential, Http, JsonSocket
 
 REPLY_S_MAX = 10.0
 
@@ -43,13 +44,13 @@ class Quotes:
         self._latest: dict[str, Quote] = {}
         self._wanted = frozenset(config.symbols)
         self._stack = AsyncExitStack()
-        self._tasks: asyncio.TaskGroup | None = None
-        self._feeds: dict[str, asyncio.Task[None]] = {}
+        self._background = Background(name)
+        self._feeds: set[str] = set()
 
     async def __aenter__(self) -> Self:
         if self._config.data_url:
             await self._stack.enter_async_context(self._http)
-            self._tasks = await self._stack.enter_async_context(asyncio.TaskGroup())
+            await self._stack.enter_async_context(self._background)
         return self
 
     async def __aexit__(
@@ -58,8 +59,6 @@ class Quotes:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        for feed in self._feeds.values():
-            feed.cancel()
         await self._stack.aclose()
         self._feeds.clear()
 
@@ -69,7 +68,7 @@ class Quotes:
 
     async def refresh(self, classes: Mapping[str, str]) -> None:
         """Ask for the latest quotes, and see that the streams run. What fails is logged."""
-        if self._tasks is None:
+        if not self._background.is_open:
             return
         crypto = [each for each in self._config.symbols if classes.get(each) == CRYPTO]
         stocks = [each for each in self._config.symbols if each not in crypto]
@@ -85,9 +84,8 @@ class Quotes:
                 ("/v1beta3/crypto/us", crypto),
             ):
                 if symbols and path not in self._feeds:
-                    name = f"{self._name}-quotes-{path}"
-                    run = self._tasks.create_task(self._follow(path, symbols), name=name)
-                    self._feeds[path] = run
+                    self._feeds.add(path)
+                    self._background.start(partial(self._follow, path, symbols), f"quotes-{path}")
 
     async def _ask(self, path: str, query: str) -> None:
         try:

@@ -32,6 +32,9 @@ from brokerd_adapters.venue.orders import Order
 from brokerd_adapters.venue.wire import Switchboard
 
 _T = TypeVar("_T")
+
+_UNTOLD = {"terms", "executor", "group", "decision_px"}
+"""What an order of record has that no venue knows of."""
 _encode = msgspec.json.Encoder(decimal_format="string").encode
 
 
@@ -128,8 +131,11 @@ class Control:
 
     def _told(self, order: Order) -> dict[str, Any]:
         named = self._venue.gate.log.naming(order)
+        # Quantity and price are those of the last replace.
+        members = {**msgspec.structs.asdict(order.terms), **msgspec.structs.asdict(order)}
+        told = {name: value for name, value in members.items() if name not in _UNTOLD}
         return {
-            **msgspec.structs.asdict(order),
+            **told,
             "client_order_id": order.client_order_ids[0],
             "wire_requests": named.total(),
             "wire_requests_by_operation": named,

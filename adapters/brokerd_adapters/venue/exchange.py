@@ -97,7 +97,7 @@ class Exchange:
         if self.is_taken(new.client_order_id):
             return DUPLICATE_ID
         self._entering = new
-        request = PlaceOrder(venue_cl_ord_id=str(next(self._numbers)), terms=_terms(new))
+        request = PlaceOrder(venue_cl_ord_id=str(next(self._numbers)), terms=new.terms)
         answer = self._matching.place(request, self.clock.now_ns(), new.special)
         self._settle()
         return answer if isinstance(answer, Refused) else self.ever[-1]
@@ -144,7 +144,7 @@ class Exchange:
 
     def open_orders(self, symbol: str | None = None) -> list[Order]:
         """Return what is open, oldest first."""
-        return [o for o in self._open.values() if symbol is None or o.symbol == symbol]
+        return [o for o in self._open.values() if symbol is None or o.terms.symbol == symbol]
 
     def balances(self) -> tuple[Balance, ...]:
         """Return what is free and locked of every asset."""
@@ -245,19 +245,4 @@ _NO_TERMS = Terms("", "", Side.BUY, OrdType.MARKET, Decimal(1))
 
 
 def _ref(order: Order) -> OrderRef:
-    return OrderRef(symbol=order.symbol, venue_cl_ord_id="", venue_order_id=order.order_id)
-
-
-def _terms(new: NewOrder) -> Terms:
-    return Terms(
-        executor="",
-        symbol=new.symbol,
-        side=new.side,
-        ord_type=new.ord_type,
-        qty=new.qty,
-        px=new.px,
-        stop_px=new.stop_px,
-        time_in_force=new.time_in_force,
-        expire_at_ns=new.expire_at_ns,
-        post_only=new.post_only,
-    )
+    return OrderRef(symbol=order.terms.symbol, venue_cl_ord_id="", venue_order_id=order.order_id)

@@ -7,7 +7,7 @@ from msgspec import Struct
 from brokerd.executor import Execution
 from brokerd.money import ZERO, add, multiply, plain
 from brokerd.states import FINAL, OrdStatus
-from brokerd.terms import OrdType, Side, TimeInForce
+from brokerd.terms import Terms
 from brokerd_adapters.paper.matching import ORDINARY, Special
 
 
@@ -15,15 +15,7 @@ class NewOrder(Struct, frozen=True, kw_only=True, gc=False):
     """A new order, checked by its dialect as far as the dialect's own rules go."""
 
     client_order_id: str
-    symbol: str
-    side: Side
-    ord_type: OrdType
-    qty: Decimal
-    px: Decimal | None = None
-    stop_px: Decimal | None = None
-    time_in_force: TimeInForce = TimeInForce.GTC
-    expire_at_ns: int | None = None
-    post_only: bool = False
+    terms: Terms
     special: Special = ORDINARY
 
 
@@ -31,21 +23,15 @@ class Order(Struct, kw_only=True, gc=False):
     """
     One order of record; only the exchange changes one.
 
-    `client_order_ids` is every name it had, the present one last. `reason` is the matching's word
-    for its end.
+    `client_order_ids` is every name it had, the present one last. `qty` and `px` are those of the
+    last replace, `terms` what it was placed with. `reason` is the matching's word for its end.
     """
 
     order_id: str
     client_order_ids: list[str]
-    symbol: str
-    side: Side
-    ord_type: OrdType
+    terms: Terms
     qty: Decimal
     px: Decimal | None
-    stop_px: Decimal | None
-    time_in_force: TimeInForce
-    expire_at_ns: int | None
-    post_only: bool
     created_at_ns: int
     updated_at_ns: int
     ord_status: OrdStatus = OrdStatus.NEW
@@ -61,15 +47,9 @@ class Order(Struct, kw_only=True, gc=False):
         return cls(
             order_id=order_id,
             client_order_ids=[new.client_order_id],
-            symbol=new.symbol,
-            side=new.side,
-            ord_type=new.ord_type,
-            qty=new.qty,
-            px=new.px,
-            stop_px=new.stop_px,
-            time_in_force=new.time_in_force,
-            expire_at_ns=new.expire_at_ns,
-            post_only=new.post_only,
+            terms=new.terms,
+            qty=new.terms.qty,
+            px=new.terms.px,
             created_at_ns=now_ns,
             updated_at_ns=now_ns,
         )
@@ -87,7 +67,7 @@ class Order(Struct, kw_only=True, gc=False):
     @property
     def is_asleep(self) -> bool:
         """Whether it is a stop that waits for its trigger price."""
-        return self.stop_px is not None and self.triggered_at_ns is None
+        return self.terms.stop_px is not None and self.triggered_at_ns is None
 
     def add_execution(self, execution: Execution) -> None:
         """Count one execution."""

@@ -225,13 +225,13 @@ class Desk:
             return NOT_UNIQUE
         if not entity.is_open or entity.status in NOT_REPLACEABLE:
             return broken_rule(f"cannot replace order in {entity.status} status")
-        if asked.stop_px not in {None, entity.order.stop_px}:
+        if asked.stop_px not in {None, entity.order.terms.stop_px}:
             return broken_rule("this venue does not change a stop_price")
         is_stock = entity.asset_class == STOCK
         if asked.qty is not None and is_stock and not is_multiple(asked.qty, _SHARE):
             return bad_input("qty must be a whole number")
         try:
-            check_px(self.instruments[entity.order.symbol], asked.px)
+            check_px(self.instruments[entity.order.terms.symbol], asked.px)
         except Refusal as refused:
             return refused.reply
         return None
@@ -257,8 +257,8 @@ class Desk:
             id=entity_id(order, len(self._entities)),
             client_order_id=client_order_id,
             order=order,
-            asset_class=asset_class(self.instruments[order.symbol]),
-            asset_id=asset_id(order.symbol),
+            asset_class=asset_class(self.instruments[order.terms.symbol]),
+            asset_id=asset_id(order.terms.symbol),
             qty=qty,
             px=px,
             status=status,
@@ -288,6 +288,8 @@ _SHARE = Decimal(1)
 def _refused(refused: Refused, new: NewOrder) -> Reply:
     """Say a refusal of the matching in Alpaca's words."""
     if refused.code == "insufficient_balance":
-        what = "buying power" if new.side == "buy" else f"qty available for {new.symbol}"
-        return refusal(403, FORBIDDEN, f"insufficient {what}", symbol=new.symbol)
+        what = (
+            "buying power" if new.terms.side == "buy" else f"qty available for {new.terms.symbol}"
+        )
+        return refusal(403, FORBIDDEN, f"insufficient {what}", symbol=new.terms.symbol)
     return broken_rule(refused.reason)

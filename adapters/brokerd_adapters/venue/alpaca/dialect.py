@@ -284,8 +284,8 @@ class AlpacaDialect:
             if (status == "all" or each.is_open is (status == "open"))
             and (after is None or each.created_at_ns > after)
             and (until is None or each.created_at_ns < until)
-            and query.get("side", each.order.side) == each.order.side
-            and (symbols is None or each.order.symbol.replace("/", "") in symbols)
+            and query.get("side", each.order.terms.side) == each.order.terms.side
+            and (symbols is None or each.order.terms.symbol.replace("/", "") in symbols)
         ]
         if query.get("direction", "desc") != "asc":
             chosen.reverse()
@@ -321,7 +321,7 @@ def _soon(work: Callable[[], None]) -> None:
 
 
 def _base(entity: Entity) -> str:
-    return entity.order.symbol.partition("/")[0]
+    return entity.order.terms.symbol.partition("/")[0]
 
 
 def _read(body: bytes) -> tuple[dict[str, Any], Reply | None]:

@@ -77,35 +77,37 @@ class Entity(Struct, kw_only=True):
             "replaced_by": self.replaced_by,
             "replaces": self.replaces,
             "asset_id": self.asset_id,
-            "symbol": order.symbol,
+            "symbol": order.terms.symbol,
             "asset_class": self.asset_class,
             "notional": None,
             "qty": digits(self.qty),
             "filled_qty": digits(self.filled_qty),
             "filled_avg_price": self._avg_px(),
             "order_class": "",
-            "order_type": order.ord_type,
-            "type": order.ord_type,
-            "side": order.side,
-            "time_in_force": order.time_in_force,
+            "order_type": order.terms.ord_type,
+            "type": order.terms.ord_type,
+            "side": order.terms.side,
+            "time_in_force": order.terms.time_in_force,
             "limit_price": _text(self.px),
-            "stop_price": _text(order.stop_px),
+            "stop_price": _text(order.terms.stop_px),
             "status": self.status,
             "extended_hours": self.extended_hours,
             "legs": None,
             "trail_percent": None,
             "trail_price": None,
             "hwm": None,
-            "position_intent": f"{order.side}_to_open",
+            "position_intent": f"{order.terms.side}_to_open",
         }
         return told | changes
 
     def ending(self, reason: str) -> str:
         """Return the word for the end that the exchange calls expired."""
-        is_at_once = self.order.time_in_force in {TimeInForce.IOC, TimeInForce.FOK}
+        is_at_once = self.order.terms.time_in_force in {TimeInForce.IOC, TimeInForce.FOK}
         if reason == "time_in_force_ended":
             return "expired"
-        return "canceled" if is_at_once or self.order.ord_type is OrdType.MARKET else "expired"
+        return (
+            "canceled" if is_at_once or self.order.terms.ord_type is OrdType.MARKET else "expired"
+        )
 
     def _avg_px(self) -> str | None:
         return digits(divide(self.cost, self.filled_qty)) if self.filled_qty else None

@@ -14,7 +14,7 @@ import msgspec
 from msgspec import Raw, Struct
 
 from brokerd.money import is_multiple, parse_decimal
-from brokerd.terms import Instrument, OrdType, Side, TimeInForce
+from brokerd.terms import Instrument, OrdType, Side, Terms, TimeInForce
 from brokerd_adapters.venue.alpaca.answers import bad_input, broken_rule
 from brokerd_adapters.venue.alpaca.holdings import CRYPTO, asset_class, symbol_of
 from brokerd_adapters.venue.gate import Reply
@@ -74,8 +74,9 @@ def new_order(members: Mapping[str, Any], instruments: Mapping[str, Instrument])
     if members.get("qty") is None:
         raise Refusal(broken_rule("qty is required: this venue has no notional orders"))
     ord_type = _word(OrdType, members, "type")
-    new = NewOrder(
-        client_order_id=client_id(members),
+    name = client_id(members)
+    terms = Terms(
+        executor="",
         symbol=symbol,
         side=_word(Side, members, "side"),
         ord_type=ord_type,
@@ -84,8 +85,8 @@ def new_order(members: Mapping[str, Any], instruments: Mapping[str, Instrument])
         stop_px=_positive(members, "stop_price") if ord_type.has_stop_px else None,
         time_in_force=_word(TimeInForce, members, "time_in_force"),
     )
-    _check(new, instruments[symbol], is_extended=members.get("extended_hours") is True)
-    return new
+    _check(terms, instruments[symbol], is_extended=members.get("extended_hours") is True)
+    return NewOrder(client_order_id=name, terms=terms)
 
 
 def change(members: Mapping[str, Any]) -> Change:
@@ -106,22 +107,22 @@ def check_px(instrument: Instrument, px: Decimal | None) -> None:
         raise Refusal(broken_rule(f"invalid limit_price {px}. {told}"))
 
 
-def _check(new: NewOrder, instrument: Instrument, *, is_extended: bool) -> None:
+def _check(terms: Terms, instrument: Instrument, *, is_extended: bool) -> None:
     if asset_class(instrument) == CRYPTO:
-        if new.ord_type not in _CRYPTO_TYPES:
-            raise Refusal(broken_rule(f"invalid order type for crypto order: {new.ord_type}"))
-        if new.time_in_force not in _CRYPTO_TIMES:
+        if terms.ord_type not in _CRYPTO_TYPES:
+            raise Refusal(broken_rule(f"invalid order type for crypto order: {terms.ord_type}"))
+        if terms.time_in_force not in _CRYPTO_TIMES:
             raise Refusal(broken_rule("invalid crypto time_in_force"))
         return
-    if is_extended and (new.ord_type, new.time_in_force) != (OrdType.LIMIT, TimeInForce.DAY):
+    if is_extended and (terms.ord_type, terms.time_in_force) != (OrdType.LIMIT, TimeInForce.DAY):
         raise Refusal(broken_rule("extended hours order must be DAY limit orders"))
-    if not is_multiple(new.qty, Decimal(1)):
+    if not is_multiple(terms.qty, Decimal(1)):
         if instrument.lot >= 1:
-            raise Refusal(broken_rule(f"asset {new.symbol} is not fractionable"))
-        if new.time_in_force is not TimeInForce.DAY:
+            raise Refusal(broken_rule(f"asset {terms.symbol} is not fractionable"))
+        if terms.time_in_force is not TimeInForce.DAY:
             raise Refusal(broken_rule("fractional orders must be DAY orders"))
-    check_px(instrument, new.px)
-    check_px(instrument, new.stop_px)
+    check_px(instrument, terms.px)
+    check_px(instrument, terms.stop_px)
 
 
 def _value(raw: Raw) -> Any:

@@ -39,7 +39,7 @@ class AccountDesk:
     def all_orders(self, params: Params) -> Any:
         """Show orders of every status, from a number on or in a window of time."""
         symbol = self._desk.instrument(params).symbol
-        orders = [order for order in self._desk.exchange.orders() if order.symbol == symbol]
+        orders = [order for order in self._desk.exchange.orders() if order.terms.symbol == symbol]
         first = params.integer("orderId")
         if first is not None:
             chosen = [order for order in orders if int(order.order_id) >= first]
@@ -55,7 +55,7 @@ class AccountDesk:
             orders = () if order is None else (order,)
         else:
             symbol = self._desk.instrument(params).symbol
-            orders = (o for o in self._desk.exchange.orders() if o.symbol == symbol)
+            orders = (o for o in self._desk.exchange.orders() if o.terms.symbol == symbol)
         pairs = [(order, execution) for order in orders for execution in order.executions]
         pairs.sort(key=lambda pair: int(pair[1].exec_id))
         first = params.integer("fromId")

@@ -74,7 +74,7 @@ class Desk:
             if number is not None
             else self.exchange.named(name or "")
         )
-        if order is None or order.symbol != symbol:
+        if order is None or order.terms.symbol != symbol:
             return None
         if number is not None and name and order.client_order_id != name:
             raise bad_request(-2039, "Client order ID does not match the order ID.")
@@ -91,7 +91,7 @@ class Desk:
             self._placed(order)
         facts = self.facts[order.order_id]
         if isinstance(record, Triggered):
-            self.asleep[order.symbol] -= 1
+            self.asleep[order.terms.symbol] -= 1
             facts.working_at_ns = record.at_ns
         elif isinstance(record, Traded) and len(order.executions) == 1:
             self.limits.first_fill(is_maker=record.execution.liquidity == "maker")
@@ -108,16 +108,16 @@ class Desk:
         if self.entering is None:
             raise RuntimeError("an order was placed past the desk")
         self.facts[order.order_id] = self.entering
-        self.open[order.symbol] += 1
+        self.open[order.terms.symbol] += 1
         if order.is_asleep:
-            self.asleep[order.symbol] += 1
+            self.asleep[order.terms.symbol] += 1
         else:
             self.entering.working_at_ns = order.created_at_ns
 
     def _closed(self, order: Order, facts: Facts) -> None:
-        self.open[order.symbol] -= 1
+        self.open[order.terms.symbol] -= 1
         if order.is_asleep:
-            self.asleep[order.symbol] -= 1
+            self.asleep[order.terms.symbol] -= 1
         if is_prevented(order):
             facts.prevented_qty = number(subtract(order.qty, order.cum_qty))
             facts.prevented_match_id = self._prevented

@@ -10,7 +10,7 @@ from decimal import Decimal
 from msgspec import Struct
 
 from brokerd.money import divide, floor_to
-from brokerd.terms import Instrument, OrdType, Side, TimeInForce
+from brokerd.terms import Instrument, OrdType, Side, Terms, TimeInForce
 from brokerd_adapters.paper.matching import Special
 from brokerd_adapters.venue.binance import filters
 from brokerd_adapters.venue.binance.desk import Desk
@@ -62,14 +62,17 @@ def read_entry(desk: Desk, params: Params) -> Entry:
     px, stop_px = _prices(params, kind)
     new = NewOrder(
         client_order_id=params.client_id("newClientOrderId") or desk.new_name(),
-        symbol=instrument.symbol,
-        side=side,
-        ord_type=kind.ord_type,
-        qty=_qty(desk, params, kind, instrument, side),
-        px=px,
-        stop_px=stop_px,
-        time_in_force=TIMES_IN_FORCE[facts.tif_word] if px is not None else TimeInForce.GTC,
-        post_only=kind.post_only,
+        terms=Terms(
+            executor="",
+            symbol=instrument.symbol,
+            side=side,
+            ord_type=kind.ord_type,
+            qty=_qty(desk, params, kind, instrument, side),
+            px=px,
+            stop_px=stop_px,
+            time_in_force=TIMES_IN_FORCE[facts.tif_word] if px is not None else TimeInForce.GTC,
+            post_only=kind.post_only,
+        ),
         special=Special(kind.takes_profit, SELF_TRADES[facts.self_trade]),
     )
     _check_filters(desk, instrument, new, params.decimal("icebergQty"))
@@ -141,37 +144,38 @@ def _qty(desk: Desk, params: Params, kind: TypeWord, instrument: Instrument, sid
 def _check_filters(
     desk: Desk, instrument: Instrument, new: NewOrder, iceberg: Decimal | None
 ) -> None:
-    filters.check_px(instrument, new.px)
-    filters.check_px(instrument, new.stop_px)
-    is_market = new.ord_type is OrdType.MARKET
-    filters.check_qty(instrument, new.qty, is_market=is_market)
-    market_px = desk.market.average_px(new.symbol)
-    filters.check_distance(new.px, market_px)
-    worth_px = new.px or new.stop_px or market_px
+    terms = new.terms
+    filters.check_px(instrument, terms.px)
+    filters.check_px(instrument, terms.stop_px)
+    is_market = terms.ord_type is OrdType.MARKET
+    filters.check_qty(instrument, terms.qty, is_market=is_market)
+    market_px = desk.market.average_px(terms.symbol)
+    filters.check_distance(terms.px, market_px)
+    worth_px = terms.px or terms.stop_px or market_px
     if worth_px is not None:
-        filters.check_notional(instrument, new.qty, worth_px, is_market=is_market)
+        filters.check_notional(instrument, terms.qty, worth_px, is_market=is_market)
     if iceberg is not None:
-        _check_iceberg(instrument, new, iceberg)
-    if desk.open[new.symbol] >= desk.caps.orders:
+        _check_iceberg(instrument, terms, iceberg)
+    if desk.open[terms.symbol] >= desk.caps.orders:
         raise filter_failure("MAX_NUM_ORDERS")
-    if new.stop_px is not None:
-        _check_stop(desk, new, new.stop_px)
+    if terms.stop_px is not None:
+        _check_stop(desk, new, terms.stop_px)
 
 
-def _check_iceberg(instrument: Instrument, new: NewOrder, iceberg: Decimal) -> None:
-    if iceberg > new.qty:
+def _check_iceberg(instrument: Instrument, terms: Terms, iceberg: Decimal) -> None:
+    if iceberg > terms.qty:
         raise order_refused("IcebergQty exceeds QTY.")
-    if new.time_in_force is not TimeInForce.GTC:
+    if terms.time_in_force is not TimeInForce.GTC:
         raise bad_request(-1014, "Unsupported order combination.")
-    filters.check_iceberg(instrument, new.qty, iceberg)
+    filters.check_iceberg(instrument, terms.qty, iceberg)
 
 
 def _check_stop(desk: Desk, new: NewOrder, stop_px: Decimal) -> None:
     """Refuse a stop too many, and one that the last price would elect at once."""
-    if desk.asleep[new.symbol] >= desk.caps.algo_orders:
+    if desk.asleep[new.terms.symbol] >= desk.caps.algo_orders:
         raise filter_failure("MAX_NUM_ALGO_ORDERS")
-    last_px = desk.market.last_px(new.symbol)
-    rises = (new.side is Side.BUY) is not new.special.takes_profit
+    last_px = desk.market.last_px(new.terms.symbol)
+    rises = (new.terms.side is Side.BUY) is not new.special.takes_profit
     if last_px is not None and (last_px >= stop_px if rises else last_px <= stop_px):
         raise order_refused("Order would trigger immediately.")
 

@@ -36,8 +36,8 @@ class Facts(Struct, kw_only=True, gc=False):
 def _conditional(order: Order, facts: Facts) -> dict[str, Any]:
     """Return the fields that are there only when they say something."""
     more: dict[str, Any] = {}
-    if order.stop_px is not None:
-        more["stopPrice"] = number(order.stop_px)
+    if order.terms.stop_px is not None:
+        more["stopPrice"] = number(order.terms.stop_px)
     if facts.iceberg_qty is not None:
         more["icebergQty"] = facts.iceberg_qty
     if facts.strategy_id is not None:
@@ -74,7 +74,7 @@ def _working(facts: Facts, params: Params) -> int:
 def ack(order: Order, params: Params) -> dict[str, Any]:
     """Return the shortest answer to a new order."""
     return {
-        "symbol": order.symbol,
+        "symbol": order.terms.symbol,
         "orderId": int(order.order_id),
         "orderListId": -1,
         "clientOrderId": order.client_order_id,
@@ -99,7 +99,7 @@ def placed(order: Order, facts: Facts, params: Params, response: str) -> dict[st
 def canceled(order: Order, facts: Facts, params: Params, before: str) -> dict[str, Any]:
     """Return the answer to a cancel; `before` is the client order id that was canceled."""
     return {
-        "symbol": order.symbol,
+        "symbol": order.terms.symbol,
         "origClientOrderId": before,
         **ack(order, params),
         **_terms(order, facts),
@@ -111,12 +111,12 @@ def canceled(order: Order, facts: Facts, params: Params, before: str) -> dict[st
 def view(order: Order, facts: Facts, params: Params) -> dict[str, Any]:
     """Return an order as queries show it."""
     return {
-        "symbol": order.symbol,
+        "symbol": order.terms.symbol,
         "orderId": int(order.order_id),
         "orderListId": -1,
         "clientOrderId": order.client_order_id,
         **_terms(order, facts),
-        "stopPrice": number(order.stop_px),
+        "stopPrice": number(order.terms.stop_px),
         "icebergQty": facts.iceberg_qty or number(ZERO),
         "time": params.stamp(order.created_at_ns),
         "updateTime": params.stamp(order.updated_at_ns),
@@ -130,7 +130,7 @@ def view(order: Order, facts: Facts, params: Params) -> dict[str, Any]:
 def amended(order: Order, facts: Facts, params: Params, before: str) -> dict[str, Any]:
     """Return the order in the answer to an amendment; here, cumulative is spelled with one m."""
     return {
-        "symbol": order.symbol,
+        "symbol": order.terms.symbol,
         "orderId": int(order.order_id),
         "orderListId": -1,
         "origClientOrderId": before,
@@ -153,7 +153,7 @@ def amended(order: Order, facts: Facts, params: Params, before: str) -> dict[str
 def amendment(order: Order, execution_id: int, before: str, before_qty: Decimal) -> dict[str, Any]:
     """Return one row of what was amended about an order."""
     return {
-        "symbol": order.symbol,
+        "symbol": order.terms.symbol,
         "orderId": int(order.order_id),
         "executionId": execution_id,
         "origClientOrderId": before,
@@ -167,7 +167,7 @@ def amendment(order: Order, execution_id: int, before: str, before_qty: Decimal)
 def trade(order: Order, execution: Execution, params: Params) -> dict[str, Any]:
     """Return one of the account's trades; it does not tell the client order id."""
     return {
-        "symbol": order.symbol,
+        "symbol": order.terms.symbol,
         "id": int(execution.exec_id),
         "orderId": int(order.order_id),
         "orderListId": -1,
@@ -177,7 +177,7 @@ def trade(order: Order, execution: Execution, params: Params) -> dict[str, Any]:
         "commission": number(execution.fee),
         "commissionAsset": execution.fee_asset,
         "time": params.stamp(execution.venue_at_ns or 0),
-        "isBuyer": order.side.sign > 0,
+        "isBuyer": order.terms.side.sign > 0,
         "isMaker": execution.liquidity == "maker",
         "isBestMatch": True,
     }

@@ -124,7 +124,7 @@ class Trading:
         return shapes.placed(answer, entry.facts, params, entry.response)
 
     def _check_less(self, order: Order, qty: Decimal) -> None:
-        check_qty(self._desk.exchange.instruments[order.symbol], qty)
+        check_qty(self._desk.exchange.instruments[order.terms.symbol], qty)
         if qty > order.qty:
             raise bad_request(-2038, "Order amend (quantity increase) is not supported.")
         if qty == order.qty:

@@ -63,7 +63,7 @@ class UserData:
         if self._subscriptions and not isinstance(record, Triggered):
             now_ns = self._desk.exchange.clock.now_ns()
             self._updated_at_ns = now_ns
-            instrument = self._desk.exchange.instruments[order.symbol]
+            instrument = self._desk.exchange.instruments[order.terms.symbol]
             self._touched |= {instrument.base, instrument.quote}
             self._tell(partial(self._report, order, facts, record, now_ns))
 
@@ -114,14 +114,14 @@ class UserData:
         report = {
             "e": "executionReport",
             "E": now_ns // unit_ns,
-            "s": order.symbol,
+            "s": order.terms.symbol,
             "c": order.client_order_id,
             "S": side(order),
             "o": facts.type_word,
             "f": facts.tif_word,
             "q": number(order.qty),
             "p": number(order.px),
-            "P": number(order.stop_px),
+            "P": number(order.terms.stop_px),
             "F": facts.iceberg_qty or "0.00000000",
             "g": -1,
             "C": self._desk.before if is_renamed else "",

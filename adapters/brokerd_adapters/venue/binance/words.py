@@ -68,14 +68,14 @@ def is_prevented(order: Order) -> bool:
 
 def side(order: Order) -> str:
     """Return BUY or SELL."""
-    return "BUY" if order.side is Side.BUY else "SELL"
+    return "BUY" if order.terms.side is Side.BUY else "SELL"
 
 
 def expiry_reason(order: Order) -> str:
     """Return why an order expired, NONE if it did not expire of itself."""
     if order.ord_status is not OrdStatus.EXPIRED or is_prevented(order):
         return "NONE"
-    if order.time_in_force is TimeInForce.FOK:
+    if order.terms.time_in_force is TimeInForce.FOK:
         return "UNFILLED_FOK_ORDER_EXPIRED"
     if order.px is None:
         return "INSUFFICIENT_LIQUIDITY"
