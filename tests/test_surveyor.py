@@ -6,7 +6,7 @@ import os
 import signal
 import sqlite3
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, closing
 from io import BytesIO
 from pathlib import Path
@@ -36,10 +36,16 @@ def desk(tmp_path: Path) -> Desk:
 
 
 @asynccontextmanager
-async def kept(desk: Desk) -> AsyncIterator[Surveyor]:
+async def kept(desk: Desk, has_room: Callable[[], bool] = lambda: True) -> AsyncIterator[Surveyor]:
     """A keeper whose process is started by the first question, and ended with the test."""
     history = SimpleNamespace(applied_seq=len(desk.entries))
-    keeper = Surveyor(history, desk.history, desk.survey, SystemClock())  # type: ignore[arg-type]
+    keeper = Surveyor(
+        history,  # type: ignore[arg-type]
+        desk.history,
+        desk.survey,
+        SystemClock(),
+        has_room,
+    )
     try:
         yield keeper
     finally:
@@ -65,6 +71,18 @@ async def test_a_process_that_was_killed_is_started_again_for_the_next_question(
         assert keeper._process is not None
         os.kill(keeper._process.pid, signal.SIGKILL)
         await keeper._process.wait()
+        assert orders(await keeper.ask(EVERYTHING)) == 60
+
+
+async def test_what_is_left_of_a_disk_belongs_to_the_journal(desk: Desk) -> None:
+    room = [False, True]
+    async with kept(desk, lambda: room[0]) as keeper:
+        with pytest.raises(Busy, match="nearly full"):
+            await keeper.ask(EVERYTHING)
+        assert not await keeper._follow()
+        assert keeper._process is None
+        assert not desk.survey.exists()
+        room.pop(0)
         assert orders(await keeper.ask(EVERYTHING)) == 60
 
 

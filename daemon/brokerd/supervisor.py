@@ -132,7 +132,9 @@ class Daemon:
         self._desk = Desk(config.daemon, clock, journal, history, on_changes=self._log_events)
         self._links, self._engine = self._desk.links, self._desk.engine
         path = config.daemon.journal
-        self._surveyor = Surveyor(history, history_path(path), survey_path(path), clock)
+        self._surveyor = Surveyor(
+            history, history_path(path), survey_path(path), clock, lambda: journal.accepts_orders
+        )
         self._asked_to_stop = asyncio.Event()
         self._reason = ""
         self._server: Server | None = None

@@ -8,6 +8,7 @@ worth the daemon.
 import asyncio
 import sys
 from asyncio.subprocess import PIPE, Process
+from collections.abc import Callable
 from math import ceil
 from pathlib import Path
 
@@ -45,15 +46,22 @@ class Surveyor:
     """
     One survey process over the read model at `history_path`. `run` keeps it following.
 
-    `survey_path` is where it keeps what it has added up.
+    `survey_path` is where it keeps what it has added up. While `has_room` says that the disk is
+    nearly full it does nothing: what is left belongs to the journal.
     """
 
     def __init__(
-        self, history: History, history_path: Path, survey_path: Path, clock: Clock
+        self,
+        history: History,
+        history_path: Path,
+        survey_path: Path,
+        clock: Clock,
+        has_room: Callable[[], bool],
     ) -> None:
         self._history = history
         self._paths = history_path, survey_path
         self._clock = clock
+        self._has_room = has_room
         self._process: Process | None = None
         self._lock = asyncio.Lock()
         self._pace = Pace()
@@ -120,6 +128,12 @@ class Surveyor:
 
     async def _tell(self, question: Question | None) -> Answered:
         """Pass one line to the process and return its answer; it is ended if that goes wrong."""
+        if not self._has_room():
+            raise Busy(
+                "statistics wait: the journal's disk is nearly full",
+                reason="survey_disk_full",
+                hint="free space on it; they go on by themselves",
+            )
         async with self._lock:
             now_s = asyncio.get_running_loop().time
             if now_s() < self._paused_until_s:
