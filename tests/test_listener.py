@@ -337,7 +337,7 @@ def pauses(at: Desk) -> list[tuple[int, str]]:
 async def test_a_pause_is_on_record_once_and_again_when_it_grows(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(module, "PAUSE_LOOK_S", 0.001)
+    monkeypatch.setattr(module, "PAUSE_NOTED_WITHIN_S", 0.001)
     async with desk(tmp_path) as at:
         at.task = asyncio.get_running_loop().create_task(at.listener.record_pauses())
         soon_ns = CLOCK.now_ns() + module.PAUSE_NOTED_NS_MIN // 2

@@ -26,7 +26,7 @@ from tests.scripted import (
 from brokerd import poller as module
 from brokerd.clock import SteadyClock
 from brokerd.errors import ConfigError, OutcomeUnknown, VenueRefused, VenueUnavailable
-from brokerd.events import RequestKind
+from brokerd.events import RequestKind, Road
 from brokerd.executor import Accepted, Clock, InDoubt, OrderView, Outcome, Snapshot, Standing
 from brokerd.messages import Answered, Ask, Reported
 from brokerd.poller import Poller
@@ -125,6 +125,31 @@ async def test_an_answer_that_tells_nothing_new_brings_the_next_question_no_near
         assert len(at.venue.asked) == 6
 
 
+async def test_what_comes_up_while_a_question_is_out_is_asked_once_more(tmp_path: Path) -> None:
+    """The answer under way may be older: left to the floor rate, it would be known a minute later."""
+    async with desk(tmp_path) as at:
+        await at.submitted()
+        await at.home.engine.settle(Reported("sim", report(E.NEW), Road.STREAM, CLOCK.now_ns()))
+        is_out, leave = asyncio.Event(), asyncio.Event()
+        asked = 0
+
+        async def slow(_ref: object) -> OrderView | None:
+            nonlocal asked
+            asked += 1
+            is_out.set()
+            await leave.wait()
+            return view()
+
+        at.venue.query = slow  # type: ignore[method-assign,assignment]
+        at.poller.ask(at.home.order())
+        await is_out.wait()
+        at.poller.ask(at.home.order())
+        leave.set()
+        await until(lambda: asked == 2)
+        await until(lambda: not at.poller._scheduled)
+        assert asked == 2
+
+
 async def test_an_order_that_is_asked_about_already_is_not_asked_twice(tmp_path: Path) -> None:
     async with desk(tmp_path) as at:
         at.venue.views.append(view())
@@ -203,11 +228,10 @@ async def test_not_found_proves_nothing_while_the_stream_is_out_of_sync(tmp_path
         assert "order_not_found" not in at.home.events
         assert at.home.order().in_doubt
         at.poller.in_sync()
-        at.poller.stream_waits = True
-        at.venue.views += [None] * 5
-        await until(lambda: len(at.venue.asked) >= 10)
-        assert at.home.order().in_doubt, "a report that waits for room may be of this order"
-        at.poller.stream_waits = False
+        with at.poller.stream_waiting():
+            at.venue.views += [None] * 5
+            await until(lambda: len(at.venue.asked) >= 10)
+            assert at.home.order().in_doubt, "a report that waits for room may be of this order"
         at.venue.views += [None] * 50
         await until(lambda: at.home.order().is_final)
 

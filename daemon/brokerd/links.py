@@ -234,7 +234,7 @@ class Links:
                 continue
             link = self._links.get(order.terms.executor)
             if event.road in {Road.POLL, Road.QUERY} and link is not None:
-                link.poller.missed_by_stream += link.poller.is_in_sync
+                link.poller.found()
 
     def act(self, action: Send | Ask | Freeze) -> None:
         """Pass an action on to the executor its order belongs to."""

@@ -31,7 +31,7 @@ from brokerd.secrets import redact_text
 
 """A link that held this long starts its next reconnects from the shortest wait again."""
 
-PAUSE_LOOK_S = 0.25
+PAUSE_NOTED_WITHIN_S = 0.25
 """How soon after the venue asked for it a pause is on record."""
 
 PAUSE_NOTED_NS_MIN = 1_000_000_000
@@ -152,7 +152,7 @@ class Listener:
         while True:
             with suppress(VenueUnavailable):
                 await self._record_pause(self._executor.standing())
-            await asyncio.sleep(PAUSE_LOOK_S)
+            await asyncio.sleep(PAUSE_NOTED_WITHIN_S)
 
     async def _record_pause(self, standing: Standing) -> None:
         until_ns, now_ns = standing.paused_until_ns or 0, self._clock.now_ns()
@@ -245,11 +245,8 @@ class Listener:
                 quote = self._executor.quote(report.symbol)
                 at_ns = self._clock.now_ns()
                 reported = Reported(name, report, Road.STREAM, at_ns, quote=quote)
-                self._poller.stream_waits = True
-                try:
+                with self._poller.stream_waiting():
                     await self._engine.tell(reported)
-                finally:
-                    self._poller.stream_waits = False
 
     async def _move(self, state: LinkState, reason: str = "") -> None:
         """

@@ -1,5 +1,5 @@
 """
-The methods of the socket: one table, each with the shapes it takes and gives.
+The methods of the socket: one table of who answers what; `contract` has the shapes.
 
 A method reads its params, asks the engine or history, and shows the result; rules live elsewhere.
 The broad `except` around a call, and around the events that follow it, is here: whatever was not

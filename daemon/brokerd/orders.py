@@ -47,8 +47,9 @@ class Order(Struct, gc=False, frozen=True, kw_only=True):
     `stopped_by` keeps the venue's last word through late fills; `venue_cum_qty` is the most the
     venue ever claimed to have filled, so that a final order with less is not settled yet;
     `cum_quote` is the sum of qty x px over the fills; `not_found_at_ns` is when the first of the
-    two proofs that the venue has no such order came in; `dispute` is the first contradiction, in
-    words; `is_external` says that it was not sent by
+    two proofs that the venue has no such order came in; `replace_no` counts the replaces that were
+    asked for, `replaced_no` is the number of the last one known to be done; `dispute` is the first
+    contradiction, in words; `is_external` says that it was not sent by
     us: it is followed and never touched; `seq` is the order's last journal row;
     `heard_at_ns` is when the venue last told of it (at first, when it was submitted), whatever we
     asked since; `doubted_ns` is how long its requests were in doubt; `sent_quote` and `end_quote` are the market

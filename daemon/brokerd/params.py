@@ -254,10 +254,10 @@ def order_filter(params: FilterParams | SubscribeParams) -> OrderFilter:
 
 
 def several(one_or_more: Any) -> Any:
-    """Return a filter's statuses as a tuple; None if it has none."""
+    """Return what a parameter gives one or more of as a tuple; None if it has none."""
     if one_or_more is None:
         return None
-    return (one_or_more,) if isinstance(one_or_more, Status | OrdStatus) else tuple(one_or_more)
+    return (one_or_more,) if isinstance(one_or_more, str) else tuple(one_or_more)
 
 
 def read_terms(params: SubmitParams, executor: str) -> Terms:
@@ -290,7 +290,7 @@ def _default_time_in_force(ord_type: OrdType) -> TimeInForce:
 
 def read_group_by(params: ListParams) -> tuple[str, ...]:
     """Return the keys that make a group; raise InvalidParams if no group is asked for."""
-    keys = (params.group_by,) if isinstance(params.group_by, str) else tuple(params.group_by)
+    keys: tuple[str, ...] = several(params.group_by)
     if keys and not params.latest_group:
         raise InvalidParams(
             "group_by says what latest_group goes by, and does nothing without it",

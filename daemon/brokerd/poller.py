@@ -8,6 +8,8 @@ fine, so the floor rate goes on while all looks well.
 import asyncio
 import heapq
 import math
+from collections.abc import Generator
+from contextlib import contextmanager
 
 import structlog
 from msgspec.structs import replace
@@ -68,7 +70,7 @@ class Poller:
     question comes sooner where an answer begins to count before the interval has passed.
 
     "No such order" is passed on as proof only while the stream is in sync, which the listener
-    tells by `in_sync` and `out_of_sync`, and `stream_waits` while a report of it waits for room.
+    tells by `in_sync` and `out_of_sync`, and by `stream_waiting` while a report waits for room.
     """
 
     def __init__(
@@ -91,15 +93,17 @@ class Poller:
         self._answered: dict[str, int] = {}
         self._news = asyncio.Event()
         self._places = asyncio.Semaphore(QUESTIONS_AT_ONCE)
-        self._since_ns = max(since_ns - self._overlap_ns - int(RESTART_OVERLAP_S * 1e9), 0)
+        self._since_ns = self._behind_ns(since_ns)
         self._began_ns = clock.now_ns()
         self._sync: object | None = None
-        self.stream_waits = False
+        self._stream_waits = False
         self._synced_noted_ns = 0
         self._next_question_s = 0.0
         self._asked: dict[str, int] = {}
         self._waiting_anew: dict[str, tuple[Request, ...]] = {}
         self._doubted: set[str] = set()
+        self._out: set[str] = set()
+        self._overtaken: set[str] = set()
         self.others = Others(executor.name, engine, clock)
         self.questions = 0
         self.missed_by_stream = 0
@@ -116,6 +120,10 @@ class Poller:
         overlap_s = self._executor.capabilities.clock_error_s + OVERLAP_S
         return self.apart_ns + int(overlap_s * 1e9)
 
+    def _behind_ns(self, known_until_ns: int) -> int:
+        """Return where the first snapshot of a run begins to look."""
+        return max(known_until_ns - self._overlap_ns - int(RESTART_OVERLAP_S * 1e9), 0)
+
     @property
     def is_in_sync(self) -> bool:
         """Whether the stream tells what happens, and what happened before is merged."""
@@ -123,7 +131,7 @@ class Poller:
 
     def resume(self, synced_ns: int) -> None:
         """Begin to look where an earlier run was in sync. Called before the first look."""
-        self._since_ns = max(synced_ns - self._overlap_ns - int(RESTART_OVERLAP_S * 1e9), 0)
+        self._since_ns = self._behind_ns(synced_ns)
 
     def questions_about(self, cl_ord_id: str) -> int:
         """Return how often the venue was asked about an order since the matter came up."""
@@ -137,6 +145,19 @@ class Poller:
         """The stream may have missed something."""
         self._sync = None
 
+    @contextmanager
+    def stream_waiting(self) -> Generator[None]:
+        """Hold for as long as a report of the stream waits for room: an absence proves nothing then."""
+        self._stream_waits = True
+        try:
+            yield
+        finally:
+            self._stream_waits = False
+
+    def found(self) -> None:
+        """Count what only asking brought to light: what the stream missed, if it seemed well."""
+        self.missed_by_stream += self.is_in_sync
+
     def ask(self, order: Order) -> None:
         """
         See that the order is asked about soon, and again until the matter is settled.
@@ -146,6 +167,9 @@ class Poller:
         if self._answered.get(order.cl_ord_id) == order.seq:
             return
         (self._doubted.add if order.must_be_asked else self._doubted.discard)(order.cl_ord_id)
+        if order.cl_ord_id in self._out:
+            # What the venue is about to say may be older than why it is to be asked.
+            self._overtaken.add(order.cl_ord_id)
         soon_s = asyncio.get_running_loop().time() + FIRST_ASK_S
         due_s, interval_s = self._scheduled.get(order.cl_ord_id, (math.inf, FIRST_ASK_S))
         if due_s > soon_s:
@@ -303,7 +327,7 @@ class Poller:
                 continue
 
     async def _pursue(self, cl_ord_id: str, interval_s: float) -> None:
-        """Ask once; put the order back in the queue if the answer did not settle it."""
+        """Ask once; put the order back in the queue if the answer did not settle it, or was overtaken."""
         try:
             order = self._still_to_ask(cl_ord_id)
             if order is not None:
@@ -312,6 +336,7 @@ class Poller:
                 order = self._still_to_ask(cl_ord_id)
             if order is not None:
                 self._asked[cl_ord_id] = self._asked.get(cl_ord_id, 0) + 1
+                self._overtaken.discard(cl_ord_id)
                 order = await self._question(order)
             is_open = order is not None and order.must_be_asked
             if order is not None:
@@ -321,7 +346,10 @@ class Poller:
             is_open = True
         finally:
             self._places.release()
-        if is_open:
+        if cl_ord_id in self._overtaken:
+            self._overtaken.discard(cl_ord_id)
+            self._schedule(cl_ord_id, FIRST_ASK_S, interval_s)
+        elif is_open:
             interval_s = min(interval_s * 2, ASK_INTERVAL_S_MAX)
             self._schedule(cl_ord_id, self._delay_s(cl_ord_id, interval_s), interval_s)
         else:
@@ -356,11 +384,15 @@ class Poller:
     async def _question(self, order: Order) -> Order | None:
         self.questions += 1
         sync, asked_at_ns = self._sync, self._clock.now_ns()
-        async with guarded(self._executor.name, self._deadline_s):
-            view = await self._executor.query(order_ref(order))
+        self._out.add(order.cl_ord_id)
+        try:
+            async with guarded(self._executor.name, self._deadline_s):
+                view = await self._executor.query(order_ref(order))
+        finally:
+            self._out.discard(order.cl_ord_id)
         # What the venue shows may be this much older than the question.
         asked_at_ns -= int(self._executor.capabilities.query_lag_s * 1e9)
-        was_in_sync = sync is not None and sync is self._sync and not self.stream_waits
+        was_in_sync = sync is not None and sync is self._sync and not self._stream_waits
         viewed = Viewed(
             cl_ord_id=order.cl_ord_id,
             view=view,

@@ -25,8 +25,6 @@ from brokerd.rpc import NULL, Call, Failure, LineBuffer, Received, batch, failur
 WRITE_BUFFER_BYTES = 1024 * 1024
 """Answers a bot may leave unread before we stop reading its calls."""
 
-SOCKET_PATH_BYTES_MAX = 107
-
 DRAIN_S = 1.0
 """How long calls under way may still take once the daemon goes down."""
 
@@ -404,12 +402,6 @@ async def listening(path: Path, server: Server) -> AsyncGenerator[None]:
 
 
 def _clear_the_way(path: Path) -> None:
-    if len(str(path).encode()) > SOCKET_PATH_BYTES_MAX:
-        raise ConfigError(
-            f"the socket's path is longer than {SOCKET_PATH_BYTES_MAX} bytes: {path}",
-            field="daemon.socket",
-            hint="unix(7) allows no more: choose a shorter one",
-        )
     if path.exists() and not path.is_socket():
         raise ConfigError(
             f"{path} is there and is not a socket", field="daemon.socket", hint="move it away"

@@ -1,7 +1,8 @@
 """
 The states of an order: a table, status by report, in FIX's names.
 
-Rule 1: every change of status is a row of TRANSITIONS; no other module sets one.
+Rule 1: every change of status is a row of TRANSITIONS, taken by `fold`; besides, `fold` alone says
+        where an order begins, and that a last word stands when late fills follow it.
 Rule 2: a report without a row is a contradiction, not a race, and changes nothing.
 
 Checked against the FIX 4.4 order state change matrices (volume 4, appendix D); the places where

@@ -9,9 +9,8 @@ from msgspec import Raw
 from brokerd.executor import Clock
 from brokerd.history.model import SqliteHistory
 from brokerd.links import Links
-from brokerd.params import StatsParams, read_window
+from brokerd.params import StatsParams, read_window, several
 from brokerd.server import Peer
-from brokerd.states import OrdStatus, Status
 from brokerd.storage import Journal
 from brokerd.survey.question import Question
 from brokerd.survey.surveyor import Surveyor
@@ -47,17 +46,16 @@ class Statistician:
 
 def read_question(params: StatsParams, seq: int, now_ns: int) -> Question:
     """Return what `stats.get` is asked; raise InvalidParams naming the field at fault."""
-    status, ord_status, keys = params.status or (), params.ord_status or (), params.group_by
     return Question(
         seq=seq,
         now_ns=now_ns,
         window=read_window(params.time, now_ns),
-        status=(status,) if isinstance(status, Status) else tuple(status),
-        ord_status=(ord_status,) if isinstance(ord_status, OrdStatus) else tuple(ord_status),
+        status=several(params.status) or (),
+        ord_status=several(params.ord_status) or (),
         executor=params.executor,
         symbol=params.symbol,
         side=params.side,
         group=params.group,
-        group_by=(keys,) if isinstance(keys, str) else tuple(keys),
+        group_by=several(params.group_by),
         limit=params.limit,
     )

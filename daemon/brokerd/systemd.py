@@ -41,7 +41,7 @@ def still_starting(within_s: int) -> bool:
 
 
 def stopping() -> bool:
-    """Say that the way down has submitted."""
+    """Say that the way down has begun."""
     return notify("STOPPING=1")
 
 

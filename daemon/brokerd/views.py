@@ -24,7 +24,7 @@ Digits = Annotated[
 
 
 class ShownQuote(Struct, frozen=True):
-    """The best bid and ask when the daemon received the order."""
+    """The best bid and ask at a moment."""
 
     bid_px: Digits
     ask_px: Digits

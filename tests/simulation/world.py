@@ -36,7 +36,7 @@ SIZES = (
     (dispatch, "LANES", 5),
     (dispatch, "CANCEL_LANES", 3),
     # Looking for a pause four times a second would cost more than all of a seed's orders.
-    (listener, "PAUSE_LOOK_S", 1.0),
+    (listener, "PAUSE_NOTED_WITHIN_S", 1.0),
     # What is looked at twice for good measure would hide what is never looked at.
     (poller, "OVERLAP_S", 0.0),
 )

@@ -20,9 +20,6 @@ import aiosqlite
 
 T = TypeVar("T")
 
-VARIABLES_MAX = 32_766
-"""SQLITE_MAX_VARIABLE_NUMBER of SQLite 3.32 and later."""
-
 STATEMENTS_MAX = 64
 """Compiled statements kept by a connection; an INSERT of many rows holds about 1 kB for each."""
 

@@ -54,9 +54,6 @@ class Mids(Struct, frozen=True):
     mids: list[int]
 
 
-NO_MIDS = Mids([], [])
-
-
 def marks(filled_at_ns: int, seen: Mids) -> tuple[int | None, ...]:
     """Return the mid price at each horizon after a fill, None where none is on record in time."""
     return tuple(_mark(seen, filled_at_ns + each.after_ns, each.grace_ns) for each in HORIZONS)
