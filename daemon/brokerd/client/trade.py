@@ -62,6 +62,7 @@ class Order(Struct, kw_only=True, frozen=True):
     origin: str = "bot"
     in_doubt: bool
     disputed: bool = False
+    dispute: str | None = None
     request: str | None = None
     cum_qty: Decimal
     leaves_qty: Decimal
@@ -124,6 +125,7 @@ class Trade:
         self.origin = "bot"
         self.in_doubt = False
         self.disputed = False
+        self.dispute: str | None = None
         self.request: str | None = None
         self.cum_qty = ZERO
         self.leaves_qty: Decimal | None = None
