@@ -484,3 +484,25 @@ async def test_a_cause_that_comes_up_while_a_thaw_is_written_down_keeps_it_froze
             at.home.journal.leave.set()
         assert at.listener.state is LinkState.FROZEN
         await until(lambda: at.states.count("frozen") == 2)
+
+
+async def test_of_two_thaws_at_once_the_later_one_changes_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The link may have moved on by then."""
+    looked, began = asyncio.Event(), asyncio.Event()
+
+    async def look_long() -> None:
+        began.set()
+        await looked.wait()
+
+    async with frozen(tmp_path) as at:
+        async with asyncio.TaskGroup() as group:
+            with monkeypatch.context() as patch:
+                patch.setattr(at.poller, "sync", look_long)
+                group.create_task(at.listener.thaw("uid 0", "looked long"))
+                await began.wait()
+            await at.listener.thaw("uid 0", "looked")
+            await at.listener._move(LinkState.DOWN, "gone")
+            looked.set()
+        assert (at.listener.state, at.listener.reason) == (LinkState.DOWN, "gone")

@@ -96,7 +96,7 @@ async def first_run(directory: Path) -> None:
     venue = Hostile("nothing", fail)
     venue.script["place"].append(None)
     async with desk_of(directory, venue, ScriptedExecutor()) as desk:
-        await desk.engine.do(submit("old", executor="hostile"))
+        await desk.engine.do(submit("old", at_ns=CLOCK.now_ns(), executor="hostile"))
         await until(lambda: len(venue.calls) == 1)
         venue.stands = Standing(paused_until_ns=CLOCK.now_ns() + HOUR_NS, pause_reason="418")
         listener = desk.links.by_name["hostile"].listener
@@ -112,7 +112,7 @@ def is_answered(desk: Desk, cl_ord_id: str) -> bool:
 async def trade(desk: Desk, name: str) -> None:
     """Do all that is done at an executor, whatever becomes of it."""
     engine, link, cl_ord_id = desk.engine, desk.links.by_name[name], f"x-{name}"
-    message = submit(cl_ord_id, executor=name)
+    message = submit(cl_ord_id, at_ns=CLOCK.now_ns(), executor=name)
     for attempt in (
         lambda: link.check(message.terms, CLOCK.now_ns()),
         lambda: link.executor.quote("BTCUSDT"),

@@ -151,14 +151,21 @@ class Walled:
 
     def instruments(self) -> Mapping[str, Instrument]:
         """Return the rules of every symbol."""
-        return self._ask("instruments", self._executor.instruments, Mapping)
+        return self._ask("instruments", self._executor.instruments, (dict, Mapping))
 
     def quote(self, symbol: str) -> Quote | None:
         """Return the latest best bid and ask; None if there is none."""
+        # Written out, for speed: every order and every report asks for one.
         try:
-            return self._ask("quote", lambda: self._executor.quote(symbol), Quote | None)
-        except VenueUnavailable:
+            quote = self._executor.quote(symbol)
+            if quote is not None:
+                _sound(quote, Quote)
+        except Exception as error:  # noqa: BLE001 - it is logged in there
+            self._note_failure("quote", error)
             return None
+        if self._failing:
+            self._failing.discard("quote")
+        return quote
 
     async def connect(self) -> None:
         """Make ready, and hear what the venue promises."""
@@ -204,9 +211,7 @@ class Walled:
         try:
             answer = _sound(question(), kind)
         except Exception as error:
-            if method not in self._failing:
-                self._failing.add(method)
-                log.exception("executor_failed", executor=self.name, method=method)
+            self._note_failure(method, error)
             raise VenueUnavailable(
                 f"{self.name} failed: {type(error).__name__} in {method}",
                 reason="executor_failed",
@@ -215,6 +220,11 @@ class Walled:
         if self._failing:
             self._failing.discard(method)
         return answer
+
+    def _note_failure(self, method: str, error: Exception) -> None:
+        if method not in self._failing:
+            self._failing.add(method)
+            log.error("executor_failed", executor=self.name, method=method, exc_info=error)
 
 
 _OUTCOMES = (Accepted, Refused, NotSent, InDoubt)

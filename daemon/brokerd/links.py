@@ -153,19 +153,21 @@ class Link:
             )
         return instruments[symbol]
 
-    async def asked_before(self, message: Resolve, order: Order) -> Resolve:
-        """Return a person's word with what the venue can tell: it is asked once more before."""
+    async def answers_about(self, order: Order) -> bool:
+        """Ask the venue about an order, take in its answer, and say whether there was one."""
         try:
             await self.poller.check(order)
-            is_answered = True
         except TROUBLE:
-            is_answered = False
+            return False
+        return True
+
+    def with_promises(self, message: Resolve) -> Resolve:
+        """Return a person's word with what the venue promises of the request it is about."""
         return replace(
             message,
-            is_answered=is_answered,
             shows_closed=self.executor.capabilities.query_closed,
             under_way_ns=self.poller.apart_ns,
-            waits_anew=self.poller.waits_anew(order.cl_ord_id),
+            waits_anew=self.poller.waits_anew(message.cl_ord_id),
         )
 
     def check_frozen(self) -> None:

@@ -125,7 +125,8 @@ class Listener:
         except Halted:
             self._to_record.set()
             raise
-        (self.state, self.reason), self.since_ns = self._beneath, at_ns
+        if self.is_frozen:  # not if another thaw was quicker
+            (self.state, self.reason), self.since_ns = self._beneath, at_ns
 
     def _check_no_cause_since(self, causes: int) -> None:
         if self._causes != causes:

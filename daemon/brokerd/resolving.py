@@ -41,7 +41,7 @@ def resolve(stage: Stage, message: Resolve) -> Decision:
         )
     )
     steps = next_steps(stage, order.cl_ord_id, message.at_ns)
-    return Decision((*steps, Ask(order)), order.cl_ord_id)
+    return Decision(steps if order.is_settled else (*steps, Ask(order)), order.cl_ord_id)
 
 
 def not_in_doubt(order: Order) -> NotResolvable:

@@ -159,6 +159,8 @@ class Trading:
         order = await self._find(params.cl_ord_id)
         if not order.in_doubt:
             raise not_in_doubt(order)
+        link = self._links.by_name.get(order.terms.executor)
+        is_answered = link is not None and await link.answers_about(order)
         message = Resolve(
             cl_ord_id=order.cl_ord_id,
             outcome=params.outcome,
@@ -166,10 +168,10 @@ class Trading:
             reason=params.reason,
             at_ns=self._clock.now_ns(),
             venue_order_id=params.venue_order_id,
+            is_answered=is_answered,
         )
-        link = self._links.by_name.get(order.terms.executor)
         if link is not None:
-            message = await link.asked_before(message, order)
+            message = link.with_promises(message)
         return show_order(_there(await self._engine.do(message), order.cl_ord_id))
 
     async def cancel_all(self, _peer: Peer, params: FilterParams) -> results.CancelAll:
