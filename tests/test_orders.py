@@ -263,7 +263,8 @@ def test_late_fills_leave_the_last_word_standing_until_they_fill_the_order(
 def test_a_replace_that_raised_the_quantity_past_the_fill_reopens_the_order() -> None:
     """FIX C.1.c, where the replace crossed the fill."""
     order = fed(an_order(), acknowledged(), replace_requested(), traded(10, at_ns=8))
-    assert (order.ord_status, order.closed_at_ns) == (OrdStatus.FILLED, 8)
+    assert (order.ord_status, order.closed_at_ns) == (OrdStatus.FILLED, None)
+    assert (order.shown_status, order.status) == (OrdStatus.PENDING_REPLACE, Status.OPEN)
     order = fed(order, replaced(12, at_ns=9))
     assert (order.ord_status, order.closed_at_ns) == (OrdStatus.PARTIALLY_FILLED, None)
     assert (order.leaves_qty, order.request) == (D(2), None)

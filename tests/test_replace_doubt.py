@@ -28,6 +28,7 @@ from brokerd.executor import Accepted, InDoubt, NotSent, Refused
 from brokerd.limits import Exposure, exposure_of
 from brokerd.messages import Resolve
 from brokerd.orders import Order, Request
+from brokerd.states import Status
 
 LOST = InDoubt(evidence="no answer within 10 s")
 FINAL_NS = 1_000
@@ -78,8 +79,16 @@ def replace_of(play: Play) -> Request:
 def test_a_filled_order_whose_replace_may_have_raised_it_counts_what_may_be_open() -> None:
     play = filled()
     assert exposure_of(play.order) == REST
-    assert (play.order.is_final, play.order.is_over) == (True, False)
     assert (play.order.leaves_qty, play.order.open_qty_max) == (0, 9)
+
+
+def test_such_an_order_shows_open_until_the_replace_is_known_to_have_come_to_nothing() -> None:
+    play = filled()
+    assert (play.order.shown_status, play.order.status) == (S.PENDING_REPLACE, Status.OPEN)
+    assert play.order.closed_at_ns is None
+    play.tell(viewed(view(S.FILLED, qty=D(1), executions=(execution("t"),)), asked_at_ns=20))
+    assert (play.order.shown_status, play.order.status) == (S.FILLED, Status.CLOSED)
+    assert play.order.closed_at_ns == 20
 
 
 def test_such_an_order_can_be_canceled() -> None:

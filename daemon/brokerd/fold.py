@@ -90,8 +90,9 @@ def apply(order: Order, event: OrderEvent, seq: int) -> Order:
     after = replace(order, seq=seq, updated_at_ns=event.at_ns, **changes)
     if order.in_doubt:
         after = replace(after, doubted_ns=order.doubted_ns + _doubt_ended_ns(order, after))
-    if after.cancel_wanted and after.is_over:
-        after = replace(after, cancel_wanted=False)
+    if after.is_over != order.is_over:
+        closed_at_ns = event.at_ns if after.is_over else None
+        after = replace(after, closed_at_ns=closed_at_ns, cancel_wanted=False)
     return after
 
 
@@ -125,10 +126,6 @@ def _move(order: Order, exec_type: ExecType, event: OrderEvent) -> dict[str, Any
     }
     if order.request is not None:
         changes |= _unanswered(order, exec_type)
-    if after in FINAL and not order.is_final:
-        changes["closed_at_ns"] = event.at_ns
-    elif after not in FINAL:
-        changes["closed_at_ns"] = None
     return changes
 
 

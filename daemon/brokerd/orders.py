@@ -165,13 +165,13 @@ class Order(Struct, gc=False, frozen=True, kw_only=True):
 
     @property
     def status(self) -> Status:
-        """The coarse status."""
-        return COARSE[self.ord_status]
+        """The coarse status: what may be open is open."""
+        return Status.OPEN if self.is_final and not self.is_over else COARSE[self.ord_status]
 
     @property
     def shown_status(self) -> OrdStatus:
-        """OrdStatus by FIX precedence, except that a final status wins over a pending request."""
-        if self.is_final:
+        """OrdStatus by FIX precedence, except that the end of an order wins over a pending request."""
+        if self.is_over:
             return self.ord_status
         kind = self.request.kind if self.request else None
         if self.cancel_wanted or kind is RequestKind.CANCEL:
@@ -195,11 +195,10 @@ class Order(Struct, gc=False, frozen=True, kw_only=True):
         A replace without an outcome counts at the larger quantity, also after the smaller is filled;
         after the venue's last word nothing is open.
         """
-        if self.stopped_by is not None:
-            return ZERO
-        wanted = self.replacing.qty if self.replacing else None
-        qty = self.qty if wanted is None else max(self.qty, wanted)
-        return max(subtract(qty, self.cum_qty), ZERO)
+        wanted = self.replacing.qty if self.replacing and self.stopped_by is None else None
+        if wanted is None:
+            return self.leaves_qty
+        return max(self.leaves_qty, subtract(wanted, self.cum_qty))
 
     @property
     def avg_px(self) -> Decimal | None:
