@@ -173,6 +173,17 @@ def test_a_view_that_shows_it_filled_by_the_old_terms_ends_the_doubt() -> None:
     assert play.order.is_settled
 
 
+def test_an_older_replace_told_late_and_without_its_number_is_no_sign_of_this_one() -> None:
+    play = Play().acknowledged()
+    play.replace(3, qty=1)
+    first = report(E.REPLACED, qty=D(1), px=D(100))
+    play.tell(reported(first, at_ns=4))
+    play.replace(5, qty=10)
+    play.tell(answered(LOST, at_ns=6, request=K.REPLACE))
+    assert play.tell(reported(first, at_ns=7)) == ["ASK"]
+    assert exposure_of(play.order) == ALL
+
+
 # A cancel is sent over it.
 
 

@@ -100,7 +100,8 @@ def _merge_replaced(stage: Stage, order: Order, message: Reported) -> None:
         replace_no = order.replace_no
     is_stale = replace_no is not None and replace_no <= order.replaced_no
     has_same_terms = report.qty == order.qty and report.px in {None, order.px}
-    if is_stale or (has_same_terms and wanted is None):
+    # Without its number, one that tells the terms in force is an older one told late.
+    if is_stale or (has_same_terms and (wanted is None or replace_no is None)):
         return
     stage.record(
         OrderReplaced(
