@@ -11,6 +11,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from tests.daemon_process import DaemonProcess, market
+from tests.test_failing_sync import can_trace
 
 from brokerd import systemd
 from brokerd.clock import SystemClock
@@ -166,6 +168,48 @@ def test_users_and_directories_are_declared_in_words_systemd_knows(tmp_path: Pat
 
 def directives() -> list[str]:
     return [line for line in UNIT.read_text().splitlines() if not line.startswith(("#", "["))]
+
+
+AS_ROOT = {"fchown"}
+"""What SQLite calls for root alone, and the unit's user is not root."""
+
+
+def calls_in(group: str) -> set[str]:
+    """The system calls of one of systemd's groups, such as @resources; of a call, itself."""
+    if not group.startswith("@"):
+        return {group}
+    told = run("systemd-analyze", "syscall-filter", group).stdout
+    members = [line.strip() for line in told.splitlines()[1:]]
+    return set().union(*(calls_in(each) for each in members if each and each[0] != "#"))
+
+
+def calls_let_by() -> set[str]:
+    """What the unit's filter leaves: each line adds to those before it, or with ~ takes away."""
+    left: set[str] = set()
+    for line in directives():
+        key, _, groups = line.partition("=")
+        if key == "SystemCallFilter":
+            named = set().union(*map(calls_in, groups.removeprefix("~").split()))
+            left = left - named if groups.startswith("~") else left | named
+    return left
+
+
+@pytest.mark.skipif(not can_trace(), reason="strace is not there, or may not trace")
+def test_the_unit_lets_by_every_system_call_of_the_daemon_and_its_statistics(
+    tmp_path: Path,
+) -> None:
+    trace = tmp_path / "trace"
+    under = ("strace", "-f", "-qq", "-o", str(trace))
+    with DaemonProcess(under=under) as daemon:
+        daemon.start()
+        with daemon.bot() as bot:
+            bot.call("order.submit", **market(), wait="venue")
+            assert bot.call("stats.get")["orders"] == 1
+            bot.call("daemon.stop")
+        assert daemon.wait() == 0
+    made = set(re.findall(r"^\d+ +(\w+)\(", trace.read_text(), re.MULTILINE))
+    assert {"setpriority", "fdatasync"} <= made
+    assert made - AS_ROOT <= calls_let_by()
 
 
 @pytest.mark.parametrize(

@@ -111,7 +111,11 @@ class Broker:
         return self._update(trade, requests.cancel(trade))
 
     def cancel_all(self, **filters: Unpack[Filters]) -> list[str]:
-        """Ask for a cancel of every working order that matches; return their cl_ord_ids."""
+        """
+        Ask for a cancel of every working order that matches; return their cl_ord_ids.
+
+        Executor and group count as they are set; the window of `time_settings` does not.
+        """
         told = self._run(requests.cancel_all(self._settings, filters))
         return list(told["cl_ord_ids"])
 
