@@ -136,13 +136,8 @@ class HistoryReader:
         if cl_ord_id is not None:
             where, params = "cl_ord_id = ?", (cl_ord_id,)
         elif venue_cl_ord_id is not None:
-            where, params = (
-                "venue_cl_ord_id = ?1 AND executor = coalesce(?2, executor)",
-                (
-                    venue_cl_ord_id,
-                    executor,
-                ),
-            )
+            where = "venue_cl_ord_id = ? AND executor = coalesce(?, executor)"
+            params = (venue_cl_ord_id, executor)
             if venue_order_id is not None:
                 # A venue may have rewritten our id (a cancel does, at some); its own still holds.
                 ours = await self.find(executor=executor, venue_cl_ord_id=venue_cl_ord_id)

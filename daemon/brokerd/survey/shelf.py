@@ -75,9 +75,9 @@ class Shelf:
                 self._own.execute("DELETE FROM shapes WHERE dims = ?", (name_of(oldest),))
                 # What all others are made of stays.
                 self._own.execute(
-                    "DELETE FROM cells WHERE dims = ?1"
-                    " AND block NOT IN (SELECT id FROM blocks WHERE dims = ?1)",
-                    (name_of(oldest),),
+                    "DELETE FROM cells WHERE dims = :dims"
+                    " AND block NOT IN (SELECT id FROM blocks WHERE dims = :dims)",
+                    {"dims": name_of(oldest)},
                 )
         return shape
 
