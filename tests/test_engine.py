@@ -1,7 +1,7 @@
 """The engine: one writer, one commit for whatever waits, and nothing seen before it is durable."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
 
@@ -37,7 +37,7 @@ from brokerd.errors import (
     Stopping,
     UnknownOrder,
 )
-from brokerd.events import ExecutorChanged, Road
+from brokerd.events import Entry, ExecutorChanged, Road
 from brokerd.executor import Accepted, InDoubt
 from brokerd.messages import Ask, Cancel, Send, Viewed
 from brokerd.orders import Order
@@ -201,6 +201,32 @@ async def test_a_late_fill_under_a_rewritten_client_id_finds_its_order(tmp_path:
         await until(lambda: home.engine.blotter.get("x") is not None)
         await until(lambda: home.order().cum_qty == D(5))
         assert home.engine.strangers.unknown == 0
+
+
+async def test_an_order_brought_back_for_evidence_stays_until_that_is_decided(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else two of them drive each other out of memory without end."""
+    async with house(tmp_path, orders_in_memory_max=0) as home:
+        await settled(home)
+        append, known = home.journal.append, home.engine.recall.known
+        asked: list[dict[str, str | None]] = []
+
+        async def meanwhile(first_seq: int, entries: Sequence[Entry]) -> list[bytes]:
+            monkeypatch.setattr(home.journal, "append", append)
+            assert await known(cl_ord_id="x") is not None
+            home.engine._take_back(reported(traded("late", 2), at_ns=5))
+            return await append(first_seq, entries)
+
+        async def noted(**names: str | None) -> Order | None:
+            asked.append(names)
+            return await known(**names)
+
+        monkeypatch.setattr(home.journal, "append", meanwhile)
+        monkeypatch.setattr(home.engine.recall, "known", noted)
+        await home.engine.do(submit("y"))
+        await until(lambda: home.events.count("order_traded") == 2)
+        assert asked == []
 
 
 async def test_every_late_fill_of_one_batch_is_counted(tmp_path: Path) -> None:

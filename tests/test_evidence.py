@@ -219,6 +219,19 @@ def test_a_replace_that_nobody_here_asked_for_is_taken_over() -> None:
     assert (play.order.qty, play.order.px) == (D(15), D(99))
 
 
+def test_what_a_venue_takes_by_itself_is_no_answer_to_the_replace_under_way() -> None:
+    play = Play().acknowledged()
+    play.replace(3, qty=20)
+    taken = report(E.REPLACED, qty=D(5), px=D(100))
+    assert play.tell(reported(taken, at_ns=4)) == ["order_replaced"]
+    assert play.order.qty == D(5)
+    assert play.order.replacing is not None
+    assert play.order.replacing.qty == D(20), "it may be done yet, and counts until that is known"
+    told = report(E.REPLACED, qty=D(20), px=D(100))
+    assert play.tell(reported(told, at_ns=5)) == ["order_replaced"]
+    assert (play.order.qty, play.order.replacing) == (D(20), None)
+
+
 def test_a_replace_report_without_a_quantity_says_nothing() -> None:
     play = Play().acknowledged()
     play.replace(3, qty=20)

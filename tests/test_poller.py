@@ -17,6 +17,7 @@ from tests.scripted import (
     execution,
     house,
     report,
+    reported,
     submit,
     traded,
     until,
@@ -29,6 +30,7 @@ from brokerd.errors import ConfigError, OutcomeUnknown, VenueRefused, VenueUnava
 from brokerd.events import RequestKind, Road
 from brokerd.executor import Accepted, Clock, InDoubt, OrderView, Outcome, Snapshot, Standing
 from brokerd.messages import Answered, Ask, Reported
+from brokerd.orders import Order
 from brokerd.poller import Poller
 
 DOWN = VenueUnavailable("down")
@@ -424,6 +426,29 @@ async def test_it_goes_on_record_now_and_then_how_far_all_is_known(tmp_path: Pat
         lag_ns = 2 * 10**9
         assert [mark.synced_ns for mark in marks] == [10**18 + every_ns - lag_ns]
         assert at.home.journal.last_seq == 2
+
+
+async def test_it_goes_on_record_only_once_what_history_is_asked_for_is_known_too(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The next run looks no further back: a fill of an order that left memory would be lost."""
+    async with desk(tmp_path) as at:
+        leave, known = asyncio.Event(), at.home.engine.recall.known
+
+        async def in_its_own_time(**names: str | None) -> Order | None:
+            await leave.wait()
+            return await known(**names)
+
+        monkeypatch.setattr(at.home.engine.recall, "known", in_its_own_time)
+        await at.home.engine.tell(reported(traded("late", 2), at_ns=5))
+        at.snapshot(began_ns=10**18)
+        await at.poller.sync()
+        assert await at.home.history.marks() == []
+        leave.set()
+        await until(lambda: at.home.engine.strangers.unknown == 1)
+        at.snapshot(began_ns=10**18 + 1)
+        await at.poller.sync()
+        assert len(await at.home.history.marks()) == 1
 
 
 async def test_questions_keep_a_distance_however_many_orders_are_in_doubt(

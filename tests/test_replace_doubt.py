@@ -334,3 +334,30 @@ def test_a_persons_word_about_a_cancel_says_nothing_of_the_replace_under_it() ->
 
 def _said(outcome: Resolution) -> Resolve:
     return Resolve(cl_ord_id="x", outcome=outcome, by="uid 0", reason="looked", at_ns=9 * FINAL_NS)
+
+
+# The venue takes quantity by itself.
+
+
+@pytest.mark.parametrize(("asked_at_ns", "is_over"), [(FINAL_NS - 1, False), (FINAL_NS, True)])
+def test_terms_nobody_asked_for_end_a_replace_once_it_can_no_longer_arrive(
+    asked_at_ns: int, is_over: bool
+) -> None:
+    """Whether it was done before the venue took some cannot be told, and it is not called refused."""
+    play = replaced_in_doubt()
+    shown = viewed(view(qty=D(7)), asked_at_ns=asked_at_ns, at_ns=FINAL_NS + 5)
+    told = play.tell(shown)
+    assert "order_replaced" in told
+    assert "request_refused" not in told
+    assert play.order.qty == D(7)
+    assert (play.order.replacing is None) is is_over
+
+
+def test_a_last_word_brings_its_terms_though_a_fill_was_heard_after_the_question_left() -> None:
+    play = Play().acknowledged()
+    fill = traded("t", 3)
+    play.tell(reported(fill, at_ns=20))
+    shown = view(S.CANCELED, qty=D(7), executions=(fill.execution,))
+    told = play.tell(viewed(shown, asked_at_ns=10, at_ns=25))
+    assert told == ["order_replaced", "order_canceled"]
+    assert (play.order.qty, play.order.ord_status) == (D(7), S.CANCELED)

@@ -51,7 +51,8 @@ def viewed(stage: Stage, message: Viewed) -> Decision:
         return Decision(next_steps(stage, order.cl_ord_id, message.at_ns))
     is_current = message.asked_at_ns > order.heard_at_ns
     has_terms = is_current or _shows_replace(order, message, message.view)
-    for report in _as_reports(order, message.view, has_terms=has_terms):
+    replace_no = _replace_over(order, message, message.view)
+    for report in _as_reports(order, message.view, has_terms=has_terms, replace_no=replace_no):
         latest = stage.get(order.cl_ord_id) or order
         reported = Reported(
             order.terms.executor, report, message.road, message.at_ns, quote=message.quote
@@ -112,7 +113,18 @@ def _shows_replace(order: Order, message: Viewed, view: OrderView) -> bool:
     return was_asked_later and view.qty == request.qty and view.px in {None, request.px}
 
 
-def _as_reports(order: Order, view: OrderView, *, has_terms: bool) -> list[Report]:
+def _replace_over(order: Order, message: Viewed, view: OrderView) -> int | None:
+    """Return the number of the replace under way if it can no longer arrive: terms tell its outcome."""
+    request = by_this_run(order, message.waits_anew).replacing
+    if request is None or message.asked_at_ns <= request.asked_at_ns:
+        return None
+    is_over = request.final_at_ns is not None and message.asked_at_ns >= request.final_at_ns
+    return order.replace_no if is_over or view.ord_status in FINAL else None
+
+
+def _as_reports(
+    order: Order, view: OrderView, *, has_terms: bool, replace_no: int | None
+) -> list[Report]:
     """
     Read a view as the reports that would have led to it.
 
@@ -140,7 +152,7 @@ def _as_reports(order: Order, view: OrderView, *, has_terms: bool) -> list[Repor
         reports.append(report(ExecType.NEW))
     has_other_terms = view.qty != order.qty or (view.px is not None and view.px != order.px)
     if (has_terms or view.ord_status in FINAL) and has_other_terms:
-        reports.append(report(ExecType.REPLACED))
+        reports.append(replace(report(ExecType.REPLACED), replace_no=replace_no))
     if view.ord_status in LAST_WORDS:
         reports.append(report(LAST_WORDS[view.ord_status]))
     return reports

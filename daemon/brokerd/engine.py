@@ -27,6 +27,7 @@ from brokerd.messages import (
     Action,
     Answered,
     Ask,
+    Barrier,
     Cancel,
     Freeze,
     Message,
@@ -116,6 +117,7 @@ class Engine:
         self._last: _Batch | None = None
         self.pending_since_ns: int | None = None
         self.strangers = Strangers(self.recall, self._take_back, act)
+        self._returned = 0
         self.batches = 0
 
     @property
@@ -159,8 +161,12 @@ class Engine:
     def _take_back(self, message: Message | None) -> None:
         """Decide about evidence that has found its order (None: it has none); there is room now."""
         if message is not None:
-            self._put(message, None)
+            self._returned += 1
+            self._put(message, lambda _: self._decided_again)
         self._room.set()
+
+    def _decided_again(self) -> None:
+        self._returned -= 1
 
     async def note(self, event: AnyEvent) -> None:
         """Put something that is about no order on record, and return when it is durable."""
@@ -175,6 +181,12 @@ class Engine:
         waiter: asyncio.Future[Order | None] = asyncio.get_running_loop().create_future()
         self._put(message, partial(_wake, waiter))
         return await waiter
+
+    async def has_strangers(self) -> bool:
+        """Whether any evidence that was handed over so far waits for history to name its order."""
+        await self.settle(Barrier())
+        is_in_last = self._last is not None and bool(self._last.strangers)
+        return len(self.strangers) + self._returned > 0 or is_in_last
 
     async def heard(self, cl_ord_id: str, timeout_s: float) -> None:
         """Return when the venue has said its first word about the order, or after `timeout_s`."""
@@ -272,7 +284,9 @@ class Engine:
             # At once: who has an answer and asks history for the order must find it there.
             self._history.note(change.seq, change.entry, change.order)
         if len(self.blotter) > self._orders_in_memory_max:
-            self.blotter.forget(self._orders_in_memory_max, self._history.applied_seq)
+            # What evidence was brought back for stays until that is decided.
+            waiting = 2 * self._inbox_max if self._returned else 0
+            self.blotter.forget(self._orders_in_memory_max + waiting, self._history.applied_seq)
         self._last = batch
         # What bots say to their answers is heard first: then the next commit is soon under way.
         await asyncio.sleep(0)

@@ -173,7 +173,7 @@ def _traded(order: Order, event: OrderTraded) -> dict[str, Any]:
 
 def _replaced(order: Order, event: OrderReplaced) -> dict[str, Any]:
     exec_type = ExecType.FILL if order.cum_qty >= event.qty else ExecType.REPLACED
-    changes = _move(order, exec_type, event) | _unanswered(order, ExecType.REPLACED)
+    changes = _move(order, exec_type, event) | _not_replaced_by(order, event)
     changes |= {
         "qty": event.qty,
         "px": order.px if event.px is None else event.px,
@@ -182,6 +182,17 @@ def _replaced(order: Order, event: OrderReplaced) -> dict[str, Any]:
         "replaced_no": max(order.replaced_no, event.replace_no or 0),
     }
     return changes
+
+
+def _not_replaced_by(order: Order, event: OrderReplaced) -> dict[str, Any]:
+    """
+    Return the changes that leave outstanding what new terms do not answer.
+
+    Terms that do not come from the last replace are the venue's own, or an older one's told late.
+    """
+    if event.replace_no == order.replace_no:
+        return _unanswered(order, ExecType.REPLACED)
+    return _outstanding(each for each in order.requests if each.kind is not RequestKind.NEW)
 
 
 _LAST_WORDS: dict[type[OrderEvent], ExecType] = {

@@ -224,7 +224,10 @@ class Poller:
             await self._merge(found, began_ns)
             await asyncio.sleep(0)
         self._since_ns = began_ns - self._overlap_ns
-        if began_ns >= self._synced_noted_ns + int(SYNC_NOTED_EVERY_S * 1e9):
+        if began_ns < self._synced_noted_ns + int(SYNC_NOTED_EVERY_S * 1e9):
+            return
+        # The next run looks no further back than this: what was found must be on record before.
+        if not await self._engine.has_strangers():
             self._synced_noted_ns = began_ns
             at_ns = self._clock.now_ns()
             synced = ExecutorSynced(at_ns=at_ns, executor=name, synced_ns=began_ns)

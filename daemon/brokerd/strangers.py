@@ -43,11 +43,12 @@ class Strangers:
         self._tell = tell
         self._freeze = freeze
         self._waiting: deque[Stranger] = deque()
+        self._put_off = 0
         self._arrived = asyncio.Event()
 
     def __len__(self) -> int:
         """How many are to be identified."""
-        return len(self._waiting)
+        return len(self._waiting) + self._put_off
 
     def add(self, strangers: Iterable[Stranger]) -> None:
         """Take in what a batch left undecided."""
@@ -76,7 +77,8 @@ class Strangers:
             order = await self._recall.known(**names)
         except Busy:
             # Evidence is never dropped: it comes back until history has caught up.
-            asyncio.get_running_loop().call_later(BUSY_PAUSE_S, self._tell, message)
+            self._put_off += 1
+            asyncio.get_running_loop().call_later(BUSY_PAUSE_S, self._try_again, stranger)
             return
         if order is None:
             self._of_nobody(message, names)
@@ -84,6 +86,10 @@ class Strangers:
         if isinstance(message, Reported):
             message = replace(message, report=_under_its_name(message.report, order))
         self._tell(message)
+
+    def _try_again(self, stranger: Stranger) -> None:
+        self._put_off -= 1
+        self.add((stranger,))
 
     def _of_nobody(
         self, message: Reported | Answered | Viewed, names: dict[str, str | None]

@@ -265,8 +265,8 @@ async def doubt_then_resume(self: Desk, now_ns: int) -> None:
 _doubt_outstanding, _resume = Desk._doubt_outstanding, Desk._resume
 
 
-def terms_of_current_views_only(order: Any, view: Any, *, has_terms: bool) -> Any:
-    reports = _as_reports(order, view, has_terms=has_terms)
+def terms_of_current_views_only(order: Any, view: Any, *, has_terms: bool, **told: Any) -> Any:
+    reports = _as_reports(order, view, has_terms=has_terms, **told)
     if has_terms:
         return reports
     return [each for each in reports if each.exec_type is not ExecType.REPLACED]
