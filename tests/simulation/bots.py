@@ -33,7 +33,7 @@ class Daemon(Protocol):
 
 
 class Bot:
-    """One bot. What it remembers outlives the daemon."""
+    """One bot. What it remembers outlives the daemon. `changes` is how eager it is to change orders."""
 
     def __init__(
         self,
@@ -45,6 +45,7 @@ class Bot:
         executors: list[str],
         oracle: Oracle,
         story: Story,
+        changes: float,
     ) -> None:
         self.name = name
         self.asked: dict[str, bytes] = {}
@@ -55,6 +56,7 @@ class Bot:
         self._executors = executors
         self._oracle = oracle
         self._story = story
+        self._changes = changes
         self._is_done = False
         self._changed = ""
 
@@ -79,7 +81,9 @@ class Bot:
         unanswered = [each for each in self.asked if each not in self.answered]
         is_open = [each for each, o in self.answered.items() if o.ord_status not in FINAL]
         dice = self._rng.random()
-        if unanswered and dice < 0.3:
+        if is_open and self._rng.random() < self._changes:
+            self._rng.choice((self._cancel, self._replace))(self._chosen(is_open))
+        elif unanswered and dice < 0.3:
             self._submit(self._rng.choice(unanswered))
         elif dice < 0.55 or not self.answered:
             self._submit_new()

@@ -284,6 +284,8 @@ class Venue:
 
     def come_back(self) -> None:
         """Work again, once all that was before has been found."""
+        if not self.is_down:
+            return
         self.is_down = False
         self._wakes_at_s = self._time.now_s + self.manners.wakes_s
 

@@ -8,7 +8,8 @@ from unittest.mock import patch
 
 import structlog
 from msgspec import Struct
-from tests.simulation import faults
+from msgspec.structs import replace
+from tests.simulation import faults, themes
 from tests.simulation.bots import Answer, Ask, Bot
 from tests.simulation.disk import BALLAST_ROWS, Disk
 from tests.simulation.life import Life
@@ -96,14 +97,9 @@ class World:
         self.time = Time()
         self.clock = WorldClock(self.time)
         self.story = Story()
-        self.faults = faults.draw(rng)
-        self.config = DaemonConfig(
-            request_deadline_s=rng.choice((0.5, 1.5)),
-            retry_window_s=rng.choice((0.0, 0.0, 1.0, 5.0)),
-            poll_floor_s=rng.choice((2.0, 5.0, 15.0)),
-            inbox_max=rng.choice((16, 64, 4096)),
-            orders_in_memory_max=rng.choice((0, 0, 2, 1000)),
-        )
+        self.theme = themes.draw(rng)
+        self.faults = replace(faults.draw(rng), **self.theme.faults)
+        self.config = replace(_draw_config(rng), **self.theme.config)
         names = ["north", "south"][: rng.choice((1, 1, 2))]
         venues = {name: self._venue(name) for name in names}
         self.limits = {name: _draw_limits(rng) for name in names}
@@ -122,6 +118,7 @@ class World:
                 executors=names,
                 oracle=self.oracle,
                 story=self.story,
+                changes=self.theme.changes,
             )
             for n in range(rng.randint(1, 3))
         ]
@@ -134,8 +131,8 @@ class World:
         self._set_while_down_s = 0.0
 
     def _venue(self, name: str) -> Venue:
-        promised = draw_capabilities(self.rng)
-        manners = draw_manners(self.rng, promised)
+        promised = replace(draw_capabilities(self.rng), **self.theme.promises)
+        manners = replace(draw_manners(self.rng, promised), **self.theme.manners)
         return Venue(
             name,
             time=self.time,
@@ -255,9 +252,8 @@ class World:
         self.disk.slow_sync = 0.0
         self.disk.fail_next_sync = False
         self._free_disk()
-        for venue in self.oracle.venues.values():
-            if venue.is_down:
-                venue.come_back()
+        for name, venue in self.oracle.venues.items():
+            self._bring_back(name, self.time.now_s)
             venue.refuses = 0.0
         if self._life is not None:
             self._life.loop.kill_in = None
@@ -282,7 +278,10 @@ class World:
         network.break_stream()
         if self.faults.venue_forgets:
             venue.forget_everything()
-        back_s = self.time.now_s + self.rng.uniform(0.1, 3.0)
+        self._bring_back(name, self.time.now_s + self.rng.uniform(0.1, 3.0))
+
+    def _bring_back(self, name: str, back_s: float) -> None:
+        network, venue = self.networks[name], self.oracle.venues[name]
         if venue.manners.wakes_s:
             # A connection to what knows of no order yet is one that was made since.
             back_s = max(back_s, network.gap_noticed_s + MOMENT_S)
@@ -339,6 +338,17 @@ class World:
         invariant = "no busy loop" if isinstance(error, BusyLoop) else LIVES
         what = "".join(traceback.format_exception(error)[-8:])
         return Failure(self.seed, invariant, what, self.story.about(""))
+
+
+def _draw_config(rng: random.Random) -> DaemonConfig:
+    """Draw how the daemon is set up: patient or not, and with little room or much."""
+    return DaemonConfig(
+        request_deadline_s=rng.choice((0.5, 1.5)),
+        retry_window_s=rng.choice((0.0, 0.0, 1.0, 5.0)),
+        poll_floor_s=rng.choice((2.0, 5.0, 15.0)),
+        inbox_max=rng.choice((16, 64, 4096)),
+        orders_in_memory_max=rng.choice((0, 0, 2, 1000)),
+    )
 
 
 def _draw_limits(rng: random.Random) -> Limits:
