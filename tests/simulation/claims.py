@@ -78,9 +78,13 @@ class Claims:
             self._counted(order, known)
 
     def check_refused_replaces(self, known: Iterable[VenueOrder]) -> None:
-        """See that no replace that is called refused was done."""
+        """
+        See that no replace that is called refused was done.
+
+        One whose terms the venue has changed since, by itself, nobody can tell: they show nowhere.
+        """
         for each in known:
-            for number in each.replaced_nos:
+            for number in each.replaced_nos - each.covered_nos:
                 if (each.ours, number) in self._refused_replaces:
                     what = f"replace {number} is called refused, and was done"
                     self._violated(EVIDENCE, each.ours, what)

@@ -385,6 +385,7 @@ class Venue:
         leaves = int(order.qty - order.cum_qty)
         if order.is_open and not order.is_forgotten and leaves > 1:
             self._set_terms(order, order.qty - self._rng.randint(1, leaves - 1), order.px)
+            order.covered_nos |= order.replaced_nos
             self._tell(order.ours, "takes some: {} are left of it", order.qty)
             self.on_report(self._report(order, ExecType.REPLACED))
 

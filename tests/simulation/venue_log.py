@@ -48,6 +48,7 @@ class VenueOrder:
         self.status = OrdStatus.NEW
         self.executions: list[Execution] = []
         self.replaced_nos: set[int] = set()
+        self.covered_nos: set[int] = set()
         self.all_terms = [(terms.qty, terms.px)]
         self.reason = ""
         self.views: list[tuple[float, OrderView]] = []
