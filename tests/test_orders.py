@@ -105,7 +105,7 @@ REPORTS: dict[ExecType, OrderEvent] = {
     ExecType.NEW: acknowledged(),
     ExecType.PARTIAL_FILL: traded(4),
     ExecType.FILL: traded(10),
-    ExecType.REPLACED: replaced(12),
+    ExecType.REPLACED: replaced(12, replace_no=1),
     ExecType.CANCELED: canceled(),
     ExecType.EXPIRED: OrderExpired(at_ns=5, cl_ord_id="x"),
     ExecType.REJECTED: OrderRejected(at_ns=5, cl_ord_id="x"),
@@ -265,7 +265,7 @@ def test_a_replace_that_raised_the_quantity_past_the_fill_reopens_the_order() ->
     order = fed(an_order(), acknowledged(), replace_requested(), traded(10, at_ns=8))
     assert (order.ord_status, order.closed_at_ns) == (OrdStatus.FILLED, None)
     assert (order.shown_status, order.status) == (OrdStatus.PENDING_REPLACE, Status.OPEN)
-    order = fed(order, replaced(12, at_ns=9))
+    order = fed(order, replaced(12, at_ns=9, replace_no=1))
     assert (order.ord_status, order.closed_at_ns) == (OrdStatus.PARTIALLY_FILLED, None)
     assert (order.leaves_qty, order.request) == (D(2), None)
     order = fed(order, traded(2, at_ns=10))
@@ -280,7 +280,7 @@ def test_a_late_replace_of_a_filled_order_that_was_canceled_since_ends_canceled(
 @pytest.mark.parametrize("qty", [3, 4])
 def test_a_replace_down_to_what_is_filled_fills_the_order(qty: int) -> None:
     """FIX C.3.b and C.3.c."""
-    order = fed(an_order(), traded(4), replace_requested(qty), replaced(qty))
+    order = fed(an_order(), traded(4), replace_requested(qty), replaced(qty, replace_no=1))
     assert (order.ord_status, order.leaves_qty) == (OrdStatus.FILLED, D(0))
     assert order.request is None
 
@@ -301,6 +301,14 @@ ENDED_BY = {
         ExecType.REJECTED,
     },
 }
+
+
+def test_terms_that_did_not_come_from_the_last_replace_leave_it_outstanding() -> None:
+    """The venue's own, or those of an older replace told late."""
+    order = fed(an_order(), acknowledged(), replace_requested(), replaced(11, at_ns=9))
+    assert order.qty == D(11)
+    assert order.request is not None
+    assert order.request.kind is RequestKind.REPLACE
 
 
 @pytest.mark.parametrize("exec_type", REPORTS)
