@@ -1,6 +1,7 @@
 """An adapter's tasks beside its calls: faults stay where they are, and the end ends them all."""
 
 import asyncio
+from contextlib import suppress
 
 from structlog.testing import capture_logs
 from tests.scripted import until
@@ -51,3 +52,16 @@ async def test_its_end_cancels_every_task_also_one_that_has_not_begun() -> None:
     assert begun.cancelled()
     assert not_begun.cancelled()
     assert ended == ["endless"]
+
+
+async def test_its_end_cancels_again_what_has_lost_a_cancellation() -> None:
+    async def deaf_once() -> None:
+        with suppress(asyncio.CancelledError):
+            await asyncio.Event().wait()
+        await asyncio.Event().wait()
+
+    async with asyncio.timeout(60):
+        async with Background("binance") as background:
+            task = background.start(deaf_once, "deaf")
+            await asyncio.sleep(0)
+        assert task.cancelled()

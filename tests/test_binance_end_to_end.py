@@ -77,6 +77,14 @@ def accepted(venue: Message) -> dict[str, Message]:
     return {each["client_order_id"]: each for each in control(venue, "orders")}
 
 
+def until_up(daemon: DaemonProcess) -> None:
+    """Wait for the link: a daemon is ready once its venue has come up, or failed once."""
+    give_up_s = time.monotonic() + PATIENCE_S
+    while daemon.call("executor.list")["executors"][0]["state"] != "up":
+        assert time.monotonic() < give_up_s
+        time.sleep(0.02)
+
+
 def until_order(daemon: DaemonProcess, cl_ord_id: str, **wanted: Any) -> Message:
     deadline_s = time.monotonic() + PATIENCE_S
     order: Message = {}
@@ -130,6 +138,7 @@ def test_orders_live_their_whole_life_and_outlive_the_daemon(
 
 def test_what_the_venue_would_refuse_is_refused_with_what_would_do(daemon: DaemonProcess) -> None:
     daemon.start()
+    until_up(daemon)
     with pytest.raises(Told) as caught:
         daemon.call("order.submit", cl_ord_id="x", **limit(px="20000.001"))
     assert caught.value.code == 105

@@ -19,6 +19,7 @@ from brokerd.params import (
     Window,
     order_filter,
     read_cl_ord_id,
+    read_group_by,
     read_replace,
     read_span_s,
     read_terms,
@@ -245,3 +246,12 @@ def test_a_subscription_looks_back_if_it_says_how_far() -> None:
     assert not read(SubscribeParams).looks_back
     assert read(SubscribeParams, last=5).looks_back
     assert read(SubscribeParams, since="2026-01-31T12:00:00Z").looks_back
+
+
+def test_what_makes_a_group_is_named_with_latest_group_only() -> None:
+    asked = read(ListParams, group_by="strategy", latest_group=True)
+    assert read_group_by(asked) == ("strategy",)
+    assert read_group_by(read(ListParams)) == ()
+    with pytest.raises(InvalidParams) as caught:
+        read_group_by(read(ListParams, group_by=["strategy", "user"]))
+    assert (caught.value.reason, caught.value.field) == ("group_by_alone", "group_by")

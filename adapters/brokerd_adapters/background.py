@@ -12,6 +12,8 @@ from brokerd.guard import guarded
 
 Work = Callable[[], Coroutine[None, None, None]]
 
+CANCEL_AGAIN_S = 0.5
+
 log = structlog.get_logger(__name__)
 
 
@@ -41,9 +43,14 @@ class Background:
         trace: TracebackType | None,
     ) -> None:
         self.is_open = False
-        for task in tuple(self._running):
-            task.cancel()
-        await self._group.__aexit__(kind, error, trace)
+        try:
+            # A library may lose a cancellation that comes just as its own timeout does.
+            while running := tuple(self._running):
+                for task in running:
+                    task.cancel()
+                await asyncio.wait(running, timeout=CANCEL_AGAIN_S)
+        finally:
+            await self._group.__aexit__(kind, error, trace)
 
     def start(self, work: Work, what: str) -> asyncio.Task[None]:
         """Begin a task while it is open; it may be cancelled by itself, too."""
