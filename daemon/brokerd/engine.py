@@ -185,8 +185,7 @@ class Engine:
     async def has_strangers(self) -> bool:
         """Whether any evidence that was handed over so far waits for history to name its order."""
         await self.settle(Barrier())
-        is_in_last = self._last is not None and bool(self._last.strangers)
-        return len(self.strangers) + self._returned > 0 or is_in_last
+        return len(self.strangers) + self._returned > 0
 
     async def heard(self, cl_ord_id: str, timeout_s: float) -> None:
         """Return when the venue has said its first word about the order, or after `timeout_s`."""
@@ -287,6 +286,8 @@ class Engine:
             # What evidence was brought back for stays until that is decided.
             waiting = 2 * self._inbox_max if self._returned else 0
             self.blotter.forget(self._orders_in_memory_max + waiting, self._history.applied_seq)
+        # Before anything is waited for: what is known to be missing must not be nowhere.
+        self.strangers.add(batch.strangers)
         self._last = batch
         # What bots say to their answers is heard first: then the next commit is soon under way.
         await asyncio.sleep(0)
@@ -301,11 +302,8 @@ class Engine:
     async def _tell_of_last(self) -> None:
         """Tell everybody of the last durable batch: its requests are out by now."""
         batch, self._last = self._last, None
-        if batch is None:
-            return
-        if batch.bodies:
+        if batch is not None and batch.bodies:
             await self._publish(batch.stage.changes, batch.bodies)
-        self.strangers.add(batch.strangers)
 
     def _decide_all(self) -> "_Batch":
         """Decide about what waits, up to a batch."""
