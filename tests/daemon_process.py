@@ -214,9 +214,19 @@ class DaemonProcess:
                 stdin=subprocess.DEVNULL,
                 stdout=stderr or log,
                 stderr=stderr or log,
-                env={**os.environ, **(env or {})},
+                env={**os.environ, "PYTHONFAULTHANDLER": "1", **(env or {})},
             )
         self.pidfd = os.pidfd_open(self.process.pid)
+
+    def _last_words(self) -> str:
+        """Say how it ended, or, with the stack of every thread, that it has not."""
+        assert self.process is not None
+        status = self.process.poll()
+        if status is None:
+            self.process.send_signal(signal.SIGABRT)
+            self.process.wait(PATIENCE_S)
+        how = "it hangs" if status is None else f"exit status {status}"
+        return f"{how}\n{self.log.read_text()[-8000:]}"
 
     def start(self, stderr: Any = None) -> Self:
         """Start, and return once the daemon says that it is ready."""
@@ -228,7 +238,7 @@ class DaemonProcess:
                 while True:
                     there, _, _ = select.select([notify, self.pidfd], [], [], PATIENCE_S)
                     if notify not in there:
-                        raise AssertionError(f"it did not come up:\n{self.log.read_text()[-4000:]}")
+                        raise AssertionError(f"it did not come up: {self._last_words()}")
                     if b"READY=1" in notify.recv(4096):
                         return self
             finally:
