@@ -2,13 +2,17 @@
 ccxt called directly, with no journal: `python -m benchmarks.direct VENUE_JSON [--as-it-comes]`.
 
 Says a line when it is ready; then for each line "ROAD TAG ORDERS IN_FLIGHT" on stdin it places so
-many orders over "rest" (`create_order`) or "ws" (`create_order_ws`), or makes so many round trips
-without any order ("bare", a ping over the WebSocket API), and answers with a line of JSON:
-{"took_s": [..], "all_s": ..}. Its own throttle is off and it has the daemon's loop, unless it is
+many orders over "rest" (`create_order`), "ws" (`create_order_ws`) or "bare" (a signed line over the
+WebSocket API and nothing else: the least that any client does), and answers with a line of JSON:
+{"took_s": [..], "all_s": ..}. ccxt's own throttle is off and it has the daemon's loop, unless it is
 asked to be as it comes.
+
+Every line gets connections of its own, opened by an order that is not counted: ccxt.pro reads past
+aiohttp's account of its buffer, and after some 5,000 answers its connection is paused for ever.
 """
 
 import asyncio
+import hmac
 import json
 import sys
 import time
@@ -21,6 +25,7 @@ import ccxt.pro
 import uvloop
 
 SYMBOL = "BTC/USDT"
+LINE_S_MAX = 100.0
 
 
 Place = Callable[[str, int], Awaitable[Any]]
@@ -28,37 +33,77 @@ Place = Callable[[str, int], Awaitable[Any]]
 
 
 async def main(venue: dict[str, str], *, as_it_comes: bool) -> None:
+    _say({"ready": True})
+    loop = asyncio.get_running_loop()
+    while line := await loop.run_in_executor(None, sys.stdin.readline):
+        road, tag, orders, in_flight = line.split()
+        opened = _bare(venue) if road == "bare" else _ccxt(venue, road, as_it_comes=as_it_comes)
+        async with asyncio.timeout(LINE_S_MAX), opened as place:
+            await place(f"{tag}w", 0)
+            _say(await _measured(place, tag, int(orders), int(in_flight)))
+
+
+@asynccontextmanager
+async def _ccxt(venue: dict[str, str], road: str, *, as_it_comes: bool) -> AsyncGenerator[Place]:
     exchange = _exchange(venue, as_it_comes=as_it_comes)
+    create = exchange.create_order if road == "rest" else exchange.create_order_ws
+
+    async def place(tag: str, number: int) -> None:
+        params = {"clientOrderId": f"{tag}-{number}", "timeInForce": "IOC"}
+        await create(SYMBOL, "limit", "buy", 0.001, _px(number), params)
+
     try:
         await exchange.load_markets()
-        _say({"ready": True})
-        loop = asyncio.get_running_loop()
-        while line := await loop.run_in_executor(None, sys.stdin.readline):
-            road, tag, orders, in_flight = line.split()
-            async with _road(exchange, road, venue) as place:
-                _say(await _measured(place, tag, int(orders), int(in_flight)))
+        yield place
     finally:
         await exchange.close()
 
 
 @asynccontextmanager
-async def _road(exchange: Any, road: str, venue: dict[str, str]) -> AsyncGenerator[Place]:
-    if road == "bare":
-        async with aiohttp.ClientSession() as http, http.ws_connect(venue["ws_api"]) as ws:
+async def _bare(venue: dict[str, str]) -> AsyncGenerator[Place]:
+    async with aiohttp.ClientSession() as http, http.ws_connect(venue["ws_api"]) as ws:
+        waiting: dict[str, asyncio.Future[dict[str, Any]]] = {}
 
-            async def ping(tag: str, number: int) -> None:
-                await ws.send_str(f'{{"id":"{tag}-{number}","method":"ping"}}')
-                await ws.receive_str()
+        async def hear() -> None:
+            async for message in ws:
+                answer = json.loads(message.data)
+                waiting.pop(answer["id"]).set_result(answer)
 
-            yield ping
-        return
-    create = exchange.create_order if road == "rest" else exchange.create_order_ws
+        async def place(tag: str, number: int) -> None:
+            cl_ord_id = f"{tag}-{number}"
+            heard = asyncio.get_running_loop().create_future()
+            waiting[cl_ord_id] = heard
+            await ws.send_str(_signed_order(venue, cl_ord_id, number))
+            answer = await heard
+            if answer["status"] != 200:
+                raise RuntimeError(f"the venue refused: {answer}")
 
-    async def place(tag: str, number: int) -> None:
-        params = {"clientOrderId": f"{tag}-{number}", "timeInForce": "IOC"}
-        await create(SYMBOL, "limit", "buy", 0.001, 20_000.5 + number % 1_000, params)
+        async with asyncio.TaskGroup() as group:
+            hearing = group.create_task(hear())
+            yield place
+            hearing.cancel()
 
-    yield place
+
+def _signed_order(venue: dict[str, str], cl_ord_id: str, number: int) -> str:
+    """Return an `order.place` of Binance's WebSocket API, its parameters in the order of their names."""
+    params = {
+        "apiKey": venue["key"],
+        "newClientOrderId": cl_ord_id,
+        "price": f"{_px(number)}",
+        "quantity": "0.001",
+        "side": "BUY",
+        "symbol": SYMBOL.replace("/", ""),
+        "timeInForce": "IOC",
+        "timestamp": str(time.time_ns() // 1_000_000),
+        "type": "LIMIT",
+    }
+    payload = "&".join(f"{name}={value}" for name, value in params.items())
+    params["signature"] = hmac.digest(venue["secret"].encode(), payload.encode(), "sha256").hex()
+    return json.dumps({"id": cl_ord_id, "method": "order.place", "params": params})
+
+
+def _px(number: int) -> float:
+    return 20_000.5 + number % 1_000
 
 
 def _exchange(venue: dict[str, str], *, as_it_comes: bool) -> Any:
@@ -67,8 +112,6 @@ def _exchange(venue: dict[str, str], *, as_it_comes: bool) -> Any:
             "apiKey": venue["key"],
             "secret": venue["secret"],
             "enableRateLimit": as_it_comes,
-            # While others have their turn it is silent for longer than its keepalive bears.
-            "streaming": {"keepAlive": 3_600_000},
             "options": {
                 "defaultType": "spot",
                 "fetchMarkets": {"types": ["spot"]},

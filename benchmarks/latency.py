@@ -11,33 +11,36 @@ RATIO_MAX = 1.5
 
 
 def measure(directory: Path, size: Size) -> list[Row]:
-    """Take turns with the floor; return both sides' p50 and p99, and the ratio of their p50."""
-    floor_s: list[list[float]] = []
-    daemon_s: list[list[float]] = []
+    """Take turns with both floors; return each side's p50 and p99, and their ratios to the floor's."""
+    took_s: dict[str, list[list[float]]] = {"floor": [], "journal alone": [], "daemon": []}
     with (
         programs.floor(directory / "latency-floor") as floor,
+        programs.floor(directory / "latency-journal", "--journal") as journal,
         programs.daemon(directory / "latency-daemon") as daemon,
     ):
         for number in range(size.latency_rounds + 1):
             lines = bots.submits(f"a{number}", size.latency_orders)
-            floor_s.append(bots.one_by_one(floor.socket, lines))
-            daemon_s.append(bots.one_by_one(daemon.socket, lines))
+            for side, program in zip(took_s, (floor, journal, daemon), strict=True):
+                took_s[side].append(bots.one_by_one(program.socket, lines))
             bots.settle(daemon.socket, (number + 1) * size.latency_orders)
-            say(f"(a) round {number}: {_p50_ms(floor_s[-1])} beside {_p50_ms(daemon_s[-1])} ms")
-    # The first round warms both up.
-    return _rows(floor_s[1:], daemon_s[1:])
+            told = ", ".join(f"{side} {_p50_ms(each[-1])}" for side, each in took_s.items())
+            say(f"(a) round {number}, ms: {told}")
+    # The first round warms all up.
+    return _rows({side: each[1:] for side, each in took_s.items()})
 
 
-def _rows(floor_s: list[list[float]], daemon_s: list[list[float]]) -> list[Row]:
+def _rows(took_s: dict[str, list[list[float]]]) -> list[Row]:
     rows: list[Row] = []
     for q, target in ((0.5, at_most(RATIO_MAX)), (0.99, None)):
-        floor = [quantile(took_s, q) for took_s in floor_s]
-        daemon = [quantile(took_s, q) for took_s in daemon_s]
         name = f"p{q * 100:.0f}"
+        rounds = {side: [quantile(one, q) for one in each] for side, each in took_s.items()}
+        for side, each in rounds.items():
+            median = statistics.median(each)
+            rows.append(row("a", f"one at a time, {side}, {name}", median * 1e3, "ms"))
+        floor, journal, daemon = rounds.values()
         rows += [
-            row("a", f"one at a time, floor, {name}", statistics.median(floor) * 1e3, "ms"),
-            row("a", f"one at a time, daemon, {name}", statistics.median(daemon) * 1e3, "ms"),
             row("a", f"daemon / floor, {name}", median_ratio(daemon, floor), "", target),
+            row("a", f"journal alone / floor, {name}", median_ratio(journal, floor), ""),
         ]
     return rows
 

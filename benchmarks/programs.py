@@ -65,12 +65,13 @@ def daemon(
 
 
 @contextmanager
-def floor(state_dir: Path) -> Generator[Program]:
-    """Run the floor with a fresh table in `state_dir`."""
+def floor(state_dir: Path, *options: str) -> Generator[Program]:
+    """Run the floor with a fresh table in `state_dir`; `--journal` makes it the second one."""
     state_dir.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix="brokerd-bench-") as short:
         path = Path(short, "s")
-        argv = [sys.executable, "-m", "benchmarks.floor", str(path), str(state_dir / "floor.db")]
+        argv = [sys.executable, "-m", "benchmarks.floor", *options]
+        argv += [str(path), str(state_dir / "floor.db")]
         with _running("floor", argv, path, state_dir / "floor.log") as program:
             yield program
 

@@ -417,13 +417,35 @@ async def test_the_venues_first_word_is_waited_for_but_not_longer_than_asked(
         assert loop.time() - began_s >= 0.02
         waiting = [loop.create_task(home.engine.heard("x", 60)) for _ in range(2)]
         gone = loop.create_task(home.engine.heard("x", 60))
-        await until(lambda: len(home.engine._heard.get("x", ())) == 3)
+        await asyncio.sleep(0)
+        assert home.engine._hearing
         gone.cancel()
         await home.engine.tell(reported(report(E.NEW), at_ns=CLOCK.now_ns()))
         await asyncio.gather(*waiting)
-        assert home.engine._heard == {}
+        assert not home.engine._hearing
         await home.engine.heard("x", 60)
         await home.engine.heard("nobody's", 60)
+
+
+async def test_a_venues_second_word_waits_for_company_once_the_first_was_waited_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The reply comes while the stream's acknowledgement is on its way to disk: no bot needs it."""
+    monkeypatch.setattr(module, "LINGER_S", 60)
+    async with house(tmp_path) as home:
+        await home.engine.do(submit())
+        waiting = asyncio.get_running_loop().create_task(home.engine.heard("x", 60))
+        await asyncio.sleep(0)
+        home.journal.leave.clear()
+        await home.engine.tell(reported(report(E.NEW), at_ns=2))
+        await until(lambda: home.journal.appends == [1, 1])
+        reply = Accepted(reports=(report(E.NEW),), sent_at_ns=2)
+        await home.engine.tell(answered(reply, at_ns=3))
+        home.journal.leave.set()
+        await waiting
+        assert home.journal.appends == [1, 1]
+        await home.engine.do(submit("y"))
+        assert home.journal.appends == [1, 1, 2]
 
 
 async def test_doubt_is_asked_about_as_soon_as_it_is_on_record(tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ The house, from pure to shell; a module imports only from its own floor or one a
               evidence  resolving  broker  gate  reconcile  filters  rpc  stats/
     ports     executor  storage  outcomes
     shells    config/  logs/  clock  journal/  history/  guard  retries  systemd
-              recall  strangers  engine  feed  dispatch  others  poller  listener  links
+              recall  strangers  hearing  engine  feed  dispatch  others  poller  listener  links
     socket    views  params  results  scorecard  contract  discover  lookback  subscriptions
               survey/  trading  statistician  sampler  methods  server
     root      desk  supervisor  plugins  __main__

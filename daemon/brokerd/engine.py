@@ -22,6 +22,7 @@ from brokerd.events import AnyEvent
 from brokerd.executor import Accepted, Clock
 from brokerd.feed import Feed
 from brokerd.gate import Gate
+from brokerd.hearing import Hearing
 from brokerd.limits import Limits
 from brokerd.messages import (
     Action,
@@ -112,7 +113,7 @@ class Engine:
         self._is_pressing = False
         self._room = asyncio.Event()
         self._room.set()
-        self._heard: dict[str, list[asyncio.Future[None]]] = {}
+        self._hearing = Hearing()
         self.gate = Gate()
         self._last: _Batch | None = None
         self.pending_since_ns: int | None = None
@@ -190,24 +191,15 @@ class Engine:
     async def heard(self, cl_ord_id: str, timeout_s: float) -> None:
         """Return when the venue has said its first word about the order, or after `timeout_s`."""
         order = self.blotter.get(cl_ord_id)
-        if order is None or order.acked_at_ns is not None or order.is_final:
-            return
-        waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._heard.setdefault(cl_ord_id, []).append(waiter)
-        try:
-            async with asyncio.timeout(timeout_s):
-                await waiter
-        except TimeoutError:
-            return
-        finally:
-            self._unhear(cl_ord_id, waiter)
+        if order is not None:
+            await self._hearing.wait(order, timeout_s)
 
     async def run(self) -> None:
         """Work until cancelled. Whatever ends this task otherwise ends the daemon."""
         async with asyncio.TaskGroup() as disk:
             disk.create_task(self.strangers.run(), name="strangers")
             while True:
-                if not self._is_pressing:
+                if not self._must_work:
                     await self._rest()
                 self._is_pressing = False
                 await self._work(disk)
@@ -220,18 +212,23 @@ class Engine:
         it, unless somebody waits for the events.
         """
         self._act_on_last()
-        if self._feed.is_awaited or self._heard:
+        if self._feed.is_awaited:
             await self._tell_of_last()
-        while not self._is_pressing:
+        while not self._must_work:
             if self._inbox or self._last is not None:
                 await self._linger()
-            if self._is_pressing:
+            if self._must_work:
                 return
             await self._tell_of_last()
             if self._inbox:
                 return
             self._wake.clear()
             await self._wake.wait()
+
+    @property
+    def _must_work(self) -> bool:
+        """Whether a batch is due: for what must not wait, or the word that a bot waits for."""
+        return self._is_pressing or bool(self._inbox and self._hearing)
 
     async def _linger(self) -> None:
         """
@@ -246,8 +243,9 @@ class Engine:
 
     def _put(self, message: Message, reply: Reply | None) -> None:
         self._inbox.append((message, reply))
-        if reply is not None or self._heard or not _is_acknowledgement(message):
+        if reply is not None or not _is_acknowledgement(message):
             self._is_pressing = True
+        if self._must_work:
             self._pressing.set()
         self._wake.set()
 
@@ -282,6 +280,8 @@ class Engine:
         for change in batch.stage.changes:
             # At once: who has an answer and asks history for the order must find it there.
             self._history.note(change.seq, change.entry, change.order)
+            if self._hearing and change.order is not None:
+                self._hearing.tell(change.order)
         if len(self.blotter) > self._orders_in_memory_max:
             # What evidence was brought back for stays until that is decided.
             waiting = 2 * self._inbox_max if self._returned else 0
@@ -354,24 +354,9 @@ class Engine:
     async def _publish(self, changes: list[Change], bodies: list[bytes]) -> None:
         self._feed.publish(changes)
         self._on_changes(changes, bodies)
-        for change in changes:
-            if change.order is not None and change.order.cl_ord_id in self._heard:
-                self._tell_heard(change.order)
         if self._history.backlog > HISTORY_BACKLOG_MAX:
             with suppress(Busy):
                 await self._history.flush()
-
-    def _tell_heard(self, order: Order) -> None:
-        if order.acked_at_ns is not None or order.is_final:
-            for waiter in self._heard.get(order.cl_ord_id, ()):
-                if not waiter.done():
-                    waiter.set_result(None)
-
-    def _unhear(self, cl_ord_id: str, waiter: asyncio.Future[None]) -> None:
-        waiters = self._heard[cl_ord_id]
-        waiters.remove(waiter)
-        if not waiters:
-            del self._heard[cl_ord_id]
 
 
 def _is_acknowledgement(message: Message) -> bool:
