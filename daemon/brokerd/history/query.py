@@ -61,8 +61,8 @@ class OrderQuery(Struct, frozen=True, kw_only=True):
     time of creation.
     """
 
-    status: Status | tuple[Status, ...] | None = None
-    ord_status: OrdStatus | tuple[OrdStatus, ...] | None = None
+    status: tuple[Status, ...] | None = None
+    ord_status: tuple[OrdStatus, ...] | None = None
     executor: str | None = None
     symbol: str | None = None
     side: Side | None = None
@@ -131,9 +131,9 @@ def statuses(query: OrderQuery) -> frozenset[OrdStatus]:
     """Return every shown ord_status that can match, all of them if none is asked for."""
     wanted = frozenset(OrdStatus)
     if query.status is not None:
-        wanted &= frozenset[OrdStatus]().union(*(SHOWN_AS[each] for each in _coarse(query)))
+        wanted &= frozenset[OrdStatus]().union(*(SHOWN_AS[each] for each in query.status))
     if query.ord_status is not None:
-        wanted &= frozenset(_shown(query))
+        wanted &= frozenset(query.ord_status)
     return wanted
 
 
@@ -156,11 +156,9 @@ def order_conditions(query: OrderQuery) -> Where:
     """Return what an order `o` must fulfil, window and group left out."""
     where = _terms_conditions(query)
     if query.status is not None:
-        coarse = _coarse(query)
-        where.add(f"o.status IN {placeholders(len(coarse))}", *coarse)
+        where.add(f"o.status IN {placeholders(len(query.status))}", *query.status)
     if query.ord_status is not None:
-        shown = _shown(query)
-        where.add(f"o.ord_status IN {placeholders(len(shown))}", *shown)
+        where.add(f"o.ord_status IN {placeholders(len(query.ord_status))}", *query.ord_status)
     return where
 
 
@@ -321,13 +319,3 @@ def _add_group(where: Where, query: OrderQuery | FillQuery, names: str) -> None:
             group_tag(key),
             value,
         )
-
-
-def _coarse(query: OrderQuery) -> tuple[Status, ...]:
-    asked = query.status
-    return (asked,) if isinstance(asked, Status) else asked or ()
-
-
-def _shown(query: OrderQuery) -> tuple[OrdStatus, ...]:
-    asked = query.ord_status
-    return (asked,) if isinstance(asked, OrdStatus) else asked or ()

@@ -8,6 +8,7 @@ A question waits first until everything that was durable when it was asked has b
 
 import math
 import sqlite3
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from typing import Any
 
@@ -82,7 +83,7 @@ class Fill(Struct, frozen=True, kw_only=True):
     event: OrderTraded
 
 
-class HistoryReader:
+class HistoryReader(ABC):
     """Questions to a read model. `synced` is given by the side that writes it."""
 
     def __init__(self, journal: Journal, reader: aiosqlite.Connection) -> None:
@@ -90,9 +91,9 @@ class HistoryReader:
         self._journal = journal
         self._reader = reader
 
+    @abstractmethod
     async def synced(self, seq: int) -> None:
         """Wait until journal row `seq` has been applied."""
-        raise NotImplementedError
 
     async def unsettled(self) -> list[Order]:
         """Return the orders that are not settled, in order of submit: what a start needs."""
