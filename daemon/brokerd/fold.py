@@ -35,7 +35,15 @@ from brokerd.events import (
 )
 from brokerd.money import ZERO, add, multiply
 from brokerd.orders import Order, Request
-from brokerd.states import ENDS_REQUEST, FINAL, RESOLVED, TRANSITIONS, ExecType, OrdStatus
+from brokerd.states import (
+    ENDS_REQUEST,
+    FINAL,
+    RECORDED_AS,
+    RESOLVED,
+    TRANSITIONS,
+    ExecType,
+    OrdStatus,
+)
 
 
 class IllegalTransition(BrokerdError):
@@ -195,15 +203,13 @@ def _not_replaced_by(order: Order, event: OrderReplaced) -> dict[str, Any]:
     return _outstanding(each for each in order.requests if each.kind is not RequestKind.NEW)
 
 
-_LAST_WORDS: dict[type[OrderEvent], ExecType] = {
-    OrderCanceled: ExecType.CANCELED,
-    OrderExpired: ExecType.EXPIRED,
-    OrderRejected: ExecType.REJECTED,
+_EXEC_TYPES: dict[type[OrderDone], ExecType] = {
+    event: exec_type for exec_type, event in RECORDED_AS.items()
 }
 
 
 def _done(order: Order, event: OrderDone) -> dict[str, Any]:
-    exec_type = _LAST_WORDS[type(event)]
+    exec_type = _EXEC_TYPES[type(event)]
     changes = _move(order, exec_type, event)
     changes |= {
         "stopped_by": order.stopped_by or TRANSITIONS[OrdStatus.NEW][exec_type],

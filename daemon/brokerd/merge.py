@@ -10,10 +10,6 @@ from brokerd.commands import request_cancel
 from brokerd.events import (
     FillsMissed,
     OrderAcknowledged,
-    OrderCanceled,
-    OrderDone,
-    OrderExpired,
-    OrderRejected,
     OrderReplaced,
     OrderTraded,
     ReportDisputed,
@@ -22,13 +18,9 @@ from brokerd.events import (
 )
 from brokerd.executor import Report
 from brokerd.fold import is_legal
-from brokerd.messages import (
-    Action,
-    Ask,
-    Reported,
-)
+from brokerd.messages import Action, Ask, Reported
 from brokerd.orders import Order, Request
-from brokerd.states import TRANSITIONS, ExecType, OrdStatus
+from brokerd.states import RECORDED_AS, TRANSITIONS, ExecType, OrdStatus
 
 
 def merge(stage: Stage, order: Order, message: Reported) -> None:
@@ -122,13 +114,6 @@ def _same_terms(wanted: Request, report: Report) -> bool:
     return wanted.qty == report.qty and report.px in {None, wanted.px}
 
 
-_LAST_WORDS: dict[ExecType, type[OrderDone]] = {
-    ExecType.CANCELED: OrderCanceled,
-    ExecType.EXPIRED: OrderExpired,
-    ExecType.REJECTED: OrderRejected,
-}
-
-
 def _merge_last_word(stage: Stage, order: Order, message: Reported) -> None:
     report = message.report
     exec_type = report.exec_type
@@ -145,7 +130,7 @@ def _merge_last_word(stage: Stage, order: Order, message: Reported) -> None:
         )
         return
     stage.record(
-        _LAST_WORDS[exec_type](
+        RECORDED_AS[exec_type](
             at_ns=message.at_ns,
             cl_ord_id=order.cl_ord_id,
             road=message.road,

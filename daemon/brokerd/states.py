@@ -11,7 +11,14 @@ this machine deviates on purpose are listed in docs/order-states.md.
 
 from enum import StrEnum
 
-from brokerd.events import RequestKind, Resolution
+from brokerd.events import (
+    OrderCanceled,
+    OrderDone,
+    OrderExpired,
+    OrderRejected,
+    RequestKind,
+    Resolution,
+)
 
 
 class OrdStatus(StrEnum):
@@ -130,6 +137,13 @@ LAST_WORDS: dict[OrdStatus, ExecType] = {
     S.REJECTED: E.REJECTED,
 }
 """What must have been reported of an order that a venue shows so. Filled it is by its executions."""
+
+RECORDED_AS: dict[ExecType, type[OrderDone]] = {
+    E.CANCELED: OrderCanceled,
+    E.EXPIRED: OrderExpired,
+    E.REJECTED: OrderRejected,
+}
+"""The event that a last word is on record as."""
 
 ENDS_REQUEST: dict[RequestKind, frozenset[ExecType]] = {
     # Any word of the venue about the order proves that it arrived.
