@@ -37,7 +37,7 @@ from brokerd.executor import Accepted, InDoubt, LinkState, Refused, Standing
 from brokerd.links import Link, Links, doubt_outstanding
 from brokerd.listener import Listener
 from brokerd.messages import Answered, Ask, Cancel, Freeze, Replace, Reported, Send, Viewed
-from brokerd.methods import doubts_of
+from brokerd.overview import doubts_of
 from brokerd.poller import Poller
 from brokerd.terms import Instrument, OrdType, Quote, Terms, TimeInForce
 

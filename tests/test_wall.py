@@ -17,7 +17,7 @@ from brokerd.errors import BrokerdError, ConfigError, OutcomeUnknown, VenueUnava
 from brokerd.executor import Accepted, InDoubt, LinkState, Standing
 from brokerd.guard import NO_PROMISES, Walled, building, guarded
 from brokerd.messages import Cancel, Replace
-from brokerd.methods import _show_link
+from brokerd.overview import show_link
 
 AT_ONCE = ("capabilities", "standing", "resume", "instruments", "quote")
 IN_TIME = ("connect", "aclose", "place", "cancel", "replace", "query", "snapshot", "stream")
@@ -116,7 +116,7 @@ async def trade(desk: Desk, name: str) -> None:
     for attempt in (
         lambda: link.check(message.terms, CLOCK.now_ns()),
         lambda: link.executor.quote("BTCUSDT"),
-        lambda: _show_link(link, engine),
+        lambda: show_link(link, engine),
         lambda: link.weaknesses,
     ):
         with suppress(BrokerdError):
@@ -187,12 +187,12 @@ async def test_rules_that_cannot_be_had_refuse_the_order_before_it_is_written(
         with pytest.raises(VenueUnavailable) as caught:
             link.check(submit(executor="hostile").terms, CLOCK.now_ns())
         assert caught.value.reason == "executor_failed"
-        assert _show_link(link, desk.engine).symbols == []
+        assert show_link(link, desk.engine).symbols == []
 
 
 async def test_how_things_stand_is_a_weakness_where_it_is_not_told(tmp_path: Path) -> None:
     async with desk_of(tmp_path, Hostile("standing", fail), ScriptedExecutor()) as desk:
-        shown = _show_link(desk.links.by_name["hostile"], desk.engine)
+        shown = show_link(desk.links.by_name["hostile"], desk.engine)
         assert any("hostile failed: KeyError in standing" in each for each in shown.weaknesses)
 
 

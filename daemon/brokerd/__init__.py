@@ -11,7 +11,8 @@ The house, from pure to shell; a module imports only from its own floor or one a
     shells    config/  logs/  clock  journal/  history/  guard  retries  systemd
               recall  strangers  hearing  engine  feed  dispatch  others  poller  listener  links
     socket    views  params  results  scorecard  contract  discover  lookback  subscriptions
-              survey/  trading  statistician  sampler  methods  server
+              survey/  trading  statistician  sampler  overview  methods
+              server
     root      desk  supervisor  plugins  __main__
     clients   client/  cli/
 

@@ -114,7 +114,7 @@ class Engine:
         self._room = asyncio.Event()
         self._room.set()
         self._hearing = Hearing()
-        self.gate = Gate()
+        self._gate = Gate()
         self._last: _Batch | None = None
         self.pending_since_ns: int | None = None
         self.strangers = Strangers(self.recall, self._take_back, act)
@@ -128,7 +128,7 @@ class Engine:
 
     def stop_taking(self) -> None:
         """Refuse new orders from now on; everything else goes on until the daemon has stopped."""
-        self.gate.is_stopping = True
+        self._gate.is_stopping = True
 
     def post(self, message: Message, reply: Reply) -> None:
         """
@@ -269,8 +269,8 @@ class Engine:
                     async with asyncio.timeout(RECALL_S_MAX):
                         await self.recall.order(cl_ord_id)
                 except (Busy, TimeoutError):
-                    self.gate.out_of_reach.add(cl_ord_id)
-        self.gate.out_of_reach.clear()
+                    self._gate.out_of_reach.add(cl_ord_id)
+        self._gate.out_of_reach.clear()
         for _ in range(batch.taken):
             self._inbox.popleft()
         self._room.set()
@@ -316,7 +316,7 @@ class Engine:
                 self._is_pressing = True  # what found no room has waited for its company
                 break
             batch.taken += 1
-            result: str | BrokerdError | None = self.gate.refusal(
+            result: str | BrokerdError | None = self._gate.refusal(
                 message, stage, accepts_orders=accepts_orders
             )
             if result is None:
@@ -348,8 +348,12 @@ class Engine:
 
     def limit(self, executor: str, limits: Limits) -> None:
         """Hold an executor's orders to limits. Called before it has any."""
-        self.gate.limits[executor] = limits
+        self._gate.limits[executor] = limits
         self.blotter.weigh(executor)
+
+    def limits_of(self, executor: str) -> Limits | None:
+        """Return what an executor's orders are held to; None if they have no limits."""
+        return self._gate.limits.get(executor)
 
     async def _publish(self, changes: list[Change], bodies: list[bytes]) -> None:
         self._feed.publish(changes)

@@ -6,11 +6,9 @@ The broad `except` around a call, and around the events that follow it, is here:
 foreseen is a bug, told to the bot without its insides and to the log with them.
 """
 
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable
 from contextlib import nullcontext
 from functools import partial
-from heapq import nsmallest
-from operator import itemgetter
 from typing import Any
 
 import msgspec
@@ -21,33 +19,22 @@ from brokerd import __version__, results
 from brokerd.contract import METHODS
 from brokerd.discover import openrpc
 from brokerd.engine import Engine, Result
-from brokerd.errors import (
-    BrokerdError,
-    InternalError,
-    InvalidParams,
-    MethodNotFound,
-)
+from brokerd.errors import BrokerdError, InternalError, InvalidParams, MethodNotFound
 from brokerd.feed import Feed
 from brokerd.history.model import SqliteHistory
-from brokerd.links import Link, Links
-from brokerd.money import digits
+from brokerd.links import Links
 from brokerd.orders import Order
-from brokerd.params import (
-    NoParams,
-    SubscribeParams,
-    ThawParams,
-)
+from brokerd.overview import show_link
+from brokerd.params import NoParams, SubscribeParams, ThawParams
 from brokerd.rpc import NULL, Call, answer, encode, failure, notification, read_params
 from brokerd.server import Peer, check_owner
 from brokerd.statistician import Statistician
 from brokerd.subscriptions import Subscription, read_filter
-from brokerd.times import rfc3339
 from brokerd.trading import Trading
 from brokerd.views import show_order
 from brokerd.words import suggest
 
 SUBSCRIPTIONS_MAX = 8
-DOUBTS_SHOWN_MAX = 50
 
 log = structlog.get_logger(__name__)
 
@@ -176,7 +163,7 @@ class Methods:
 
     async def list_executors(self, _peer: Peer, _params: NoParams) -> results.Executors:
         """Show every executor."""
-        return results.Executors([_show_link(link, self._engine) for link in self._links])
+        return results.Executors([show_link(link, self._engine) for link in self._links])
 
     async def thaw(self, peer: Peer, params: ThawParams) -> results.Thawed:
         """Let a frozen executor take new orders again, if nothing is found against it."""
@@ -222,62 +209,3 @@ class Methods:
 
 def _a_bug() -> InternalError:
     return InternalError("a bug: the daemon's log has the traceback")
-
-
-def doubts_of(links: Iterable[Link], engine: Engine) -> list[results.Doubt]:
-    """Return the requests in doubt, the longest first, as many as are shown."""
-    doubted = [
-        (order.doubted.since_ns, order.cl_ord_id, order.doubted.kind, order, link)
-        for link in links
-        for order in engine.blotter.asking(link.name)
-        if order.doubted is not None
-    ]
-    return [
-        results.Doubt(
-            cl_ord_id=cl_ord_id,
-            executor=link.name,
-            request=kind,
-            since=rfc3339(since_ns),
-            leaves_qty=digits(order.open_qty_max),
-            questions=link.poller.questions_about(cl_ord_id),
-        )
-        for since_ns, cl_ord_id, kind, order, link in nsmallest(
-            DOUBTS_SHOWN_MAX, doubted, key=itemgetter(0)
-        )
-    ]
-
-
-def _show_link(link: Link, engine: Engine) -> results.ShownExecutor:
-    """Return an executor as bots see it."""
-    name, listener, standing = link.name, link.listener, link.standing
-    exposure = engine.blotter.exposures.get(name)
-    return results.ShownExecutor(
-        name=name,
-        adapter=link.adapter,
-        state=listener.state,
-        reason=listener.reason,
-        since=rfc3339(listener.since_ns),
-        capabilities=link.executor.capabilities,
-        symbols=link.symbols,
-        orders_unsettled=engine.blotter.unsettled_count(name),
-        in_doubt=doubts_of([link], engine),
-        in_doubt_count=sum(order.in_doubt for order in engine.blotter.asking(name)),
-        backlog=link.dispatch.backlog,
-        retries=link.dispatch.retries,
-        questions=link.poller.questions,
-        stream_reports=listener.reports,
-        missed_by_stream=link.poller.missed_by_stream,
-        external_reports=link.poller.others.reports,
-        external_fills=link.poller.others.fills,
-        limits=engine.gate.limits.get(name),
-        open_orders=exposure.orders if exposure else None,
-        open_notional=digits(exposure.notional) if exposure else None,
-        weaknesses=list(link.weaknesses),
-        clock_offset_s=standing.clock_offset_s,
-        clock_error_s=standing.clock_error_s,
-        budget_left=standing.budget_left,
-        paused_until=None
-        if standing.paused_until_ns is None
-        else rfc3339(standing.paused_until_ns),
-        pause_reason=standing.pause_reason,
-    )

@@ -31,10 +31,10 @@ from brokerd.ids import Ids, new_epoch
 from brokerd.journal.store import open_journal
 from brokerd.logs.drain import LogDrain
 from brokerd.logs.setup import EventLog
-from brokerd.methods import Methods, doubts_of
-from brokerd.results import DaemonInfo, OrderCounts
+from brokerd.methods import Methods
+from brokerd.overview import count_orders, doubts_of
+from brokerd.results import DaemonInfo
 from brokerd.server import Server, listening
-from brokerd.states import Status
 from brokerd.statistician import Statistician
 from brokerd.storage import Journal
 from brokerd.survey.surveyor import Surveyor
@@ -267,8 +267,8 @@ class Daemon:
             socket=str(config.daemon.socket),
             config=str(config.path),
             accepts_orders=self._journal.accepts_orders,
-            orders=self._count_orders(),
-            in_doubt=doubts_of(self._links, self._engine),
+            orders=count_orders(self._links, engine, self._history.orders),
+            in_doubt=doubts_of(self._links, engine),
             executors={link.name: link.listener.state for link in self._links},
             connections=len(self._server.connections) if self._server else 0,
             subscribers=self._methods.subscribers if self._methods else 0,
@@ -277,18 +277,6 @@ class Daemon:
             reports_of_unknown_orders=engine.strangers.unknown,
             log_lines_dropped=self._drain.dropped,
             clock_step_s=round(self._clock.stepped_ns / 1e9, 3),
-        )
-
-    def _count_orders(self) -> OrderCounts:
-        """Count what is known without asking the disk: it may be full just when this is asked."""
-        blotter = self._engine.blotter
-        asking = (order for link in self._links for order in blotter.asking(link.name))
-        return OrderCounts(
-            open=blotter.by_status[Status.OPEN],
-            pending=blotter.by_status[Status.PENDING],
-            in_doubt=sum(order.in_doubt for order in asking),
-            in_memory=len(blotter),
-            submitted=self._history.orders,
         )
 
 
