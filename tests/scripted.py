@@ -14,6 +14,7 @@ from tests.journal_rows import both
 from brokerd.blotter import Blotter, Change, Stage
 from brokerd.broker import decide
 from brokerd.clock import SystemClock
+from brokerd.config.load import DaemonConfig
 from brokerd.engine import Engine
 from brokerd.errors import VenueUnavailable
 from brokerd.events import RequestKind, Road, encode_entry, event_name
@@ -22,7 +23,9 @@ from brokerd.executor import (
     Balance,
     CancelOrder,
     Capabilities,
+    Clock,
     Execution,
+    Executor,
     OrderRef,
     OrderView,
     Outcome,
@@ -34,6 +37,7 @@ from brokerd.executor import (
 )
 from brokerd.feed import Feed
 from brokerd.journal.store import SqliteJournal
+from brokerd.link import Link
 from brokerd.messages import (
     Action,
     Answered,
@@ -376,6 +380,12 @@ class House:
     @property
     def events(self) -> list[str]:
         return [event_name(change.entry.event) for change in self.changes]
+
+    def link(self, executor: Executor, clock: Clock = CLOCK, **config: float) -> Link:
+        """Make an executor's link, as the desk does."""
+        quick = {"request_deadline_s": 5.0, "retry_window_s": 5.0, "poll_floor_s": 600.0}
+        settings = DaemonConfig(**quick | config)  # type: ignore[arg-type]
+        return Link("scripted", executor, self.engine, clock, settings)
 
     def order(self, cl_ord_id: str = "x") -> Order:
         order = self.engine.blotter.get(cl_ord_id)

@@ -32,7 +32,7 @@ async def run_of(
         desk = Desk(config, CLOCK, journal, history, on_changes=lambda *_: None)
         desk.add("scripted", venue, CLOCK.now_ns())
         tasks = await desk.start(group, epoch)
-        await until(lambda: desk.links.by_name["sim"].listener.state is state)
+        await until(lambda: desk.links.by_name["sim"].condition.state is state)
         yield desk
         for task in tasks:
             task.cancel()
@@ -74,8 +74,8 @@ async def test_a_ban_survives_a_restart(tmp_path: Path) -> None:
     until_ns = CLOCK.now_ns() + HOUR_NS
     async with run_of(tmp_path, first) as desk:
         first.stands = Standing(paused_until_ns=until_ns, pause_reason="418: banned")
-        listener = desk.links.by_name["sim"].listener
-        await until(lambda: listener._paused_until_ns == until_ns)
+        pauses = desk.links.by_name["sim"].pauses
+        await until(lambda: pauses._noted_until_ns == until_ns)
         await desk.engine.do(submit(at_ns=CLOCK.now_ns()))
     async with run_of(tmp_path, second):
         ((resumed_ns, reason),) = second.resumed
@@ -170,7 +170,7 @@ async def test_a_doubt_of_an_earlier_run_is_asked_about_again_and_waits_anew_wit
             order = desk.engine.blotter.get("x")
             assert order is not None
             assert (order.in_doubt, order.doubts, order.not_found_at_ns) == (True, 1, None)
-            (request,) = desk.links.by_name["sim"].poller.waits_anew("x")
+            (request,) = desk.links.by_name["sim"].questions.waits_anew("x")
             assert request.final_at_ns is not None
             assert request.final_at_ns >= began_ns + 60 * 10**9
 

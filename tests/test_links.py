@@ -21,8 +21,7 @@ from tests.scripted import (
     until,
 )
 
-from brokerd import links as module
-from brokerd.dispatch import Dispatch
+from brokerd import link as module
 from brokerd.errors import (
     BrokerdError,
     Busy,
@@ -34,38 +33,30 @@ from brokerd.errors import (
 )
 from brokerd.events import RequestKind
 from brokerd.executor import Accepted, InDoubt, LinkState, Refused, Standing
-from brokerd.links import Link, Links, doubt_outstanding
-from brokerd.listener import Listener
+from brokerd.link import Link
+from brokerd.links import Links, doubt_outstanding
 from brokerd.messages import Answered, Ask, Cancel, Freeze, Replace, Reported, Send, Viewed
 from brokerd.overview import doubts_of
-from brokerd.poller import Poller
 from brokerd.terms import Instrument, OrdType, Quote, Terms, TimeInForce
 
 
 def link_of(home: House, venue: ScriptedExecutor, name: str = "sim") -> Link:
     venue.name = name
-    poller = Poller(venue, home.engine, CLOCK, deadline_s=5, floor_s=600)
-    return Link(
-        "scripted",
-        venue,
-        Dispatch(venue, home.engine, CLOCK, deadline_s=5, retry_window_s=5),
-        poller,
-        Listener(venue, home.engine, poller, CLOCK),
-    )
+    return home.link(venue)
 
 
 @asynccontextmanager
 async def linked(directory: Path, **promises: object) -> AsyncGenerator[tuple[House, Link], None]:
     async with house(directory) as home:
         link = link_of(home, ScriptedExecutor(**promises))
-        link.listener.state = LinkState.UP
+        link.condition.state = LinkState.UP
         yield home, link
 
 
 async def test_an_order_that_the_venue_will_take_passes(tmp_path: Path) -> None:
     async with linked(tmp_path) as (_, link):
         link.check(LIMIT, CLOCK.now_ns())
-        link.listener.state = LinkState.SYNCING
+        link.condition.state = LinkState.SYNCING
         link.check(LIMIT, CLOCK.now_ns())
 
 
@@ -81,7 +72,7 @@ async def test_an_executor_that_is_not_there_takes_nothing_and_says_why(
     tmp_path: Path, state: LinkState, error: type[BrokerdError]
 ) -> None:
     async with linked(tmp_path) as (_, link):
-        link.listener.state, link.listener.reason = state, "the key was revoked"
+        link.condition.state, link.condition.reason = state, "the key was revoked"
         with pytest.raises(error) as caught:
             link.check(LIMIT, CLOCK.now_ns())
         assert state is LinkState.STARTING or "the key was revoked" in str(caught.value)
@@ -114,18 +105,18 @@ async def test_what_polls_find_counts_as_missed_only_while_the_stream_seemed_wel
         await home.engine.do(submit())
         await home.engine.settle(Reported("sim", traded("t", 1), "poll", 2))
         await until(lambda: len(home.changes) == 2)
-        link.poller.out_of_sync()
+        link.in_sync.end()
         links.watch(home.changes)
-        assert link.poller.missed_by_stream == 0
-        link.poller.in_sync()
+        assert link.in_sync.missed == 0
+        link.in_sync.begin()
         links.watch(home.changes)
-        assert link.poller.missed_by_stream == 1
+        assert link.in_sync.missed == 1
         await home.engine.settle(Viewed("x", None, "query", 50, 50, 10))
         await home.engine.settle(Viewed("x", None, "query", 90, 90, 10))
         await until(lambda: len(home.changes) == 4)
         links.watch(home.changes[2:])
         assert home.order().reason == "forgotten_by_venue"
-        assert link.poller.missed_by_stream == 1, "no stream tells that there is nothing"
+        assert link.in_sync.missed == 1, "no stream tells that there is nothing"
 
 
 async def test_too_many_requests_that_wait_turn_new_ones_away(
@@ -195,7 +186,7 @@ async def test_what_is_far_from_the_market_is_refused_only_where_that_is_known(
     async with house(tmp_path) as home:
         venue = Bounded()
         link = link_of(home, venue)
-        link.listener.state = LinkState.UP
+        link.condition.state = LinkState.UP
         with pytest.raises(InvalidOrder) as refused:
             link.check(terms, CLOCK.now_ns())
         assert refused.value.field == field
@@ -233,7 +224,7 @@ async def test_an_action_goes_to_the_executor_of_its_order_alone(tmp_path: Path)
         await home.engine.do(submit("y", executor="no longer configured"))
         links.act(Send(home.order("y")))
         assert (sim.dispatch.backlog, other.dispatch.backlog) == (1, 0)
-        assert (set(sim.poller._scheduled), set(other.poller._scheduled)) == ({"x"}, set())
+        assert (set(sim.questions._matters), set(other.questions._matters)) == ({"x"}, set())
 
 
 async def test_a_link_at_work_takes_an_order_from_record_to_venue_and_back(tmp_path: Path) -> None:
@@ -242,7 +233,7 @@ async def test_a_link_at_work_takes_an_order_from_record_to_venue_and_back(tmp_p
         links.add(link_of(home, venue))
         home.act = links.act
         task = asyncio.get_running_loop().create_task(links.choose(None).run())
-        await until(lambda: links.choose(None).listener.state is LinkState.UP)
+        await until(lambda: links.choose(None).condition.state is LinkState.UP)
         venue.script["place"].append(Accepted(reports=(report(E.NEW),)))
         await home.engine.do(submit(at_ns=CLOCK.now_ns()))
         await until(lambda: home.order().acked_at_ns is not None)
@@ -260,7 +251,7 @@ async def test_a_link_whose_listener_was_cancelled_from_within_ends_with_it(tmp_
     async with house(tmp_path) as home:
         link = link_of(home, ScriptedExecutor())
         task = asyncio.get_running_loop().create_task(link.run())
-        await until(lambda: link.listener.state is LinkState.UP)
+        await until(lambda: link.condition.state is LinkState.UP)
         (listener,) = (t for t in asyncio.all_tasks() if t.get_name() == "sim-listener")
         listener.cancel()
         await asyncio.wait((task,), timeout=30)
@@ -284,7 +275,7 @@ async def test_what_the_last_run_left_without_an_outcome_is_in_doubt(tmp_path: P
         seq = home.journal.last_seq
         await doubt_outstanding(home.engine, link, home.engine.blotter.unsettled("sim"), 6)
         assert home.journal.last_seq == seq, "it is on record already"
-        (timed,) = link.poller.waits_anew("x")
+        (timed,) = link.questions.waits_anew("x")
         assert timed.final_at_ns == 6 + 1_000_000_000, "each run waits by its own clock"
 
 
@@ -301,7 +292,7 @@ async def test_a_replace_in_doubt_and_the_cancel_over_it_are_both_in_doubt_after
         await doubt_outstanding(home.engine, link, home.engine.blotter.unsettled("sim"), 6)
         told = [(each.kind, each.in_doubt) for each in home.order().requests]
         assert told == [(RequestKind.CANCEL, True), (RequestKind.REPLACE, True)]
-        (timed,) = link.poller.waits_anew("x")
+        (timed,) = link.questions.waits_anew("x")
         assert (timed.kind, timed.final_at_ns) == (RequestKind.REPLACE, 6 + 1_000_000_000)
         (doubt,) = doubts_of([link], home.engine)
         assert (doubt.request, doubt.leaves_qty) == (RequestKind.CANCEL, "20")

@@ -20,7 +20,9 @@ from tests.scripted import (
     view,
 )
 
+from brokerd import condition
 from brokerd import listener as module
+from brokerd import pauses as pausing
 from brokerd.errors import (
     ConfigError,
     Halted,
@@ -31,16 +33,15 @@ from brokerd.errors import (
 )
 from brokerd.events import ExecutorChanged, ExecutorPaused, ExecutorThawed
 from brokerd.executor import LinkState, Snapshot, Standing
-from brokerd.listener import Listener
-from brokerd.poller import Poller
 
 DOWN = VenueUnavailable("no route", retry_after_s=7.0)
 
 
 class Desk:
-    def __init__(self, home: House, venue: ScriptedExecutor, listener: Listener) -> None:
-        self.home, self.venue, self.listener = home, venue, listener
-        self.poller = listener._poller
+    def __init__(self, home: House, venue: ScriptedExecutor) -> None:
+        self.home, self.venue = home, venue
+        self.link = home.link(venue)
+        self.listener, self.condition = self.link.listener, self.link.condition
         self.task: asyncio.Task[None] | None = None
 
     @property
@@ -69,8 +70,7 @@ def waits(monkeypatch: pytest.MonkeyPatch) -> list[tuple[int, float | None]]:
 async def desk(directory: Path) -> AsyncGenerator[Desk, None]:
     async with house(directory) as home:
         venue = ScriptedExecutor()
-        poller = Poller(venue, home.engine, CLOCK, deadline_s=5, floor_s=600)
-        at = Desk(home, venue, Listener(venue, home.engine, poller, CLOCK))
+        at = Desk(home, venue)
         yield at
         if at.task is not None:
             at.task.cancel()
@@ -89,16 +89,16 @@ async def test_a_link_comes_up_in_steps_that_are_on_record_before_they_show(
     tmp_path: Path,
 ) -> None:
     async with listening(tmp_path) as at:
-        assert at.listener.state is LinkState.STARTING
+        assert at.condition.state is LinkState.STARTING
         at.home.journal.leave.clear()
         await until(lambda: at.home.journal.appends == [1])
-        assert at.listener.state is LinkState.STARTING, "syncing is not durable yet"
-        assert not at.listener.settled.is_set()
+        assert at.condition.state is LinkState.STARTING, "syncing is not durable yet"
+        assert not at.condition.settled.is_set()
         at.home.journal.leave.set()
         await at.until_up()
         assert at.states == ["syncing", "up"]
-        await until(lambda: at.listener.state is LinkState.UP)
-        assert at.listener.settled.is_set()
+        await until(lambda: at.condition.state is LinkState.UP)
+        assert at.condition.settled.is_set()
     assert at.venue.closed == 1
 
 
@@ -218,7 +218,7 @@ async def test_why_a_link_is_down_is_what_it_was_the_last_time(
     async with listening(tmp_path) as at:
         at.venue.connects += [DOWN, VenueRefused("the key is not valid")]
         at.venue.connects += [VenueRefused("the key is not valid")] * 1000
-        await until(lambda: at.listener.reason == "the key is not valid")
+        await until(lambda: at.condition.reason == "the key is not valid")
         await until(lambda: len(waits) > 5 and bool(downs(at)))
         assert downs(at) == ["no route"], "on record no more than once a minute"
 
@@ -226,13 +226,13 @@ async def test_why_a_link_is_down_is_what_it_was_the_last_time(
 async def test_another_reason_to_be_down_goes_on_record_and_another_number_in_it_does_not(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(module, "REASON_NOTED_EVERY_S", 0.0)
+    monkeypatch.setattr(condition, "REASON_NOTED_EVERY_S", 0.0)
     async with listening(tmp_path) as at:
         at.venue.connects += [VenueUnavailable(f"no answer in {n} s") for n in range(5)]
         at.venue.connects += [VenueRefused("the key is not valid")] * 2
         await at.until_up()
         assert downs(at) == ["no answer in 0 s", "the key is not valid"]
-        assert at.listener.reason == ""
+        assert at.condition.reason == ""
 
 
 async def test_waits_start_over_only_after_a_healthy_time_up(
@@ -241,7 +241,7 @@ async def test_waits_start_over_only_after_a_healthy_time_up(
     async with listening(tmp_path) as at:
         for healthy_after_s in (60.0, 60.0, 0.0):
             await at.until_up(len(waits) + 1)
-            await until(lambda: at.listener.state is LinkState.UP)
+            await until(lambda: at.condition.state is LinkState.UP)
             monkeypatch.setattr("brokerd.retries.HEALTHY_AFTER_S", healthy_after_s)
             at.venue.told.put_nowait(VenueUnavailable("cut"))
             before = len(waits)
@@ -286,8 +286,8 @@ async def test_a_connect_that_hangs_is_given_up(
 
         at.venue.connect = never  # type: ignore[method-assign]
         at.task = asyncio.get_running_loop().create_task(at.listener.run())
-        await until(lambda: at.listener.state is LinkState.DOWN)
-        assert "no answer within" in at.listener.reason
+        await until(lambda: at.condition.state is LinkState.DOWN)
+        assert "no answer within" in at.condition.reason
 
 
 async def test_a_stream_that_fails_to_close_is_only_a_gap(tmp_path: Path) -> None:
@@ -297,7 +297,7 @@ async def test_a_stream_that_fails_to_close_is_only_a_gap(tmp_path: Path) -> Non
         at.venue.told.put_nowait(VenueUnavailable("cut"))
         await until(lambda: at.states.count("down") == 1)
         at.venue.at_stream_close = None
-        await until(lambda: at.listener.state is LinkState.UP)
+        await until(lambda: at.condition.state is LinkState.UP)
         assert at.states[:3] == ["syncing", "up", "down"]
 
 
@@ -325,8 +325,8 @@ async def test_a_report_of_nobodys_order_is_counted_and_harms_nothing(tmp_path: 
         await at.until_up()
         at.venue.told.put_nowait(report(E.CANCELED, "of-a-person"))
         await until(lambda: at.listener.reports == 1)
-        assert at.listener.state is LinkState.UP
-        assert (at.poller.others.reports, at.home.engine.strangers.unknown) == (1, 0)
+        assert at.condition.state is LinkState.UP
+        assert (at.link.others.reports, at.home.engine.strangers.unknown) == (1, 0)
 
 
 def pauses(at: Desk) -> list[tuple[int, str]]:
@@ -337,17 +337,17 @@ def pauses(at: Desk) -> list[tuple[int, str]]:
 async def test_a_pause_is_on_record_once_and_again_when_it_grows(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(module, "PAUSE_NOTED_WITHIN_S", 0.001)
+    monkeypatch.setattr(pausing, "NOTED_WITHIN_S", 0.001)
     async with desk(tmp_path) as at:
-        at.task = asyncio.get_running_loop().create_task(at.listener.record_pauses())
-        soon_ns = CLOCK.now_ns() + module.PAUSE_NOTED_NS_MIN // 2
+        at.task = asyncio.get_running_loop().create_task(at.link.pauses.record())
+        soon_ns = CLOCK.now_ns() + pausing.NOTED_NS_MIN // 2
         at.venue.stands = Standing(paused_until_ns=soon_ns, pause_reason="too short to note")
         await asyncio.sleep(0.01)
         until_ns = CLOCK.now_ns() + 3_600 * 10**9
         at.venue.stands = Standing(paused_until_ns=until_ns, pause_reason="418: banned")
         await until(lambda: len(pauses(at)) == 1)
         await asyncio.sleep(0.01)
-        longer_ns = until_ns + module.PAUSE_NOTED_NS_MIN
+        longer_ns = until_ns + pausing.NOTED_NS_MIN
         at.venue.stands = Standing(paused_until_ns=longer_ns, pause_reason="418: banned")
         await until(lambda: len(pauses(at)) == 2)
         assert pauses(at) == [(until_ns, "418: banned"), (longer_ns, "418: banned")]
@@ -359,8 +359,8 @@ async def test_a_pause_is_on_record_once_and_again_when_it_grows(
 async def test_a_pause_of_the_last_run_is_kept_and_one_that_is_over_is_not(tmp_path: Path) -> None:
     async with desk(tmp_path) as at:
         until_ns = CLOCK.now_ns() + 3_600 * 10**9
-        at.listener.resume(until_ns, "418: banned")
-        at.listener.resume(5, "long over")
+        at.link.pauses.resume(until_ns, "418: banned")
+        at.link.pauses.resume(5, "long over")
         assert at.venue.resumed == [(until_ns, "418: banned")]
 
 
@@ -369,15 +369,15 @@ async def test_a_frozen_link_says_why_at_once_and_on_record_and_stays_frozen(
 ) -> None:
     async with listening(tmp_path) as at:
         await at.until_up()
-        recording = asyncio.get_running_loop().create_task(at.listener.record_freezes())
-        at.listener.freeze("who is it?")
-        assert (at.listener.state, at.listener.reason) == (LinkState.FROZEN, "who is it?")
-        at.listener.freeze("another reason")
+        recording = asyncio.get_running_loop().create_task(at.condition.record_freezes())
+        at.condition.freeze("who is it?")
+        assert (at.condition.state, at.condition.reason) == (LinkState.FROZEN, "who is it?")
+        at.condition.freeze("another reason")
         await until(lambda: at.states[-1] == "frozen")
         at.venue.told.put_nowait(StopAsyncIteration())
-        await until(lambda: at.venue.streams == 2 and at.poller.is_in_sync)
+        await until(lambda: at.venue.streams == 2 and at.link.in_sync.holds)
         assert at.states == ["syncing", "up", "frozen"]
-        assert (at.listener.state, at.listener.reason) == (LinkState.FROZEN, "who is it?")
+        assert (at.condition.state, at.condition.reason) == (LinkState.FROZEN, "who is it?")
         recording.cancel()
 
 
@@ -389,9 +389,9 @@ async def test_an_order_of_our_kind_that_no_row_knows_freezes_the_link_before_it
         snapshot = Snapshot(began_ns=CLOCK.now_ns(), since_ns=0, orders=(shown,), executions=())
         at.venue.snapshots.append(snapshot)
         at.task = asyncio.get_running_loop().create_task(at.listener.run())
-        await until(lambda: at.poller.is_in_sync)
-        assert at.listener.state is LinkState.FROZEN
-        assert "bkd-elsewhere-1, which is not in this journal" in at.listener.reason
+        await until(lambda: at.link.in_sync.holds)
+        assert at.condition.state is LinkState.FROZEN
+        assert "bkd-elsewhere-1, which is not in this journal" in at.condition.reason
         assert at.states == ["syncing"]
 
 
@@ -400,8 +400,8 @@ async def frozen(directory: Path) -> AsyncGenerator[Desk, None]:
     """A link that is up, was frozen, and has it on record."""
     async with listening(directory) as at, asyncio.TaskGroup() as group:
         await at.until_up()
-        recording = group.create_task(at.listener.record_freezes())
-        at.listener.freeze("who is it?")
+        recording = group.create_task(at.condition.record_freezes())
+        at.condition.freeze("who is it?")
         await until(lambda: at.states[-1] == "frozen")
         yield at
         recording.cancel()
@@ -421,31 +421,31 @@ async def test_a_thaw_is_on_record_with_who_and_why_and_the_link_is_what_it_was(
     tmp_path: Path,
 ) -> None:
     async with frozen(tmp_path) as at:
-        await at.listener.thaw("uid 0", "the other brokerd is gone")
-        assert (at.listener.state, at.listener.reason) == (LinkState.UP, "")
+        await at.link.thaw("uid 0", "the other brokerd is gone")
+        assert (at.condition.state, at.condition.reason) == (LinkState.UP, "")
         await until(lambda: thaws(at) == [("uid 0", "the other brokerd is gone", "up")])
         with pytest.raises(NotFrozen):
-            await at.listener.thaw("uid 0", "again")
+            await at.link.thaw("uid 0", "again")
 
 
 async def test_a_link_that_broke_while_it_was_frozen_is_down_once_it_thaws(tmp_path: Path) -> None:
     async with frozen(tmp_path) as at:
         at.venue.connects.extend([VenueUnavailable("no route")] * 100_000)
         at.venue.told.put_nowait(StopAsyncIteration())
-        await until(lambda: not at.poller.is_in_sync and at.venue.connected > 1)
-        await until(lambda: at.listener._beneath[0] is LinkState.DOWN)
-        await at.listener.thaw("uid 0", "looked")
-        assert at.listener.state is LinkState.DOWN
-        assert "no route" in at.listener.reason
+        await until(lambda: not at.link.in_sync.holds and at.venue.connected > 1)
+        await until(lambda: at.condition._beneath[0] is LinkState.DOWN)
+        await at.link.thaw("uid 0", "looked")
+        assert at.condition.state is LinkState.DOWN
+        assert "no route" in at.condition.reason
 
 
 async def test_while_the_cause_is_there_a_thaw_is_refused_and_says_so(tmp_path: Path) -> None:
     async with frozen(tmp_path) as at:
         at.venue.snapshots.append(stranger_shown())
         with pytest.raises(Halted, match="bkd-elsewhere-1") as caught:
-            await at.listener.thaw("uid 0", "looked")
+            await at.link.thaw("uid 0", "looked")
         assert caught.value.reason == "cause_remains"
-        assert at.listener.state is LinkState.FROZEN
+        assert at.condition.state is LinkState.FROZEN
         assert thaws(at) == []
 
 
@@ -453,18 +453,33 @@ async def test_without_a_picture_of_the_venue_nothing_thaws(tmp_path: Path) -> N
     async with frozen(tmp_path) as at:
         at.venue.snapshots.extend([VenueUnavailable("no route")] * 5)
         with pytest.raises(VenueUnavailable):
-            await at.listener.thaw("uid 0", "looked")
-        assert at.listener.state is LinkState.FROZEN
+            await at.link.thaw("uid 0", "looked")
+        assert at.condition.state is LinkState.FROZEN
+
+
+async def test_in_a_pause_who_thaws_is_told_how_long_it_lasts(tmp_path: Path) -> None:
+    """A ban may last for days: the person who waits for an answer can come back when it is over."""
+    async with frozen(tmp_path) as at:
+        looks = len(at.venue.since)
+        at.venue.stands = Standing(paused_until_ns=CLOCK.now_ns() + 3 * 86_400 * 10**9)
+        with pytest.raises(VenueUnavailable, match="left alone for 259") as caught:
+            await at.link.thaw("uid 0", "looked")
+        assert caught.value.reason == "paused"
+        assert caught.value.extra["retry_after_s"] > 250_000
+        assert (at.condition.state, len(at.venue.since)) == (LinkState.FROZEN, looks)
+        at.venue.stands = Standing()
+        await at.link.thaw("uid 0", "looked")
+        assert at.condition.state is LinkState.UP
 
 
 async def test_a_cause_that_comes_up_after_a_thaw_freezes_again_and_is_on_record(
     tmp_path: Path,
 ) -> None:
     async with frozen(tmp_path) as at:
-        await at.listener.thaw("uid 0", "looked")
+        await at.link.thaw("uid 0", "looked")
         at.venue.snapshots.append(stranger_shown())
-        await at.poller.sync()
-        assert at.listener.state is LinkState.FROZEN
+        await at.link.poller.sync()
+        assert at.condition.state is LinkState.FROZEN
         await until(lambda: at.states.count("frozen") == 2)
 
 
@@ -473,16 +488,16 @@ async def test_a_cause_that_comes_up_while_a_thaw_is_written_down_keeps_it_froze
 ) -> None:
     async def thaw(at: Desk) -> None:
         with pytest.raises(Halted, match="bkd-elsewhere-2"):
-            await at.listener.thaw("uid 0", "looked")
+            await at.link.thaw("uid 0", "looked")
 
     async with frozen(tmp_path) as at:
         at.home.journal.leave.clear()
         async with asyncio.TaskGroup() as group:
             group.create_task(thaw(at))
             await until(lambda: at.home.engine.pending_since_ns is not None)
-            at.listener.freeze("bkd-elsewhere-2")
+            at.condition.freeze("bkd-elsewhere-2")
             at.home.journal.leave.set()
-        assert at.listener.state is LinkState.FROZEN
+        assert at.condition.state is LinkState.FROZEN
         await until(lambda: at.states.count("frozen") == 2)
 
 
@@ -499,10 +514,10 @@ async def test_of_two_thaws_at_once_the_later_one_changes_nothing(
     async with frozen(tmp_path) as at:
         async with asyncio.TaskGroup() as group:
             with monkeypatch.context() as patch:
-                patch.setattr(at.poller, "sync", look_long)
-                group.create_task(at.listener.thaw("uid 0", "looked long"))
+                patch.setattr(at.link.poller, "sync_now", look_long)
+                group.create_task(at.link.thaw("uid 0", "looked long"))
                 await began.wait()
-            await at.listener.thaw("uid 0", "looked")
-            await at.listener._move(LinkState.DOWN, "gone")
+            await at.link.thaw("uid 0", "looked")
+            await at.condition.move(LinkState.DOWN, "gone")
             looked.set()
-        assert (at.listener.state, at.listener.reason) == (LinkState.DOWN, "gone")
+        assert (at.condition.state, at.condition.reason) == (LinkState.DOWN, "gone")

@@ -126,9 +126,8 @@ def test_ids_that_only_the_daemon_makes_are_told_apart() -> None:
 @asynccontextmanager
 async def watched(directory: Path) -> AsyncGenerator[tuple[House, Others, list[str]], None]:
     async with house(directory) as home:
-        others, alarms = Others("sim", home.engine, CLOCK), list[str]()
-        others.on_unknown = alarms.append
-        yield home, others, alarms
+        alarms = list[str]()
+        yield home, Others("sim", home.engine, CLOCK, alarms.append), alarms
 
 
 async def test_what_is_said_of_orders_that_are_not_followed_never_reaches_the_engine(

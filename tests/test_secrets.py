@@ -17,13 +17,9 @@ from tests.scripted import (
     until,
 )
 
-from brokerd.dispatch import Dispatch
 from brokerd.errors import ConfigError, OutcomeUnknown, VenueRefused, VenueUnavailable
 from brokerd.executor import Accepted, InDoubt, NotSent, Outcome, Refused, Standing
-from brokerd.links import Link
-from brokerd.listener import Listener
 from brokerd.logs.lines import LoggedRow, json_line
-from brokerd.poller import Poller
 from brokerd.rpc import failure
 from brokerd.states import ExecType
 from brokerd.views import show_entry, show_order
@@ -86,20 +82,17 @@ async def test_a_secret_in_why_a_link_is_down_or_paused_is_blanked(
 ) -> None:
     async with house(tmp_path) as home:
         venue = ScriptedExecutor()
-        poller = Poller(venue, home.engine, CLOCK, deadline_s=5, floor_s=600)
-        listener = Listener(venue, home.engine, poller, CLOCK)
-        dispatch = Dispatch(venue, home.engine, CLOCK, deadline_s=5, retry_window_s=5)
-        link = Link("scripted", venue, dispatch, poller, listener)
+        link = home.link(venue)
         venue.stands = Standing(
             paused_until_ns=CLOCK.now_ns() + 3_600 * 10**9, pause_reason=f"418: {leak}"
         )
-        pausing = asyncio.get_running_loop().create_task(listener.record_pauses())
+        pausing = asyncio.get_running_loop().create_task(link.pauses.record())
         venue.connects.append(fault(leak, retry_after_s=600.0))
-        running = asyncio.get_running_loop().create_task(listener.run())
+        running = asyncio.get_running_loop().create_task(link.listener.run())
         await until(lambda: {"executor_changed", "executor_paused"} <= {*home.events})
         for task in (pausing, running):
             task.cancel()
-        told = await shown_by(home) + listener.reason + link.standing.pause_reason
+        told = await shown_by(home) + link.condition.reason + link.standing.pause_reason
         assert CANARY not in told
 
 

@@ -8,17 +8,14 @@ import msgspec
 import pytest
 from tests.scripted import CLOCK, D, E, House, ScriptedExecutor, house, report, submit, traded
 
-from brokerd.dispatch import Dispatch
 from brokerd.errors import InvalidOrder
 from brokerd.events import RequestKind, Road
 from brokerd.executor import InDoubt, LinkState
 from brokerd.guard import Walled
 from brokerd.ids import Ids
-from brokerd.links import Link, Links
-from brokerd.listener import Listener
+from brokerd.links import Links
 from brokerd.messages import Answered, Replace, Reported
 from brokerd.params import FilterParams, ReplaceParams, SubmitParams
-from brokerd.poller import Poller
 from brokerd.server import Peer
 from brokerd.terms import Instrument, OrdType, Quote
 from brokerd.trading import Trading
@@ -30,12 +27,10 @@ async def trading(
 ) -> AsyncGenerator[tuple[House, Trading], None]:
     executor = Walled(venue)
     async with house(directory) as home:
-        dispatch = Dispatch(executor, home.engine, CLOCK, deadline_s=5, retry_window_s=5)
-        poller = Poller(executor, home.engine, CLOCK, deadline_s=5, floor_s=600)
-        listener = Listener(executor, home.engine, poller, CLOCK)
-        listener.state = LinkState.UP
+        link = home.link(executor)
+        link.condition.state = LinkState.UP
         links = Links()
-        links.add(Link("scripted", executor, dispatch, poller, listener))
+        links.add(link)
         yield (
             home,
             Trading(

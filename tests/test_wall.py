@@ -84,7 +84,7 @@ async def desk_of(
             desk.add("scripted", executor, CLOCK.now_ns())
         tasks = await desk.start(group, "k3")
         for link in desk.links:
-            await link.listener.settled.wait()
+            await link.condition.settled.wait()
         yield desk
         assert not any(task.done() for task in tasks)
         for task in tasks:
@@ -99,8 +99,8 @@ async def first_run(directory: Path) -> None:
         await desk.engine.do(submit("old", at_ns=CLOCK.now_ns(), executor="hostile"))
         await until(lambda: len(venue.calls) == 1)
         venue.stands = Standing(paused_until_ns=CLOCK.now_ns() + HOUR_NS, pause_reason="418")
-        listener = desk.links.by_name["hostile"].listener
-        await until(lambda: listener._paused_until_ns > 0)
+        pauses = desk.links.by_name["hostile"].pauses
+        await until(lambda: pauses._noted_until_ns > 0)
         await desk.engine.do(submit("older", at_ns=CLOCK.now_ns()))
 
 
@@ -128,7 +128,7 @@ async def trade(desk: Desk, name: str) -> None:
         await until(lambda: is_answered(desk, cl_ord_id))
     order = engine.blotter.get(cl_ord_id)
     assert order is not None
-    for question in (lambda: link.poller.check(order), link.poller.sync):
+    for question in (lambda: link.questions.check(order), link.poller.sync):
         with suppress(BrokerdError, TimeoutError):
             async with asyncio.timeout(0.1):
                 await question()
@@ -162,7 +162,7 @@ async def test_nothing_that_an_adapter_does_ends_more_than_its_own_link(
             order = desk.engine.blotter.get("x-sim")
             assert order is not None
             assert order.acked_at_ns is not None
-            assert desk.links.by_name["sim"].listener.state is LinkState.UP
+            assert desk.links.by_name["sim"].condition.state is LinkState.UP
     failed = [line for line in lines if line["event"] == "executor_failed"]
     assert {line["executor"] for line in failed} == {"hostile"}
 
@@ -173,8 +173,8 @@ async def test_an_executor_that_cannot_be_worked_with_is_down_and_says_why(
 ) -> None:
     async with desk_of(tmp_path, Hostile(method, fail), ScriptedExecutor()) as desk:
         link = desk.links.by_name["hostile"]
-        await until(lambda: link.listener.state is LinkState.DOWN, timeout_s=90)
-        assert "hostile failed: KeyError" in link.listener.reason
+        await until(lambda: link.condition.state is LinkState.DOWN, timeout_s=90)
+        assert "hostile failed: KeyError" in link.condition.reason
         with pytest.raises(VenueUnavailable, match="hostile failed: KeyError"):
             link.check(submit(executor="hostile").terms, CLOCK.now_ns())
 
@@ -200,9 +200,9 @@ async def test_a_pause_that_an_executor_fails_to_keep_is_kept_for_it(tmp_path: P
     await first_run(tmp_path)
     hostile = Hostile("resume", fail)
     async with desk_of(tmp_path, hostile, ScriptedExecutor()) as desk:
-        listener = desk.links.by_name["hostile"].listener
-        assert listener.state is LinkState.DOWN
-        assert "left alone" in listener.reason
+        condition = desk.links.by_name["hostile"].condition
+        assert condition.state is LinkState.DOWN
+        assert "left alone" in condition.reason
         assert hostile.connected == 0
 
 

@@ -162,7 +162,7 @@ class WireSeed:
         """Begin when the executor is there, if the faults let it come; they may still end it."""
         with suppress(TimeoutError):
             async with asyncio.timeout(STARTING_S_MAX):
-                while trading._links.choose(None).listener.state is LinkState.STARTING:  # noqa: ASYNC110 - it is no event
+                while trading._links.choose(None).condition.state is LinkState.STARTING:  # noqa: ASYNC110 - it is no event
                     await asyncio.sleep(0.005)
         acts = self.chance.randint(*ACTS)
         async with asyncio.TaskGroup() as group:

@@ -9,7 +9,8 @@ The house, from pure to shell; a module imports only from its own floor or one a
               evidence  resolving  broker  gate  reconcile  filters  rpc  stats/
     ports     executor  storage  outcomes
     shells    config/  logs/  clock  journal/  history/  guard  retries  systemd
-              recall  strangers  hearing  engine  feed  dispatch  others  poller  listener  links
+              recall  strangers  hearing  engine  feed  dispatch  others  condition  pauses
+              insync  questions  poller  listener  link  links
     socket    views  params  results  scorecard  contract  discover  lookback  subscriptions
               survey/  trading  statistician  sampler  overview  methods
               server

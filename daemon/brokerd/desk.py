@@ -13,16 +13,14 @@ import structlog
 from brokerd import __version__
 from brokerd.blotter import Blotter, Change
 from brokerd.config.load import DaemonConfig
-from brokerd.dispatch import Dispatch
 from brokerd.engine import Engine
 from brokerd.events import DaemonStarted, ExecutorSynced
 from brokerd.executor import Clock, Executor
 from brokerd.feed import Feed
 from brokerd.guard import Walled
 from brokerd.limits import Limits
-from brokerd.links import Link, Links, doubt_outstanding
-from brokerd.listener import Listener
-from brokerd.poller import Poller
+from brokerd.link import Link
+from brokerd.links import Links, doubt_outstanding
 from brokerd.sampler import Sampler
 from brokerd.storage import History, Journal
 
@@ -80,23 +78,16 @@ class Desk:
         executor = Walled(executor)
         if limits is not None:
             self.engine.limit(executor.name, limits)
-        dispatch = Dispatch(
-            executor,
-            self.engine,
-            self._clock,
-            deadline_s=self._config.request_deadline_s,
-            retry_window_s=self._config.retry_window_s,
+        self.links.add(
+            Link(
+                adapter,
+                executor,
+                self.engine,
+                self._clock,
+                self._config,
+                known_until_ns=known_until_ns,
+            )
         )
-        poller = Poller(
-            executor,
-            self.engine,
-            self._clock,
-            deadline_s=self._config.request_deadline_s,
-            floor_s=self._config.poll_floor_s,
-            since_ns=known_until_ns,
-        )
-        listener = Listener(executor, self.engine, poller, self._clock)
-        self.links.add(Link(adapter, executor, dispatch, poller, listener))
 
     async def start(self, group: asyncio.TaskGroup, epoch: str) -> list[asyncio.Task[None]]:
         """
@@ -153,7 +144,7 @@ class Desk:
                 link.poller.resume(mark.synced_ns)
             else:
                 until_ns = still_paused_until(mark.paused_until_ns, known_until_ns, now_ns)
-                link.listener.resume(until_ns, mark.reason)
+                link.pauses.resume(until_ns, mark.reason)
 
     async def _doubt_outstanding(self, now_ns: int) -> None:
         blotter = self.engine.blotter

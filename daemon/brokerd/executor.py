@@ -76,6 +76,11 @@ class Capabilities(Struct, frozen=True, kw_only=True):
     is_paper: bool = False
 
     @property
+    def shown_after_ns(self) -> int:
+        """How long a request may take at the venue until a query shows what it did."""
+        return int((self.processing_bound_s + self.query_lag_s) * 1e9)
+
+    @property
     def final_after_s(self) -> float | None:
         """Seconds after signing when a request can no longer arrive nor hide from a query."""
         if self.validity_window_s is None:

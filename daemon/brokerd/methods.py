@@ -168,9 +168,9 @@ class Methods:
     async def thaw(self, peer: Peer, params: ThawParams) -> results.Thawed:
         """Let a frozen executor take new orders again, if nothing is found against it."""
         check_owner(peer, "thaw an executor")
-        listener = self._links.choose(params.executor).listener
-        await listener.thaw(f"uid {peer.uid}", params.reason)
-        return results.Thawed(params.executor, listener.state)
+        link = self._links.choose(params.executor)
+        await link.thaw(f"uid {peer.uid}", params.reason)
+        return results.Thawed(params.executor, link.condition.state)
 
     async def info(self, _peer: Peer, _params: NoParams) -> results.DaemonInfo:
         """Show the daemon."""

@@ -25,16 +25,18 @@ FILLS_MAX = 10_000
 class Others:
     """
     The orders of other origin at one executor. `reports` counts what was said of those that are
-    not followed. `on_unknown` is called, with the reason, for an order of our kind that no journal
-    row knows.
+    not followed. `freeze` is called, with the reason, for an order of our kind that no journal row
+    knows.
     """
 
-    def __init__(self, executor: str, engine: Engine, clock: Clock) -> None:
+    def __init__(
+        self, executor: str, engine: Engine, clock: Clock, freeze: Callable[[str], None]
+    ) -> None:
         self._executor = executor
         self._engine = engine
         self._clock = clock
+        self._freeze = freeze
         self._fills: dict[str, None] = {}
-        self.on_unknown: Callable[[str], None] = lambda _why: None
         self.reports = 0
 
     @property
@@ -108,7 +110,7 @@ class Others:
             viewed = Viewed(order.cl_ord_id, view, Road.POLL, began_ns, now_ns, None)
             await self._engine.tell(viewed)
         elif is_ours:
-            self.on_unknown(not_in_the_journal(client_id))
+            self._freeze(not_in_the_journal(client_id))
         elif client_id is not None or not self._may_be_ours(view):
             await self._engine.tell(Seen(name, view, Road.POLL, began_ns, now_ns))
 

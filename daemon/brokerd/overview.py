@@ -9,7 +9,7 @@ from heapq import nsmallest
 from operator import itemgetter
 
 from brokerd.engine import Engine
-from brokerd.links import Link
+from brokerd.link import Link
 from brokerd.money import digits
 from brokerd.results import Doubt, OrderCounts, ShownExecutor
 from brokerd.states import Status
@@ -20,15 +20,15 @@ DOUBTS_SHOWN_MAX = 50
 
 def show_link(link: Link, engine: Engine) -> ShownExecutor:
     """Return an executor as bots see it."""
-    name, listener, standing = link.name, link.listener, link.standing
+    name, condition, standing = link.name, link.condition, link.standing
     blotter, paused_until_ns = engine.blotter, standing.paused_until_ns
     exposure = blotter.exposures.get(name)
     return ShownExecutor(
         name=name,
         adapter=link.adapter,
-        state=listener.state,
-        reason=listener.reason,
-        since=rfc3339(listener.since_ns),
+        state=condition.state,
+        reason=condition.reason,
+        since=rfc3339(condition.since_ns),
         capabilities=link.executor.capabilities,
         symbols=link.symbols,
         orders_unsettled=blotter.unsettled_count(name),
@@ -36,11 +36,11 @@ def show_link(link: Link, engine: Engine) -> ShownExecutor:
         in_doubt_count=_count_doubts([link], engine),
         backlog=link.dispatch.backlog,
         retries=link.dispatch.retries,
-        questions=link.poller.questions,
-        stream_reports=listener.reports,
-        missed_by_stream=link.poller.missed_by_stream,
-        external_reports=link.poller.others.reports,
-        external_fills=link.poller.others.fills,
+        questions=link.questions.sent,
+        stream_reports=link.listener.reports,
+        missed_by_stream=link.in_sync.missed,
+        external_reports=link.others.reports,
+        external_fills=link.others.fills,
         limits=engine.limits_of(name),
         open_orders=exposure.orders if exposure else None,
         open_notional=digits(exposure.notional) if exposure else None,
@@ -68,7 +68,7 @@ def doubts_of(links: Iterable[Link], engine: Engine) -> list[Doubt]:
             request=kind,
             since=rfc3339(since_ns),
             leaves_qty=digits(order.open_qty_max),
-            questions=link.poller.questions_about(cl_ord_id),
+            questions=link.questions.asked_about(cl_ord_id),
         )
         for since_ns, cl_ord_id, kind, order, link in nsmallest(
             DOUBTS_SHOWN_MAX, doubted, key=itemgetter(0)

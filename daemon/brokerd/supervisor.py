@@ -199,7 +199,7 @@ class Daemon:
         """Wait for every link's first success or failure, but not long, and not through a stop."""
         loop = asyncio.get_running_loop()
         give_up_s = loop.time() + READY_WAIT_S
-        waiting = [link.listener.settled for link in self._links]
+        waiting = [link.condition.settled for link in self._links]
         while not all(each.is_set() for each in waiting):
             if self._asked_to_stop.is_set() or loop.time() >= give_up_s:
                 return
@@ -269,7 +269,7 @@ class Daemon:
             accepts_orders=self._journal.accepts_orders,
             orders=count_orders(self._links, engine, self._history.orders),
             in_doubt=doubts_of(self._links, engine),
-            executors={link.name: link.listener.state for link in self._links},
+            executors={link.name: link.condition.state for link in self._links},
             connections=len(self._server.connections) if self._server else 0,
             subscribers=self._methods.subscribers if self._methods else 0,
             calls=self._server.calls if self._server else 0,

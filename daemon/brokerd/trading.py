@@ -210,7 +210,7 @@ class Trading:
         order = await self._find_any(params)
         link = self._links.choose(order.terms.executor)
         await self._engine.recall.order(order.cl_ord_id)
-        checked = await link.poller.check(order)
+        checked = await link.questions.check(order)
         return show_order(checked or order)
 
     async def list_orders(self, peer: Peer, params: ListParams) -> results.Orders:

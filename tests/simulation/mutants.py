@@ -17,16 +17,20 @@ from tests.simulation.disk import MemoryJournal
 from brokerd import blotter, broker, desk, doubt, evidence, fold, merge, states
 from brokerd.blotter import Blotter, Stage
 from brokerd.clock import SteadyClock
+from brokerd.condition import Condition
 from brokerd.desk import Desk
 from brokerd.dispatch import Dispatch
 from brokerd.engine import Engine
 from brokerd.events import OrderCanceled, RequestRetried
 from brokerd.executor import Capabilities
 from brokerd.feed import Feed
+from brokerd.insync import InSync
 from brokerd.journal import store
 from brokerd.listener import Listener
 from brokerd.messages import Viewed
+from brokerd.pauses import Pauses
 from brokerd.poller import Poller
+from brokerd.questions import Questions
 from brokerd.states import ExecType, OrdStatus
 from brokerd.strangers import Strangers
 
@@ -165,7 +169,7 @@ MUTANTS: tuple[Mutant, ...] = (
     Mutant(
         "no poll while all looks well",
         "a frame that the stream dropped without a sign is never found",
-        [(Poller, "_poll", weakened.never)],
+        [(Poller, "run", weakened.never)],
     ),
     Mutant(
         "snapshot before subscribe",
@@ -205,12 +209,12 @@ MUTANTS: tuple[Mutant, ...] = (
     Mutant(
         "a ban is forgotten at restart",
         "a new run asks a venue that has told the last one to wait",
-        [(Listener, "resume", lambda *_: None)],
+        [(Pauses, "resume", lambda *_: None)],
     ),
     Mutant(
         "questions begin anew with every answer",
         "an answer that tells nothing new calls for the next question at once",
-        [(Poller, "ask", weakened.ask_at_once)],
+        [(Questions, "ask", weakened.ask_at_once)],
     ),
     Mutant(
         "history is asked after the run has written",
@@ -270,7 +274,7 @@ MUTANTS: tuple[Mutant, ...] = (
     Mutant(
         "questions without a pause",
         "a doubt that cannot end is asked about twenty times a second",
-        [(Poller, "_schedule", weakened.pursue_without_pause)],
+        [(Questions, "_schedule", weakened.pursue_without_pause)],
     ),
     Mutant(
         "evidence of a forgotten order is dropped",
@@ -285,14 +289,14 @@ MUTANTS: tuple[Mutant, ...] = (
     Mutant(
         "not found counts while the stream is broken",
         "what the stream missed may have been the order's whole life",
-        [(Poller, "out_of_sync", lambda _poller: None)],
+        [(InSync, "end", lambda _: None)],
     ),
     Mutant(
         "waits of an earlier run are trusted",
         "a clock that was set while the daemon was down ends a doubt",
         [
-            (Poller, "waits_anew", lambda *_: ()),
-            (Poller, "_absence_after_ns", weakened.two_answers_of_any_run),
+            (Questions, "waits_anew", lambda *_: ()),
+            (Questions, "_absence_after_ns", weakened.two_answers_of_any_run),
         ],
     ),
     Mutant(
@@ -313,6 +317,6 @@ MUTANTS: tuple[Mutant, ...] = (
     Mutant(
         "another brokerd on the account goes unnoticed",
         "two daemons trade against each other, or the journal has lost rows",
-        [(Listener, "freeze", lambda *_: None)],
+        [(Condition, "freeze", lambda *_: None)],
     ),
 )

@@ -19,7 +19,7 @@ from brokerd.journal import store
 from brokerd.listener import Listener
 from brokerd.messages import NOTHING, Ask, Decision, Send
 from brokerd.orders import Order, Request
-from brokerd.poller import Poller
+from brokerd.questions import Questions
 from brokerd.states import ExecType
 from brokerd.strangers import Strangers
 
@@ -207,11 +207,13 @@ def done_without_last_word(order: Any, event: Any) -> dict[str, Any]:
     return fold._done(order, event) | {"stopped_by": None}
 
 
-def pursue_without_pause(self: Poller, cl_ord_id: str, delay_s: float, interval_s: float) -> None:
+def pursue_without_pause(
+    self: Questions, cl_ord_id: str, delay_s: float, interval_s: float
+) -> None:
     _schedule(self, cl_ord_id, min(delay_s, 0.05), 0.05)
 
 
-_schedule = Poller._schedule
+_schedule = Questions._schedule
 
 
 async def identify_nobody(self: Strangers, stranger: Any) -> None:
@@ -241,16 +243,17 @@ def exposure_without_doubts(order: orders.Order | None) -> limits.Exposure:
     return limits.NOTHING if order is not None and order.in_doubt else limits.exposure_of(order)
 
 
-def ask_at_once(self: Poller, order: Any) -> None:
-    self._answered.pop(order.cl_ord_id, None)
+def ask_at_once(self: Questions, order: Any) -> None:
+    self._matter(order.cl_ord_id).answered_seq = None
     _ask(self, order)
 
 
-_ask = Poller.ask
+_ask = Questions.ask
 
 
-def two_answers_of_any_run(self: Poller, asked_at_ns: int) -> int | None:
-    return self.apart_ns if self._executor.capabilities.query_closed else None
+def two_answers_of_any_run(self: Questions, asked_at_ns: int) -> int | None:
+    promised = self._executor.capabilities
+    return promised.shown_after_ns if promised.query_closed else None
 
 
 async def resume_nothing_yet(self: Desk) -> None:

@@ -21,7 +21,7 @@ from tests.simulation.story import STARTS_S, Story
 from tests.simulation.venue import Venue
 from tests.simulation.venue_log import STRANGER, WEB, true_ns
 
-from brokerd import dispatch, listener, poller
+from brokerd import dispatch, pauses, poller
 from brokerd.config.load import DaemonConfig
 from brokerd.errors import JournalError
 from brokerd.limits import Limits
@@ -37,7 +37,7 @@ SIZES = (
     (dispatch, "LANES", 5),
     (dispatch, "CANCEL_LANES", 3),
     # Looking for a pause four times a second would cost more than all of a seed's orders.
-    (listener, "PAUSE_NOTED_WITHIN_S", 1.0),
+    (pauses, "NOTED_WITHIN_S", 1.0),
     # What is looked at twice for good measure would hide what is never looked at.
     (poller, "OVERLAP_S", 0.0),
 )
