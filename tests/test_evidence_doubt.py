@@ -439,15 +439,17 @@ def test_an_absence_asked_before_the_fill_that_was_too_much_ends_nothing() -> No
     assert play.tell(viewed(None, asked_at_ns=19, absence_after_ns=None)) == ["ASK"]
 
 
-def test_the_next_answer_that_proves_more_is_the_next_mark_ahead_and_never_one_behind() -> None:
+def test_the_next_answer_that_proves_more_is_at_the_first_mark_after_the_last_question() -> None:
     play = doubted()
-    assert answer_counts_from_ns(play.order, 10, 20) == FINAL_NS
-    assert answer_counts_from_ns(play.order, 10, FINAL_NS) is None
+    assert answer_counts_from_ns(play.order, 10, 20, asked_at_ns=20) == FINAL_NS
+    assert answer_counts_from_ns(play.order, 10, FINAL_NS, asked_at_ns=FINAL_NS) is None
     play.tell(viewed(None, asked_at_ns=FINAL_NS))
-    assert answer_counts_from_ns(play.order, 10, FINAL_NS) == FINAL_NS + 10
-    assert answer_counts_from_ns(play.order, 10, FINAL_NS + 10) is None
+    assert answer_counts_from_ns(play.order, 10, FINAL_NS, asked_at_ns=FINAL_NS) == FINAL_NS + 10
+    assert answer_counts_from_ns(play.order, 10, FINAL_NS + 10, asked_at_ns=FINAL_NS + 10) is None
+    late_ns = FINAL_NS + 99
+    assert answer_counts_from_ns(play.order, 10, late_ns, asked_at_ns=FINAL_NS) == FINAL_NS + 10
     cancel = cancel_doubted()
-    assert answer_counts_from_ns(cancel.order, None, 30) == FINAL_NS
+    assert answer_counts_from_ns(cancel.order, None, 30, asked_at_ns=30) == FINAL_NS
 
 
 def test_a_replace_whose_terms_show_was_done_however_many_fills_came_since_the_question() -> None:

@@ -23,7 +23,8 @@ from brokerd.clock import SteadyClock
 from brokerd.errors import ConfigError, OutcomeUnknown, VenueRefused, VenueUnavailable
 from brokerd.events import RequestKind, Road
 from brokerd.executor import Accepted, InDoubt, OrderView, Standing
-from brokerd.messages import Answered, Reported
+from brokerd.messages import Answered, Message, Reported
+from brokerd.orders import Order
 
 DOWN = VenueUnavailable("down")
 
@@ -161,6 +162,27 @@ async def test_the_second_not_found_is_asked_for_when_it_can_count_not_at_the_ne
         await until(lambda: at.home.order().is_final)
         assert at.home.order().reason == "not_found_at_venue"
         assert max(at.waits) < 1, "and no question waits out an interval of half an hour"
+
+
+async def test_what_began_to_count_while_an_answer_was_taken_in_is_asked_for_at_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """On a slow disk that takes longer than the answers must lie apart."""
+    monkeypatch.setattr(module, "ASK_INTERVAL_S_MAX", 3600.0)
+    async with desk(tmp_path, processing_bound_s=0.01) as at:
+        at.venue.views += [None] * 50
+        settle = at.home.engine.settle
+
+        async def slowly(message: Message) -> Order | None:
+            order = await settle(message)
+            await asyncio.sleep(0.03)
+            return order
+
+        at.questions._began_ns = 0
+        at.questions._matter("x").interval_s = 1800.0
+        await at.doubted()
+        monkeypatch.setattr(at.home.engine, "settle", slowly)
+        await until(lambda: at.home.order().is_final)
 
 
 async def test_not_found_proves_nothing_while_the_stream_is_out_of_sync(tmp_path: Path) -> None:

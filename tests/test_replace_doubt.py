@@ -229,7 +229,7 @@ def test_a_cancel_that_is_in_doubt_as_well_leaves_two_doubts() -> None:
     assert play.tell(lost) == ["request_doubted", "ASK"]
     assert [each.in_doubt for each in play.order.requests] == [True, True]
     assert exposure_of(play.order) == ALL
-    assert answer_counts_from_ns(play.order, None, 30) == FINAL_NS
+    assert answer_counts_from_ns(play.order, None, 30, asked_at_ns=30) == FINAL_NS
 
 
 def test_a_view_of_the_old_terms_ends_each_doubt_when_its_own_request_can_no_longer_arrive() -> (

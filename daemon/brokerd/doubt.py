@@ -273,10 +273,13 @@ def absence_counts_from_ns(order: Order, absence_after_ns: int | None, now_ns: i
     return order.request.final_at_ns if order.request and order.request.in_doubt else None
 
 
-def answer_counts_from_ns(order: Order, absence_after_ns: int | None, now_ns: int) -> int | None:
-    """Return the next time of asking, later than now, from which an answer proves more than now."""
+def answer_counts_from_ns(
+    order: Order, absence_after_ns: int | None, now_ns: int, *, asked_at_ns: int
+) -> int | None:
+    """Return the first time of asking, later than the last, from which an answer proves more."""
     marks_ns = (
         absence_counts_from_ns(order, absence_after_ns, now_ns),
         *(each.final_at_ns for each in order.requests if each.in_doubt),
     )
-    return min((at_ns for at_ns in marks_ns if at_ns is not None and at_ns > now_ns), default=None)
+    later_ns = (at_ns for at_ns in marks_ns if at_ns is not None and at_ns > asked_at_ns)
+    return min(later_ns, default=None)

@@ -49,6 +49,7 @@ class _Matter(Struct):
     interval_s: float
     due_s: float = math.inf
     asked: int = 0
+    asked_at_ns: int = 0
     answered_seq: int | None = None
     is_doubted: bool = False
     is_out: bool = False
@@ -187,6 +188,7 @@ class Questions:
             is_open = await self._ask_once(cl_ord_id, matter)
         except TROUBLE as error:
             log.warning("question_unanswered", cl_ord_id=cl_ord_id, why=str(error))
+            matter.asked_at_ns = self._shown_ns()
             is_open = True
         finally:
             self._places.release()
@@ -194,7 +196,7 @@ class Questions:
             self._schedule(cl_ord_id, FIRST_ASK_S, matter.interval_s)
         elif is_open:
             interval_s = min(matter.interval_s * 2, ASK_INTERVAL_S_MAX)
-            self._schedule(cl_ord_id, self._delay_s(cl_ord_id, interval_s), interval_s)
+            self._schedule(cl_ord_id, self._delay_s(cl_ord_id, matter, interval_s), interval_s)
         else:
             del self._matters[cl_ord_id]
 
@@ -213,6 +215,7 @@ class Questions:
             viewed = await self._view(order)
         finally:
             matter.is_out = False
+        matter.asked_at_ns = viewed.asked_at_ns
         order = await self._engine.settle(viewed)
         if order is None:
             return False
@@ -226,19 +229,25 @@ class Questions:
             return None
         return None if matter.is_doubted and not order.must_be_asked else order
 
-    def _delay_s(self, cl_ord_id: str, interval_s: float) -> float:
+    def _delay_s(self, cl_ord_id: str, matter: _Matter, interval_s: float) -> float:
         """Return the interval, or less if an answer can prove more before it has passed."""
         order = self._engine.blotter.get(cl_ord_id)
         if order is None:
             return interval_s
         promised = self._executor.capabilities
-        shown_ns = self._clock.now_ns() - int(promised.query_lag_s * 1e9)
+        shown_ns = self._shown_ns()
         apart_ns = promised.shown_after_ns if promised.query_closed else None
-        timed = by_this_run(order, self.waits_anew(cl_ord_id))
-        counts_ns = answer_counts_from_ns(timed, apart_ns, shown_ns)
+        timed = by_this_run(order, matter.waits_anew)
+        asked_at_ns = matter.asked_at_ns
+        counts_ns = answer_counts_from_ns(timed, apart_ns, shown_ns, asked_at_ns=asked_at_ns)
         if counts_ns is None:
             return interval_s
-        return min(interval_s, (counts_ns - shown_ns) / 1e9 + FIRST_ASK_S)
+        # It may count already: much time can pass while an answer is taken in.
+        return min(interval_s, max(counts_ns - shown_ns, 0) / 1e9 + FIRST_ASK_S)
+
+    def _shown_ns(self) -> int:
+        """Return from when the venue may show things: a query may lag."""
+        return self._clock.now_ns() - int(self._executor.capabilities.query_lag_s * 1e9)
 
     async def _turn(self) -> None:
         """Wait until the next question may go out: neither too soon after the last, nor in a pause."""
@@ -252,11 +261,9 @@ class Questions:
     async def _view(self, order: Order) -> Viewed:
         """Ask about an order, and return the answer with what it proves."""
         self.sent += 1
-        mark, asked_at_ns = self._in_sync.mark(), self._clock.now_ns()
+        mark, asked_at_ns = self._in_sync.mark(), self._shown_ns()
         async with guarded(self._executor.name, self._deadline_s):
             view = await self._executor.query(order_ref(order))
-        # What the venue shows may be this much older than the question.
-        asked_at_ns -= int(self._executor.capabilities.query_lag_s * 1e9)
         was_in_sync = self._in_sync.held_since(mark)
         return Viewed(
             cl_ord_id=order.cl_ord_id,
