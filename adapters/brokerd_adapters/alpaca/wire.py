@@ -20,6 +20,7 @@ from msgspec.structs import fields, force_setattr
 from brokerd.money import ZERO, parse_decimal
 from brokerd.terms import Quote
 from brokerd.times import parse_rfc3339
+from brokerd_adapters.kit.decoders import decoder
 
 BODY_BYTES_MAX = 32 * 1024 * 1024
 """All active US equities are about 6 MB."""
@@ -182,7 +183,7 @@ T = TypeVar("T")
 def decode(body: bytes | Raw, kind: type[T]) -> T:
     """Read a body; raises Unreadable, without quoting what came."""
     try:
-        return msgspec.json.decode(body, type=kind)
+        return decoder(kind).decode(body)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
         raise Unreadable(f"no {kind.__name__}: {error}") from None
 

@@ -13,10 +13,10 @@ Sources: rest-api.md, web-socket-api.md, user-data-stream.md, errors.md of binan
 from decimal import Decimal
 from typing import TypeVar
 
-import msgspec
 from msgspec import Raw, Struct, field
 
 from brokerd.money import ZERO, parse_decimal
+from brokerd_adapters.kit.decoders import decoder
 
 T = TypeVar("T")
 
@@ -300,16 +300,10 @@ class StreamFrame(Struct, frozen=True):
         return bool(bytes(self.event) or self.e)
 
 
-_DECODERS: dict[type, msgspec.json.Decoder[object]] = {}
-
-
 def read(kind: type[T], body: bytes | Raw) -> T:
     """Read a body as `kind`; raises ValueError, of which msgspec's errors are kinds."""
-    decoder = _DECODERS.get(kind)
-    if decoder is None:
-        decoder = _DECODERS[kind] = msgspec.json.Decoder(kind, strict=False)
     try:
-        return decoder.decode(body)  # type: ignore[return-value]
+        return decoder(kind, strict=False).decode(body)
     except RecursionError:
         raise ValueError("it is nested too deeply") from None
 

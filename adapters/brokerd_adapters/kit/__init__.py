@@ -4,6 +4,7 @@ What every adapter to a real venue needs, so that none invents it again.
     faults         what befell a request on its way, in the words of outcome tables
     http           one request on the wire for each call: never a second one, never a redirect
     ws             one WebSocket connection: requests with replies, events, and where the gap is
+    decoders       readers of what a venue sends, safe in any thread
     credentials    key files, and who may read them
     signers        HMAC, RSA and Ed25519
     clock_offset   the venue's time for signing, or a refusal to sign
@@ -17,6 +18,7 @@ from brokerd_adapters.background import Background
 from brokerd_adapters.kit.budget import Budget, Charge, key_mark, shared_budget
 from brokerd_adapters.kit.clock_offset import ClockOffset
 from brokerd_adapters.kit.credentials import Credential, load_credential
+from brokerd_adapters.kit.decoders import decoder
 from brokerd_adapters.kit.faults import Unanswered, Unsent, outcome_of, understood
 from brokerd_adapters.kit.http import DEADLINE_S, Deadlines, Http, HttpAnswer, whole
 from brokerd_adapters.kit.limits import Cost, Limits, Pause, Priority, Window
@@ -46,6 +48,7 @@ __all__ = [
     "Unsent",
     "Watch",
     "Window",
+    "decoder",
     "key_mark",
     "load_credential",
     "make_signer",
