@@ -39,9 +39,17 @@ from brokerd.errors import (
 )
 from brokerd.events import Entry, ExecutorChanged, Road
 from brokerd.executor import Accepted, InDoubt
+from brokerd.history import read
+from brokerd.history.query import OrderQuery
 from brokerd.messages import Ask, Cancel, Send, Viewed
 from brokerd.orders import Order
 from brokerd.storage import ENTRIES_MAX
+
+A_SLOW_LIST = """
+WITH RECURSIVE step (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM step WHERE n < ?)
+SELECT x'', 0, 0 FROM (SELECT max(n) AS n FROM step) WHERE n < 0
+"""
+"""It finds nothing, and that takes a second or so."""
 
 
 def at_work(home: House, *messages: object) -> list[asyncio.Task[object]]:
@@ -282,6 +290,28 @@ async def test_commands_do_not_wait_while_history_looks_for_a_strangers_order(
         leave.set()
         await until(lambda: home.engine.blotter.get("x") is not None)
         await until(lambda: home.order().cum_qty == D(5))
+
+
+async def test_a_late_fill_is_merged_while_a_bots_list_takes_its_time(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The engine's look-ups have a connection of their own: a list on it would be waited for."""
+    is_asked = asyncio.Event()
+
+    def for_seconds(*_: object) -> tuple[str, tuple[int]]:
+        is_asked.set()
+        return A_SLOW_LIST, (3_000_000,)
+
+    async with house(tmp_path) as home:
+        await settled(home)
+        monkeypatch.setattr(read, "order_page", for_seconds)
+        listing = asyncio.get_running_loop().create_task(home.history.list_orders(OrderQuery()))
+        await is_asked.wait()
+        await home.engine.settle(reported(traded("late", 2), at_ns=5))
+        await until(lambda: home.engine.blotter.get("x") is not None)
+        await until(lambda: home.order().cum_qty == D(5))
+        assert not listing.done()
+        assert (await listing).items == ()
 
 
 async def test_a_submit_under_a_taken_id_does_not_hold_up_the_others_while_history_is_behind(

@@ -394,8 +394,9 @@ async def test_damage_met_while_running_is_gone_after_a_restart(tmp_path: Path) 
 
 async def test_nothing_a_reader_does_can_change_it(tmp_path: Path) -> None:
     async with both(tmp_path) as (_, history):
-        with pytest.raises(sqlite3.OperationalError, match="readonly"):
-            await history._reader.execute_fetchall("DELETE FROM orders")
+        for reader in (history._lookups, history._lists):
+            with pytest.raises(sqlite3.OperationalError, match="readonly"):
+                await reader.execute_fetchall("DELETE FROM orders")
 
 
 @pytest.mark.parametrize("cursor", ["", "x", "é", "ImEi", "W10", "A" * 5_000, "bnVsbA"])

@@ -51,6 +51,7 @@ WRITER_PRAGMAS = (
     "trusted_schema = OFF",
 )
 READER_PRAGMAS = ("cache_size = -16000", "temp_store = MEMORY", "trusted_schema = OFF")
+LOOKUP_PRAGMAS = ("cache_size = -4000", *READER_PRAGMAS[1:])
 
 Progress = Callable[[int, int], None]
 """Called with journal rows done and rows in all."""
@@ -60,9 +61,13 @@ class SqliteHistory(HistoryReader):
     """The read model of one journal. Made by `open_history`. `orders` counts all that were noted."""
 
     def __init__(
-        self, journal: Journal, writer: aiosqlite.Connection, reader: aiosqlite.Connection
+        self,
+        journal: Journal,
+        writer: aiosqlite.Connection,
+        lookups: aiosqlite.Connection,
+        lists: aiosqlite.Connection,
     ) -> None:
-        super().__init__(journal, reader)
+        super().__init__(journal, lookups, lists)
         self.applied_seq = 0
         self.orders = 0
         self._noted_seq = 0
@@ -233,8 +238,11 @@ async def open_history(
         async with connection(path, "rwc", WRITER_PRAGMAS) as writer:
             if not await writer.execute_fetchall("SELECT 1 FROM sqlite_master"):
                 await _create(writer, journal)
-            async with connection(path, "ro", READER_PRAGMAS) as reader:
-                history = SqliteHistory(journal, writer, reader)
+            async with (
+                connection(path, "ro", LOOKUP_PRAGMAS) as lookups,
+                connection(path, "ro", READER_PRAGMAS) as lists,
+            ):
+                history = SqliteHistory(journal, writer, lookups, lists)
                 await history.catch_up(progress)
                 yield history
                 with suppress(Busy):
