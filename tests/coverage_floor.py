@@ -44,6 +44,7 @@ RULES = (
     "stats/figures",
     "stats/marks",
     "stats/replay",
+    "stats/runs",
     "stats/sample",
     "stats/tally",
     "survey/cells",

@@ -21,9 +21,10 @@ def tables(  # noqa: C901, PLR0912 - one plain pass over the rows, to be read fr
     """Return orders, fills and sampled quotes of exported journal rows."""
     orders: dict[str, dict[str, Any]] = {}
     fills, quotes = [], []
-    began = began_ns(rows)
+    began, run = began_ns(rows), 0
     for row in rows:
         event, after = row["event"], row.get("after") or {}
+        run += event["event"] == "daemon_started"
         if event["event"] == "quote_sampled":
             quotes.append(
                 {
@@ -42,6 +43,7 @@ def tables(  # noqa: C901, PLR0912 - one plain pass over the rows, to be read fr
                 terms, arrival = event["terms"], event.get("arrival")
                 order |= {
                     "created": at,
+                    "run": run,
                     "symbol": terms["symbol"],
                     "s": 1 if terms["side"] == "buy" else -1,
                     "qty": float(terms["qty"]),
@@ -54,7 +56,7 @@ def tables(  # noqa: C901, PLR0912 - one plain pass over the rows, to be read fr
                     order["touch"] = float(arrival["ask_px" if order["s"] > 0 else "bid_px"])
             case "order_traded":
                 order["fees"] += float(event.get("fee", 0))
-                fills.append({"id": event["cl_ord_id"], "at": at, "symbol": order["symbol"],
+                fills.append({"id": event["cl_ord_id"], "at": at, "run": run, "symbol": order["symbol"],
                               "s": order["s"], "q": float(event["last_qty"]),
                               "p": float(event["last_px"])})  # fmt: skip
             case "order_replaced":
@@ -66,12 +68,13 @@ def tables(  # noqa: C901, PLR0912 - one plain pass over the rows, to be read fr
                 order["doubts"] += 1
         if event.get("sent_at_ns") and "sent" not in order:
             order["sent"] = event["sent_at_ns"] - began
-            order["sent_mid"] = _mid(event["sent_quote"])
+            if event["sent_at_ns"] - event["sent_quote"]["at_ns"] <= STALE_S * S:
+                order["sent_mid"] = _mid(event["sent_quote"])
         if event["event"] in {"order_acknowledged", "order_traded"}:
             order.setdefault("acked", at)
         if event["event"] in {"order_canceled", "order_expired", "order_rejected"}:
             order.setdefault("closed", at)
-            if "quote" in event:
+            if "quote" in event and event["at_ns"] - event["quote"]["at_ns"] <= STALE_S * S:
                 order.setdefault("end_mid", _mid(event["quote"]))
     frame = pd.DataFrame.from_dict(orders, orient="index")
     for column in (
@@ -104,6 +107,8 @@ def figures(rows: list[dict[str, Any]], now_ns: int) -> dict[str, Any]:
     orders["paid"] = by_order.value.sum().reindex(orders.index).fillna(0.0)
     orders["first"] = by_order["at"].min().reindex(orders.index)
     orders["last"] = by_order["at"].max().reindex(orders.index)
+    orders["first_run"] = by_order.run.min().reindex(orders.index)
+    orders["last_run"] = by_order.run.max().reindex(orders.index)
     full = orders[orders.status == "filled"]
     told: dict[str, Any] = {
         "orders": len(orders),
@@ -114,8 +119,13 @@ def figures(rows: list[dict[str, Any]], now_ns: int) -> dict[str, Any]:
         "fees": orders.fees.sum(),
         "volume": orders.paid.sum(),
         "time_to_ack": _times((orders.acked - orders.sent).dropna()),
-        "time_to_first_fill": _times((orders["first"] - orders.created).dropna()),
-        "time_to_fill": _times((full["last"] - full.created).dropna()),
+        "time_to_first_fill": _times((orders["first"] - orders.created).dropna())
+        | {"across_restarts": int((orders.first_run > orders.run).sum())},
+        "time_to_fill": _times((full["last"] - full.created).dropna())
+        | {
+            "across_restarts": int((full.last_run > full.run).sum()),
+            "fills_across_restarts": int((fills.run > orders.run[fills.id].to_numpy()).sum()),
+        },
         "filled_by": _curve(orders, full, now),
         "markout_1s": _markout(fills, quotes, "1s"),
         "shortfall": _shortfall(orders),
@@ -150,8 +160,7 @@ def _shortfall(orders: pd.DataFrame) -> dict[str, float]:
     left = (used.qty - used.Q).clip(lower=0)
     end = used.end_mid.fillna(used.decision)
     total = used.s * (used.paid - used.Q * used.decision) + used.s * left * (end - used.decision)
-    sums = (total + used.fees).sum()
-    return {"n": len(used), "sum": sums, "bps": sums / (used.qty * used.decision).sum() * 1e4}
+    return {"sum": (total + used.fees).sum(), **_cost(total + used.fees, used.qty * used.decision)}
 
 
 def _markout(fills: pd.DataFrame, quotes: pd.DataFrame, name: str) -> dict[str, float]:

@@ -22,7 +22,8 @@ from brokerd.stats.tally import Table
 from brokerd.survey.question import Question
 from brokerd.survey.store import Store, open_store
 
-S = 1_000_000_000
+MS = 1_000_000
+S = 1_000 * MS
 T0 = 1_760_000_000 * S
 ORDERS = 300
 NOW = T0 + (2 * ORDERS + 30) * S
@@ -107,7 +108,11 @@ def is_meant(
 
 
 def lives(orders: int = ORDERS) -> list[Event]:
-    """Lives that overlap: some orders are still open at the end, and quotes come in between."""
+    """
+    Lives that overlap: some orders are still open at the end, and quotes come in between.
+
+    One order in ten lives on while the daemon is started anew.
+    """
     told: list[Event] = [DaemonStarted(at_ns=T0, version="t", epoch="t")]
     chance = random.Random(5)
     for number in range(orders):
@@ -115,5 +120,8 @@ def lives(orders: int = ORDERS) -> list[Event]:
         if number % 17 == 0:
             events = events[: chance.randint(1, 2)]
         told += events
+        if number % 10 == 0:
+            restarted_ns = T0 + number * 2 * S + 100 * MS
+            told.append(DaemonStarted(at_ns=restarted_ns, version="t", epoch="t"))
     told.sort(key=lambda event: event.at_ns)
     return told

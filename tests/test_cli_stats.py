@@ -61,12 +61,14 @@ def test_without_groups_there_is_a_card_with_every_figure(
         "paper  strategy=maker  427 orders",
         "372 of 427",
         "why rejected  insufficient balance 2",
-        "doubts        3, 1 unresolved, lasted 1.25 s (p95 1.75 s), retries 0",
+        "doubts        3, 1 unresolved, lasted 1.25 s (p95 1.75 s); across a restart: 1, retries 0",
         "mid at arrival",
         "2.90 USDT",
         "from sending to the venue's first word",
+        "from receipt to the last fill, of orders filled in full; across a restart: 2",
     ):
         assert words in out
+    assert out.count("across a restart") == 2, "it is said only where it is so"
     assert re.search(r"gain at 5s +\+0\.43 +\+0\.40 +-1\.50 +\+0\.35 +\+2\.10 +300 of 372", out)
     assert re.search(r"filled by .*[▁▂▃▄▅▆▇█]{40} .*: \d+\.\d%", out)
 

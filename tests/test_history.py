@@ -50,7 +50,8 @@ def dump(path: Path) -> list[str]:
     """Everything in a read model, but for ids that nobody sees."""
     db = sqlite3.connect(path)
     tables = {
-        each: f"SELECT * FROM {each}" for each in ("order_tags", "venue_ids", "fills", "meta")
+        each: f"SELECT * FROM {each}"
+        for each in ("order_tags", "venue_ids", "fills", "quotes", "marks", "runs", "meta")
     }
     tables["counts"] = "SELECT * FROM counts WHERE orders"
     tables["group_tags"] = "SELECT key, value, keys FROM group_tags JOIN groups ON id = group_id"

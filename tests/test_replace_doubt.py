@@ -303,7 +303,7 @@ def test_an_order_is_in_doubt_from_the_first_of_two_doubts_to_the_end_of_the_las
     play.tell(reported(REPLACED, at_ns=50))
     assert play.order.in_doubt
     play.tell(reported(report(E.CANCELED), at_ns=70))
-    assert play.order.doubted_ns == 70 - 10
+    assert play.order.doubts_ns == ((10, 30), (30, 70))
 
 
 def test_two_doubts_of_an_earlier_run_wait_by_the_clock_of_this_one() -> None:

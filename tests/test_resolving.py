@@ -92,7 +92,7 @@ def test_a_persons_word_ends_the_doubt_by_its_row(
     assert (order.ord_status, order.request, order.in_doubt) == (ord_status, None, False)
     is_changed = (request_, outcome) == (K.REPLACE, R.EXECUTED)
     assert (order.qty, order.px) == ((D(8), D(90)) if is_changed else (D(10), D(100)))
-    assert order.doubted_ns == FINAL_NS - 10
+    assert order.doubts_ns == ((10, FINAL_NS),)
 
 
 def test_every_word_about_every_request_has_a_row() -> None:

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from brokerd.events import (
+    DaemonStarted,
     Entry,
     Event,
     OrderAcknowledged,
@@ -28,6 +29,7 @@ from brokerd.scorecard.shapes import StatsRow
 from brokerd.scorecard.show import show_statistics
 from brokerd.stats import figures
 from brokerd.stats.replay import samples
+from brokerd.stats.runs import is_across
 from brokerd.stats.sample import sample, unfilled_for
 from brokerd.stats.tally import Table, Tally, coarsely, count, empty, exactly, merge
 from brokerd.terms import OrdType, Quote, Side, Terms
@@ -127,6 +129,7 @@ def test_the_check_value_comes_out() -> None:
     assert (shortfall.delay, shortfall.trading) == ({"USDT": "0.5"}, {"USDT": "0.65"})
     assert (shortfall.opportunity, shortfall.fees) == ({"USDT": "1.05"}, {"USDT": "0.7"})
     assert (shortfall.sum, shortfall.bps) == ({"USDT": "2.9"}, "29")
+    assert (shortfall.mean_bps, shortfall.median_bps) == ("29", "29")
     assert found.fill_ratio_qty.value == "0.7"
     assert found.slippage_cost == {"USDT": "0.65"}
 
@@ -172,6 +175,29 @@ def test_what_is_missing_or_stale_is_counted_and_never_0() -> None:
     assert (found.arrival.stale, found.arrival.missing) == (1, 1)
     assert found.slippage_decision_bps.missing == found.shortfall.missing == 1
     assert found.slippage_cost == {}
+
+
+def test_a_stale_quote_is_no_benchmark_whatever_it_is_for() -> None:
+    """Also the market when an order was sent, and at its end: it counts as missing, never as old."""
+    old, fresh = -11 * S, -9 * S
+    for after_ns, n in ((old, 0), (fresh, 1)):
+        sent = quote("100.06", T0 + 1 * MS + after_ns)
+        assert row(submit(), acknowledged(sent_quote=sent)).delay_bps.n == n
+        end = quote("100.40", T0 + 1 * S + after_ns)
+        found = row(submit(), acknowledged(), replace(canceled(1 * S), quote=end))
+        assert (found.shortfall.n, found.shortfall.missing) == (n, 1 - n)
+
+
+def test_the_headline_of_a_shortfall_is_weighted_and_its_distribution_stands_beside_it() -> None:
+    """29 bps on 10, and 5 bps on 90: 7.4 by quantity, 17 on average."""
+    small = CHECK
+    large = (
+        submit("y", qty=Decimal(90)),
+        traded(90, "100.05", 100 * MS, cl_ord_id="y", fee="0"),
+    )
+    found = row(*small, *large).shortfall
+    assert (found.bps, found.mean_bps) == ("7.4", "17")
+    assert (found.p5_bps, found.median_bps, found.p95_bps) == ("5", "5", "29")
 
 
 def test_a_shortfall_needs_the_market_at_the_end_only_for_what_was_left() -> None:
@@ -240,6 +266,69 @@ def test_times_are_from_where_they_say() -> None:
     assert found.time_to_first_fill.p50_s == 0.1
     assert (found.time_to_fill.n, found.time_to_fill.total) == (0, 0)
     assert found.time_to_fill.qty_weighted_mean_s == round((4 * 0.1 + 3 * 0.3) / 7, 6)
+
+
+def started(after_ns: int) -> DaemonStarted:
+    return DaemonStarted(at_ns=T0 + after_ns, version="t", epoch="t")
+
+
+def test_a_time_across_a_restart_is_told_apart() -> None:
+    """The wall clock, which may have been set meanwhile, is all that there is to measure it by."""
+    found = row(
+        started(-60 * S),
+        submit("within"),
+        acknowledged("within"),
+        traded(10, "100", S, cl_ord_id="within"),
+        submit("across"),
+        acknowledged("across"),
+        traded(4, "100", S, cl_ord_id="across"),
+        submit("unfilled"),
+        started(10 * S),
+        traded(3, "100", 20 * S, cl_ord_id="across"),
+        started(30 * S),
+        traded(3, "100", 40 * S, cl_ord_id="across"),
+        traded(1, "100", 41 * S, cl_ord_id="unfilled"),
+    )
+    across = {
+        "time_to_ack": found.time_to_ack.across_restarts,
+        "time_to_first_fill": found.time_to_first_fill.across_restarts,
+        "time_to_fill": found.time_to_fill.across_restarts,
+    }
+    # Whoever is first heard of by a fill has no time to the venue's first word.
+    assert across == {"time_to_ack": 0, "time_to_first_fill": 1, "time_to_fill": 1}
+    assert (found.time_to_ack.n, found.time_to_first_fill.n, found.time_to_fill.n) == (2, 3, 2)
+    assert found.time_to_fill.fills_across_restarts == 3
+
+
+def test_a_doubt_that_outlived_its_run_is_told_apart() -> None:
+    """What a start only then begins to doubt, or what was over before, is not."""
+    doubt = RequestKind.NEW
+    found = row(
+        submit("over"),
+        RequestDoubted(at_ns=T0 + S, cl_ord_id="over", request=doubt),
+        replace(acknowledged("over"), at_ns=T0 + 3 * S),
+        submit("outlives"),
+        RequestDoubted(at_ns=T0 + 2 * S, cl_ord_id="outlives", request=doubt),
+        submit("by the start"),
+        started(10 * S),
+        RequestDoubted(at_ns=T0 + 10 * S, cl_ord_id="outlives", request=doubt),
+        RequestDoubted(at_ns=T0 + 10 * S, cl_ord_id="by the start", request=doubt),
+        replace(acknowledged("outlives"), at_ns=T0 + 12 * S),
+        replace(acknowledged("by the start"), at_ns=T0 + 12 * S),
+    )
+    lasted = found.doubts.lasted
+    assert (lasted.n, lasted.across_restarts) == (3, 1)
+    assert lasted.p99_s == 10.0
+
+
+@pytest.mark.parametrize(
+    ("from_ns", "to_ns", "expected"),
+    [(1, 9, False), (1, 10, True), (9, 11, True), (10, 19, False), (5, 25, True), (20, 20, False)],
+)
+def test_what_happens_as_a_run_begins_belongs_to_it(
+    from_ns: int, to_ns: int, expected: bool
+) -> None:
+    assert is_across([10, 20], from_ns, to_ns) is expected
 
 
 def test_the_three_fill_ratios_differ() -> None:

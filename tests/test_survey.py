@@ -227,6 +227,17 @@ def test_what_comes_late_takes_its_block_apart(
     assert after.rows != before.rows
 
 
+def test_times_across_a_restart_are_counted_whatever_piece_they_came_in(desk: Desk) -> None:
+    """That all roads agree is shown above: here, that there was something to agree on."""
+    question = Question(seq=0, now_ns=LATER)
+    with desk.followed() as kept:
+        (tally,) = (row["USDT"] for row in kept.ask(question).rows.values())
+    orders, across = tally.sum("time_to_fill_n"), tally.sum("time_to_fill_across")
+    assert 0 < across < orders
+    assert tally.sum("fills_across") == 2 * across, "both of its fills came after the restart"
+    assert not tally.sum("time_to_ack_across")
+
+
 def test_marks_come_in_when_they_are_due(tmp_path: Path) -> None:
     desk = Desk(tmp_path)
     story = list(life(0, T0))

@@ -97,18 +97,19 @@ def apply(order: Order, event: OrderEvent, seq: int) -> Order:
     changes = _APPLY[type(event)](order, event)
     after = replace(order, seq=seq, updated_at_ns=event.at_ns, **changes)
     if order.in_doubt:
-        after = replace(after, doubted_ns=order.doubted_ns + _doubt_ended_ns(order, after))
+        after = replace(after, doubts_ns=order.doubts_ns + _doubt_ended(order, after))
     if after.is_over != order.is_over:
         closed_at_ns = event.at_ns if after.is_over else None
         after = replace(after, closed_at_ns=closed_at_ns, cancel_wanted=False)
     return after
 
 
-def _doubt_ended_ns(before: Order, after: Order) -> int:
-    """Return how long the doubt was that this ended; of two that overlap, up to where the other goes on."""
+def _doubt_ended(before: Order, after: Order) -> tuple[tuple[int, int], ...]:
+    """Return the doubt that this ended, if any; of two that overlap, up to where the other goes on."""
     began_ns, goes_on_ns = before.doubted_since_ns, after.doubted_since_ns
     assert began_ns is not None  # noqa: S101 - it was in doubt
-    return max((after.updated_at_ns if goes_on_ns is None else goes_on_ns) - began_ns, 0)
+    ended_ns = after.updated_at_ns if goes_on_ns is None else goes_on_ns
+    return ((began_ns, ended_ns),) if ended_ns > began_ns else ()
 
 
 def is_legal(order: Order, exec_type: ExecType) -> bool:

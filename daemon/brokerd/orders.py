@@ -52,8 +52,8 @@ class Order(Struct, gc=False, frozen=True, kw_only=True):
     contradiction, in words; `is_external` says that it was not sent by
     us: it is followed and never touched; `seq` is the order's last journal row;
     `heard_at_ns` is when the venue last told of it (at first, when it was submitted), whatever we
-    asked since; `doubted_ns` is how long its requests were in doubt; `sent_quote` and `end_quote` are the market
-    when it was sent and at the venue's last word.
+    asked since; `doubts_ns` is from when until when its requests were in doubt, of doubts that are
+    over; `sent_quote` and `end_quote` are the market when it was sent and at the venue's last word.
     """
 
     cl_ord_id: str
@@ -81,7 +81,7 @@ class Order(Struct, gc=False, frozen=True, kw_only=True):
     retries: int = 0
     doubts: int = 0
     heard_at_ns: int = 0
-    doubted_ns: int = 0
+    doubts_ns: tuple[tuple[int, int], ...] = ()
     not_found_at_ns: int | None = None
     dispute: str = ""
     is_external: bool = False

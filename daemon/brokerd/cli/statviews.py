@@ -107,7 +107,7 @@ def _how_much(row: Record) -> Iterator[tuple[str, str]]:
     told = [
         count(doubts.get("requests")),
         f"{count(doubts.get('unresolved'))} unresolved",
-        f"lasted {span(lasted.get('p50_s'))} (p95 {span(lasted.get('p95_s'))})",
+        f"lasted {span(lasted.get('p50_s'))} (p95 {span(lasted.get('p95_s'))}){_across(lasted)}",
         f"retries {count(row.get('retries'))}",
     ]
     yield "doubts", ", ".join(told)
@@ -126,7 +126,15 @@ def _costs(row: Record) -> Iterator[Record]:
 
 def _times(row: Record) -> Iterator[Record]:
     for name, label in TIMES.items():
-        yield {"label": label, **as_record(row.get(name))}
+        figure = as_record(row.get(name))
+        measured = f"{show(figure.get('measured'))}{_across(figure)}"
+        yield {"label": label, **figure} | {"measured": measured}
+
+
+def _across(figure: Record) -> str:
+    """Say how many of the times were not measured within one run of the daemon, if any."""
+    number = figure.get("across_restarts")
+    return f"; across a restart: {count(number)}" if number else ""
 
 
 def _filled_by(row: Record) -> Iterator[tuple[str, str]]:

@@ -212,7 +212,12 @@ class SqliteHistory(HistoryReader):
             )
             for statement in (*statements(piece), count_statement(before, piece)):
                 await run(*statement)
-        rest = chain(batch.fill_statements(), batch.quote_statements(), batch.mark_statements())
+        rest = chain(
+            batch.fill_statements(),
+            batch.quote_statements(),
+            batch.mark_statements(),
+            batch.run_statements(),
+        )
         for statement in rest:
             await run(*statement)
         await run("UPDATE meta SET applied_seq = ?, applied_hash = ?", (last.seq, last.hash))

@@ -7,6 +7,7 @@ breaks ties between orders of one nanosecond by who came first. What never chang
 newest last: any such filter is one index range in the order a page wants it. `groups` has one row
 for each distinct group, with its newest order: `latest_group` walks those instead of the orders,
 and `orders_group` holds what it filters by, so that it need not read the orders themselves.
+`runs` is when the daemon was started: what lies across is measured by another clock.
 """
 
 from collections import Counter
@@ -17,6 +18,7 @@ from typing import Any
 import msgspec
 
 from brokerd.events import (
+    DaemonStarted,
     Entry,
     ExecutorPaused,
     ExecutorSynced,
@@ -64,6 +66,8 @@ CREATE TABLE marks (executor TEXT, event TEXT, body BLOB NOT NULL,
 CREATE TABLE quotes (seq INTEGER PRIMARY KEY, executor TEXT NOT NULL, symbol TEXT NOT NULL,
     at_ns INTEGER NOT NULL, bid_px TEXT NOT NULL, ask_px TEXT NOT NULL);
 CREATE INDEX quotes_at ON quotes (executor, symbol, at_ns);
+CREATE TABLE runs (seq INTEGER PRIMARY KEY, at_ns INTEGER NOT NULL);
+CREATE INDEX runs_at ON runs (at_ns);
 CREATE TABLE counts (executor TEXT, status TEXT, ord_status TEXT, orders INTEGER NOT NULL,
     PRIMARY KEY (executor, status, ord_status)) WITHOUT ROWID;
 """
@@ -126,6 +130,7 @@ class Batch:
         self.fills: list[tuple[int, OrderTraded]] = []
         self.marks: dict[tuple[str, str], ExecutorSynced | ExecutorPaused] = {}
         self.quotes: list[tuple[int, QuoteSampled]] = []
+        self.runs: list[tuple[int, int]] = []
 
     def note(self, seq: int, entry: Entry, order: Order | None) -> None:
         """Take in one journal row and the order after it. On the engine's path: no encoding here."""
@@ -135,6 +140,8 @@ class Batch:
             self.marks[event.executor, event_name(event)] = event
         elif isinstance(event, QuoteSampled):
             self.quotes.append((seq, event))
+        elif isinstance(event, DaemonStarted):
+            self.runs.append((seq, event.at_ns))
         if order is None:
             return
         change = self.changes.get(order.cl_ord_id)
@@ -160,6 +167,11 @@ class Batch:
         if self.marks:
             rows = [(*key, encode(event)) for key, event in self.marks.items()]
             yield _insert("INSERT OR REPLACE INTO marks", "(?,?,?)", rows)
+
+    def run_statements(self) -> Iterator[Statement]:
+        """Yield the statements that add when runs of the daemon began: as a rule of one, or none."""
+        for at in range(0, len(self.runs), ROWS_MAX):
+            yield _insert("INSERT INTO runs", "(?,?)", self.runs[at : at + ROWS_MAX])
 
     def fill_statements(self) -> Iterator[Statement]:
         """Yield the statements that add the fills; their orders are there by then."""

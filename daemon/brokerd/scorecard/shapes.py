@@ -39,12 +39,18 @@ class Cost(Struct, frozen=True):
 
 
 class Duration(Struct, frozen=True):
-    """A time that passed, over the orders that it is known of."""
+    """
+    A time that passed, over the orders that it is known of.
+
+    Of so many, `across_restarts`, the daemon was started anew meanwhile: those are measured by the
+    wall clock, all others by one that does not step.
+    """
 
     measured: str
     n: int
     total: int
     missing: int
+    across_restarts: int
     mean_s: float | None
     p50_s: float | None
     p95_s: float | None
@@ -55,10 +61,12 @@ class FillDuration(Duration, frozen=True):
     """
     From receipt to the last fill, of fully filled orders only: read it beside the fill ratios.
 
-    `qty_weighted_mean_s` is over every fill of every order, each by its quantity.
+    `qty_weighted_mean_s` is over every fill of every order, each by its quantity; before
+    `fills_across_restarts` of them the daemon was started anew since the receipt.
     """
 
     qty_weighted_mean_s: float | None
+    fills_across_restarts: int
 
 
 class CurvePoint(Struct, frozen=True):
@@ -81,9 +89,10 @@ class Shortfall(Struct, frozen=True):
     """
     Implementation shortfall against the decision price, in its parts, which sum exactly to `total`.
 
-    Amounts in the quote asset; `bps` is of the total over quantity x decision price. Of orders
-    that are done, with a decision price, an arrival quote, fees in the quote asset, and a quote at
-    the end if something was left unfilled.
+    Amounts in the quote asset; `bps` is of the total over quantity x decision price, the headline,
+    and the others are of single orders, as in `Cost`. Of orders that are done, with a decision
+    price, an arrival quote, fees in the two assets traded, and a quote at the end if something was
+    left unfilled.
     """
 
     benchmark: str
@@ -97,6 +106,10 @@ class Shortfall(Struct, frozen=True):
     fees: Amounts
     sum: Amounts
     bps: Digits | None
+    mean_bps: Digits | None
+    p5_bps: Digits | None
+    median_bps: Digits | None
+    p95_bps: Digits | None
 
 
 class Arrival(Struct, frozen=True):

@@ -165,6 +165,7 @@ def _duration(tally: Tally, kind: str, of: str) -> Duration:
         n=count,
         total=total,
         missing=total - count,
+        across_restarts=tally.sum(f"{kind}_across"),
         mean_s=round(tally.sum(f"{kind}_us") / count / 1e6, 6) if count else None,
         p50_s=_seconds(p50),
         p95_s=_seconds(p95),
@@ -179,11 +180,13 @@ def _time_to_fill(tally: Tally) -> FillDuration:
         n=plain.n,
         total=plain.total,
         missing=plain.missing,
+        across_restarts=plain.across_restarts,
         mean_s=plain.mean_s,
         p50_s=plain.p50_s,
         p95_s=plain.p95_s,
         p99_s=plain.p99_s,
         qty_weighted_mean_s=round(tally.sum("fill_qty_us") / qty / 1e6, 6) if qty else None,
+        fills_across_restarts=tally.sum("fills_across"),
     )
 
 
@@ -209,15 +212,16 @@ def _arrival(tally: Tally) -> Arrival:
 
 def _shortfall(whole: Tally, by_asset: Mapping[str, Tally]) -> Shortfall:
     parts = ("delay", "trading", "opportunity", "fees")
-    total, count = whole.sum("orders"), whole.sum("shortfalls")
-    told = {part: _amounts(by_asset, f"shortfall_{part}", "shortfalls") for part in parts}
+    total, count = whole.sum("orders"), whole.sum("shortfall_n")
+    told = {part: _amounts(by_asset, f"shortfall_{part}", "shortfall_n") for part in parts}
     sums = {
         asset: sum(tally.sum(f"shortfall_{part}") for part in parts)
         for asset, tally in sorted(by_asset.items())
-        if tally.sum("shortfalls")
+        if tally.sum("shortfall_n")
     }
     cost = sum(sums.values())
     bps = figures.share_bps(cost, whole.sum("shortfall_base")) if len(sums) == 1 else None
+    p5, median, p95 = figures.quantiles_bps(whole.spread("shortfall"), (0.05, 0.5, 0.95))
     return Shortfall(
         benchmark="decision_px",
         weighting="by quantity ordered x decision_px",
@@ -227,6 +231,10 @@ def _shortfall(whole: Tally, by_asset: Mapping[str, Tally]) -> Shortfall:
         **told,
         sum={asset: _amount(each) for asset, each in sums.items()},
         bps=_digits(bps),
+        mean_bps=_digits(figures.mean_bps(whole, "shortfall")),
+        p5_bps=_digits(p5),
+        median_bps=_digits(median),
+        p95_bps=_digits(p95),
     )
 
 

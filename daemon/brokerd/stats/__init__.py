@@ -3,6 +3,7 @@ Execution statistics: pure functions from orders to figures. Formulas: docs/stat
 
     sample    one order -> what it adds to every figure
     marks     fills -> the mid prices some time after them
+    runs      which times lie across a restart of the daemon
     tally     samples added up; tallies add up the same way
     replay    a journal -> the samples of all its orders
     figures   a tally -> means, quantiles, shares, the curve of fills

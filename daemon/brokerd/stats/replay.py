@@ -8,7 +8,7 @@ from collections import defaultdict
 from collections.abc import Iterable
 
 from brokerd.blotter import Blotter
-from brokerd.events import Entry, OrderTraded, QuoteSampled
+from brokerd.events import DaemonStarted, Entry, OrderTraded, QuoteSampled
 from brokerd.stats.marks import Mids
 from brokerd.stats.sample import Sample, fill_of, is_measured, mid, sample
 
@@ -18,6 +18,7 @@ def samples(rows: Iterable[tuple[int, Entry]], now_ns: int) -> list[Sample]:
     blotter = Blotter()
     fills: defaultdict[str, list[OrderTraded]] = defaultdict(list)
     seen: defaultdict[tuple[str, str], Mids] = defaultdict(lambda: Mids([], []))
+    runs: list[int] = []
     for seq, entry in rows:
         event = entry.event
         blotter.fold(seq, event)
@@ -27,6 +28,9 @@ def samples(rows: Iterable[tuple[int, Entry]], now_ns: int) -> list[Sample]:
             mids = seen[event.executor, event.symbol]
             mids.at_ns.append(event.at_ns)
             mids.mids.append(mid(event.quote))
+        elif isinstance(event, DaemonStarted):
+            runs.append(event.at_ns)
+    runs.sort()
     return [
         sample(
             order,
@@ -35,6 +39,7 @@ def samples(rows: Iterable[tuple[int, Entry]], now_ns: int) -> list[Sample]:
                 for each in fills[order.cl_ord_id]
             ],
             now_ns,
+            runs,
         )
         for order in blotter
         if is_measured(order)

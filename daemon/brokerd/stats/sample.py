@@ -16,6 +16,7 @@ from brokerd.money import ZERO, divide_units, units
 from brokerd.orders import Order
 from brokerd.states import OrdStatus
 from brokerd.stats.marks import HORIZONS, Mids, is_fresh, marks
+from brokerd.stats.runs import is_across
 from brokerd.terms import Quote
 
 QTY_PLACES = 18
@@ -82,14 +83,16 @@ COUNTS = (
     "arrivals",
     "arrivals_stale",
     "arrival_age_us",
-    "shortfalls",
+    "shortfall_n",
     "shortfall_delay",
     "shortfall_trading",
     "shortfall_opportunity",
     "shortfall_fees",
     "shortfall_base",
+    "shortfall_ratio",
     "fills",
     "fill_qty_us",
+    "fills_across",
     "retries",
     "orders_retried",
     "doubts",
@@ -100,14 +103,14 @@ PARTS = ("n", "cost", "base", "ratio")
 SUMS = (
     *COUNTS,
     *(f"{kind}_{part}" for kind in (*COSTS, *MARKOUTS) for part in PARTS),
-    *(f"{kind}_{part}" for kind in DURATIONS for part in ("n", "us")),
+    *(f"{kind}_{part}" for kind in DURATIONS for part in ("n", "us", "across")),
 )
 PLACE = {name: place for place, name in enumerate(SUMS)}
 PLACES = {
     kind: slice(PLACE[f"{kind}_n"], PLACE[f"{kind}_n"] + len(PARTS)) for kind in (*COSTS, *MARKOUTS)
 }
 """Where the PARTS of a cost are."""
-SPREADS = (*COSTS, *MARKOUTS, *DURATIONS, "censored")
+SPREADS = (*COSTS, "shortfall", *MARKOUTS, *DURATIONS, "censored")
 """What is also looked at order by order: its distribution is kept."""
 
 SPREAD_AT = {name: place for place, name in enumerate(SPREADS)}
@@ -128,22 +131,28 @@ def is_measured(order: Order) -> bool:
     return not order.is_external
 
 
-def sample(order: Order, fills: Sequence[Fill], now_ns: int | None) -> Sample:
+def sample(
+    order: Order, fills: Sequence[Fill], now_ns: int | None, runs: Sequence[int] = ()
+) -> Sample:
     """
     Measure one order. `now_ns` counts only for how long an open order has gone unfilled.
 
-    With None that is left open, for `unfilled_for` to add when somebody asks.
+    With None that is left open, for `unfilled_for` to add when somebody asks. `runs` is when runs
+    of the daemon began, the earliest first: all since the order's submit, at least.
     """
-    return _Measuring(order, fills, now_ns).done()
+    return _Measuring(order, fills, now_ns, runs).done()
 
 
 class _Measuring:
     """An order with its numbers as whole counts, and what has been measured of it so far."""
 
-    def __init__(self, order: Order, fills: Sequence[Fill], now_ns: int | None) -> None:
+    def __init__(
+        self, order: Order, fills: Sequence[Fill], now_ns: int | None, runs: Sequence[int]
+    ) -> None:
         self.order = order
         self.fills = fills
         self.now_ns = now_ns
+        self.runs = runs
         self.sign = order.terms.side.sign
         self.qty = units(order.qty, QTY_PLACES)
         self.cum_qty = units(order.cum_qty, QTY_PLACES)
@@ -191,7 +200,8 @@ class _Measuring:
             )
 
     def _costs(self) -> None:
-        order, arrival, sent = self.order, self.arrival, self.order.sent_quote
+        order, arrival = self.order, self.arrival
+        sent = _fresh(order.sent_quote, order.sent_at_ns)
         if self.cum_qty:
             if arrival is not None:
                 touch = arrival.ask_px if self.sign > 0 else arrival.bid_px
@@ -219,21 +229,24 @@ class _Measuring:
         """Split what the order cost against its decision; only of orders that are done."""
         order, decision_px = self.order, self.order.terms.decision_px
         unfilled = max(self.qty - self.cum_qty, 0)
+        end_quote = _fresh(order.end_quote, order.closed_at_ns)
         fee_assets = {asset for asset, fee in order.fees.items() if fee}
         is_known = fee_assets <= {order.quote_asset, order.base_asset}
-        is_over = order.is_final and (not unfilled or order.end_quote is not None)
+        is_over = order.is_final and (not unfilled or end_quote is not None)
         if not is_over or self.arrival is None or decision_px is None or not is_known:
             return
         arrival_mid, decision = self.arrival_mid, units(decision_px, PX_PLACES)
-        end = mid(order.end_quote) if order.end_quote is not None else arrival_mid
-        self._set(
-            shortfalls=1,
-            shortfall_delay=self.sign * self.qty * (arrival_mid - decision),
-            shortfall_trading=self.sign * (self.paid - self.cum_qty * arrival_mid),
-            shortfall_opportunity=self.sign * unfilled * (end - arrival_mid),
-            shortfall_fees=self._fees_in_quote(),
-            shortfall_base=self.qty * decision,
-        )
+        end = mid(end_quote) if end_quote is not None else arrival_mid
+        parts = {
+            "shortfall_delay": self.sign * self.qty * (arrival_mid - decision),
+            "shortfall_trading": self.sign * (self.paid - self.cum_qty * arrival_mid),
+            "shortfall_opportunity": self.sign * unfilled * (end - arrival_mid),
+            "shortfall_fees": self._fees_in_quote(),
+        }
+        base = self.qty * decision
+        ratio = divide_units(sum(parts.values()), base, RATIO_PLACES)
+        self._set(shortfall_n=1, shortfall_base=base, shortfall_ratio=ratio, **parts)
+        self.values.append((SPREAD_AT["shortfall"], ratio))
 
     def _fees_in_quote(self) -> int:
         """Return what was paid; what was paid of the base asset was worth the fill's own price."""
@@ -264,17 +277,23 @@ class _Measuring:
             ended_ns = order.closed_at_ns if order.closed_at_ns is not None else self.now_ns
             if ended_ns is not None:
                 self.values.append(unfilled_for(began_ns, ended_ns))
-        if order.doubted_ns:
-            self._duration("doubt", 0, order.doubted_ns)
+        if order.doubts_ns:
+            self._took("doubt", order.doubts_ns)
         waited = (fill.qty * (max(fill.at_ns - began_ns, 0) // US_NS) for fill in self.fills)
-        self._set(fill_qty_us=sum(waited))
+        across = (is_across(self.runs, began_ns, fill.at_ns) for fill in self.fills)
+        self._set(fill_qty_us=sum(waited), fills_across=sum(across))
 
     def _duration(self, kind: str, from_ns: int | None, to_ns: int | None) -> None:
         """Measure a time; one that would run backwards, after a step of the clock, is missing."""
         if from_ns is not None and to_ns is not None and to_ns >= from_ns:
-            took_us = (to_ns - from_ns) // US_NS
-            self._set(**{f"{kind}_n": 1, f"{kind}_us": took_us})
-            self.values.append((SPREAD_AT[kind], took_us))
+            self._took(kind, ((from_ns, to_ns),))
+
+    def _took(self, kind: str, spans_ns: Sequence[tuple[int, int]]) -> None:
+        """Count what spans of time add up to, and whether the daemon was started anew in any."""
+        took_us = sum(to_ns - from_ns for from_ns, to_ns in spans_ns) // US_NS
+        across = any(is_across(self.runs, *span) for span in spans_ns)
+        self._set(**{f"{kind}_n": 1, f"{kind}_us": took_us, f"{kind}_across": int(across)})
+        self.values.append((SPREAD_AT[kind], took_us))
 
 
 def unfilled_for(began_ns: int, ended_ns: int) -> tuple[int, int]:
@@ -309,5 +328,8 @@ def mid(quote: Quote) -> int:
     return (units(quote.bid_px, PX_PLACES) + units(quote.ask_px, PX_PLACES)) // 2
 
 
-def _fresh(quote: Quote | None, at_ns: int) -> Quote | None:
-    return quote if quote is not None and is_fresh(quote, at_ns) else None
+def _fresh(quote: Quote | None, at_ns: int | None) -> Quote | None:
+    """Return a quote that was young enough at a moment; of a moment nobody knows there is none."""
+    if quote is None or at_ns is None:
+        return None
+    return quote if is_fresh(quote, at_ns) else None

@@ -54,6 +54,11 @@ class Source:
             found.setdefault(no, []).append(fill_of(decode_fill(body), mids))
         return found
 
+    def runs(self, from_ns: int) -> list[int]:
+        """Return when runs of the daemon began, from a moment on, the earliest first."""
+        sql = "SELECT at_ns FROM runs WHERE at_ns >= ? ORDER BY at_ns"
+        return [at_ns for (at_ns,) in self._history.execute(sql, (from_ns,))]
+
     def _mids(self, executor: str, symbol: str, from_ns: int, to_ns: int) -> Mids:
         rows = self._history.execute(
             "SELECT at_ns, bid_px, ask_px FROM quotes WHERE executor = ? AND symbol = ?"

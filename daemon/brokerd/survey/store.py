@@ -18,7 +18,7 @@ from typing import Any
 from brokerd.journal.sqlite import address, placeholders
 from brokerd.orders import Order
 from brokerd.stats.marks import HORIZONS
-from brokerd.stats.sample import Fill, is_measured, sample
+from brokerd.stats.sample import Sample, is_measured, sample
 from brokerd.stats.tally import Table
 from brokerd.survey.answers import Answers
 from brokerd.survey.blocks import LIVE, WAITING, WAITING_LONG, Blocks, encode_body
@@ -82,9 +82,12 @@ class Store:
     def _put(self, orders: dict[int, Order], now_ns: int) -> None:
         self._release(list(orders))
         fills = self._source.fills(orders)
+        began_ns = (order.created_at_ns for order in orders.values())
+        runs = self._source.runs(min(began_ns, default=now_ns))
         samples, singles = list[tuple[Any, ...]](), list[tuple[int, int, int | None]]()
         for no, order in orders.items():
-            samples.append(self._sample(no, order, fills.get(no, [])))
+            measured = sample(order, fills.get(no, []), None, runs)
+            samples.append(self._row(no, order, measured))
             singles.append((no, *_place(order, now_ns)))
         self._own.executemany("INSERT OR REPLACE INTO samples VALUES (?,?,?,?,?,?,?,?)", samples)
         self._own.executemany("INSERT OR REPLACE INTO singles VALUES (?,?,?)", singles)
@@ -100,8 +103,7 @@ class Store:
         if settled:
             self._blocks.release([no for (no,) in settled])
 
-    def _sample(self, no: int, order: Order, fills: list[Fill]) -> tuple[Any, ...]:
-        measured = sample(order, fills, None)
+    def _row(self, no: int, order: Order, measured: Sample) -> tuple[Any, ...]:
         return (
             no,
             self._keys.id_of(measured.key),
