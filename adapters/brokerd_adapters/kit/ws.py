@@ -9,7 +9,6 @@ events, and every request that still waits, which is then `lost`: the venue may 
 import asyncio
 from collections.abc import Callable, Mapping
 from contextlib import AsyncExitStack, suppress
-from types import TracebackType
 from typing import Generic, Literal, Self, TypeVar
 
 import aiohttp
@@ -93,12 +92,7 @@ class JsonSocket(Generic[M]):
             self._stack = stack.pop_all()
         return self
 
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    async def __aexit__(self, *_: object) -> None:
         self._end("it was closed")
         if self._reader is not None:
             self._reader.cancel()

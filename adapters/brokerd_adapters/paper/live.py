@@ -6,7 +6,6 @@ again, for no price from before a gap may fill one.
 """
 
 from collections.abc import AsyncGenerator, Mapping
-from types import TracebackType
 from typing import Self
 
 from brokerd.errors import VenueUnavailable
@@ -47,13 +46,8 @@ class LiveMarket:
         await self._http.__aenter__()
         return self
 
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        await self._http.__aexit__(kind, error, trace)
+    async def __aexit__(self, *_: object) -> None:
+        await self._http.__aexit__()
 
     async def load(self) -> None:
         """Ask for the rules of the symbols; raises VenueUnavailable or OutcomeUnknown."""

@@ -9,7 +9,6 @@ venue waits for it.
 import asyncio
 import socket
 from contextlib import AsyncExitStack, suppress
-from types import TracebackType
 from typing import Self
 
 from aiohttp import web
@@ -80,12 +79,7 @@ class VenueServer:
             raise
         return self
 
-    async def __aexit__(
-        self,
-        error_type: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    async def __aexit__(self, *_: object) -> None:
         self.going.cancel()
         await self._stack.aclose()
 
