@@ -3,8 +3,9 @@
 import time
 
 from brokerd.executor import Clock
+from brokerd.times import NS_PER_S
 
-SET_BACK_NS_MAX = 86_400 * 1_000_000_000
+SET_BACK_NS_MAX = 86_400 * NS_PER_S
 """How far the journal may be ahead of the wall clock for its time to be taken up."""
 
 

@@ -23,8 +23,9 @@ from brokerd.link import Link
 from brokerd.links import Links, doubt_outstanding
 from brokerd.sampler import Sampler
 from brokerd.storage import History, Journal
+from brokerd.times import NS_PER_S
 
-PAUSE_DISTRUST_NS = 3_600 * 1_000_000_000
+PAUSE_DISTRUST_NS = 3_600 * NS_PER_S
 """How much of a pause is waited for anew, whatever the clock says has passed between two runs."""
 
 log = structlog.get_logger(__name__)

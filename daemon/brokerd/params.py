@@ -28,7 +28,7 @@ from brokerd.terms import (
     TimeInForce,
     check_terms,
 )
-from brokerd.times import parse_rfc3339
+from brokerd.times import NS_PER_S, parse_rfc3339
 
 PAGE_MAX = 1000
 WAIT_S_MAX = 60.0
@@ -41,7 +41,6 @@ CHOICES_MAX = 32
 _CL_ORD_ID = re.compile(rf"[!-~]{{1,{CL_ORD_ID_MAX}}}")
 _SPAN = re.compile(r"([0-9]{1,6})(s|m|h|d|w)", re.ASCII)
 _UNIT_S = {"s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 604_800}
-_NS = 1_000_000_000
 
 _TIME_NS_END = 1 << 63
 """Times are signed 64-bit nanoseconds, here and in SQLite: up to the year 2262."""
@@ -347,7 +346,7 @@ def read_window(params: TimeParams | FillTimeParams | None, now_ns: int) -> Wind
         _refuse_unless(params.last is not None, "last", "a relative window needs last, as in 15m")
         _refuse_unless(params.since is None, "since", "since belongs to an absolute window")
         _refuse_unless(params.until is None, "until", "until belongs to an absolute window")
-        from_ns = max(now_ns - read_span_s(params.last or "") * _NS, 0)
+        from_ns = max(now_ns - read_span_s(params.last or "") * NS_PER_S, 0)
         return Window(from_ns, None, params.by)
     _refuse_unless(params.last is None, "last", "last belongs to a relative window")
     since_ns = read_time("time.since", params.since)

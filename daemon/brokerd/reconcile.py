@@ -16,8 +16,9 @@ from brokerd.events import RequestKind, Road
 from brokerd.executor import OrderView, Snapshot
 from brokerd.messages import Reported, Viewed
 from brokerd.orders import Order
+from brokerd.times import NS_PER_S
 
-SILENCE_NS_MAX = 120_000_000_000
+SILENCE_NS_MAX = 120 * NS_PER_S
 """A new order of which nothing was heard for so long is asked about, wherever its answer is."""
 
 SLICE = 200

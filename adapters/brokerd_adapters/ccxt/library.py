@@ -26,6 +26,7 @@ from brokerd.errors import ConfigError, OutcomeUnknown
 from brokerd.executor import Clock
 from brokerd.outcomes import WireFault
 from brokerd.secrets import REDACTED
+from brokerd.times import NS_PER_S
 from brokerd.words import suggest
 from brokerd_adapters.ccxt.config import CcxtConfig, CcxtCredential, sends_again
 from brokerd_adapters.ccxt.outcomes import NOT_EXECUTED, REFUSALS
@@ -96,7 +97,7 @@ class Library:
             name=self._window,
             counts="ms",
             limit=WINDOW_S * 1_000,
-            interval_ns=WINDOW_S * 10**9,
+            interval_ns=WINDOW_S * NS_PER_S,
             is_rolling=True,
         )
         self.budget.configure([window])

@@ -15,10 +15,12 @@ from enum import IntEnum
 from msgspec import Struct
 from msgspec.structs import replace
 
+from brokerd.times import NS_PER_S
+
 Cost = Mapping[str, int]
 """What one request uses: {"weight": 1, "orders": 1}."""
 
-RECOVERY_NS = 30 * 10**9
+RECOVERY_NS = 30 * NS_PER_S
 """How long after a pause until the whole of a window may be used again."""
 
 NEVER_NS = 10**18

@@ -18,8 +18,8 @@ from msgspec import Struct
 
 from brokerd.money import divide, multiply, plain
 from brokerd.terms import Instrument
+from brokerd.times import NS_PER_S
 
-_S_NS = 1_000_000_000
 _MS_NS = 1_000_000
 _BURST_MAX = 100
 
@@ -90,7 +90,7 @@ class Paced:
         burst = 0
         with closing(self._market.ticks()) as ticks:
             for tick in ticks:
-                delay_s = began_s + tick.at_ns / _S_NS / self._speed - loop.time()
+                delay_s = began_s + tick.at_ns / NS_PER_S / self._speed - loop.time()
                 burst = 0 if delay_s > 0 else burst + 1
                 if delay_s > 0 or burst % _BURST_MAX == 0:
                     await asyncio.sleep(max(delay_s, 0))

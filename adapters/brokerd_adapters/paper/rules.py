@@ -17,9 +17,10 @@ from brokerd.terms import (
     check_instrument,
     check_terms,
 )
+from brokerd.times import NS_PER_S
 from brokerd_adapters.paper.records import VenueOrder
 
-DAY_NS = 86_400 * 1_000_000_000
+DAY_NS = 86_400 * NS_PER_S
 
 UNKNOWN_SYMBOL = Refused(code="unknown_symbol", reason="no such symbol here")
 DUPLICATE_ID = Refused(

@@ -1,8 +1,7 @@
 """The venue's own clock, which may go wrong on command."""
 
 from brokerd.executor import Clock
-
-_S_NS = 1_000_000_000
+from brokerd.times import NS_PER_S
 
 
 class SkewedClock:
@@ -15,11 +14,11 @@ class SkewedClock:
     @property
     def skew_s(self) -> float:
         """How far it is ahead."""
-        return self._skew_ns / _S_NS
+        return self._skew_ns / NS_PER_S
 
     @skew_s.setter
     def skew_s(self, skew_s: float) -> None:
-        self._skew_ns = round(skew_s * _S_NS)
+        self._skew_ns = round(skew_s * NS_PER_S)
 
     def now_ns(self) -> int:
         """Return nanoseconds since 1970, as this clock has them."""

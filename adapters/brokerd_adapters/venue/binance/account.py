@@ -3,6 +3,7 @@
 from collections.abc import Iterable
 from typing import Any
 
+from brokerd.times import NS_PER_S
 from brokerd_adapters.venue.binance import shapes
 from brokerd_adapters.venue.binance.desk import Desk
 from brokerd_adapters.venue.binance.errors import NO_SUCH_ORDER, bad_request
@@ -12,7 +13,7 @@ from brokerd_adapters.venue.orders import Order
 
 LIST_DEFAULT = 500
 LIST_MAX = 1_000
-_DAY_NS = 86_400 * 1_000_000_000
+_DAY_NS = 86_400 * NS_PER_S
 COMMISSION = {
     "maker": "0.00100000",
     "taker": "0.00100000",

@@ -7,9 +7,9 @@ limits out of anybody's reach. Sources: rest-api.md "LIMITS", faqs/order_count_d
 
 from msgspec import Struct
 
+from brokerd.times import NS_PER_S
 from brokerd_adapters.venue.binance.errors import Rejected, too_many_requests
 
-_S_NS = 1_000_000_000
 _INTERVALS_S = {"SECOND": 1, "MINUTE": 60, "DAY": 86_400}
 BAN_S = 120
 """How long an address is banned that goes on after 429."""
@@ -33,7 +33,7 @@ class Window(Struct, kw_only=True):
     @property
     def length_ns(self) -> int:
         """How long one window is."""
-        return _INTERVALS_S[self.interval] * self.interval_num * _S_NS
+        return _INTERVALS_S[self.interval] * self.interval_num * NS_PER_S
 
     @property
     def name(self) -> str:
@@ -95,7 +95,7 @@ class Limits:
             return
         self._warnings += 1
         if self._warnings > WARNINGS_MAX:
-            self._banned_until_ns = now_ns + BAN_S * _S_NS
+            self._banned_until_ns = now_ns + BAN_S * NS_PER_S
             raise self._over(418, now_ns, self._banned_until_ns)
         raise self._over(429, now_ns, self.weight.ends_at_ns())
 

@@ -6,6 +6,7 @@ from typing import Any
 
 from brokerd.money import ZERO, add, divide, floor_to, multiply, subtract
 from brokerd.terms import Instrument
+from brokerd.times import NS_PER_S
 from brokerd_adapters.venue.binance import filters
 from brokerd_adapters.venue.binance.desk import Desk
 from brokerd_adapters.venue.binance.errors import NO_SUCH_SYMBOL, bad_request
@@ -87,7 +88,7 @@ class PublicData:
         """Tell the average price of the last five minutes."""
         symbol = self._desk.instrument(params).symbol
         now_ns = self._desk.exchange.clock.now_ns()
-        since_ns = now_ns - 300 * 1_000_000_000
+        since_ns = now_ns - 300 * NS_PER_S
         late = [p for p in self._desk.market.boards[symbol].prints if p.at_ns >= since_ns]
         average = _average(late) if late else self._desk.market.average_px(symbol)
         return {"mins": 5, "price": number(average), "closeTime": params.stamp(now_ns)}
