@@ -6,7 +6,6 @@ What is asked here is in memory: it is answered also while the disk is full or a
 
 from collections.abc import Iterable
 from heapq import nsmallest
-from operator import itemgetter
 
 from brokerd.engine import Engine
 from brokerd.link import Link
@@ -56,22 +55,22 @@ def show_link(link: Link, engine: Engine) -> ShownExecutor:
 def doubts_of(links: Iterable[Link], engine: Engine) -> list[Doubt]:
     """Return the requests in doubt, the longest first, as many as are shown."""
     doubted = [
-        (order.doubted.since_ns, order.cl_ord_id, order.doubted.kind, order, link)
+        (request, order, link)
         for link in links
         for order in engine.blotter.asking(link.name)
-        if order.doubted is not None
+        if (request := order.doubted) is not None
     ]
     return [
         Doubt(
-            cl_ord_id=cl_ord_id,
+            cl_ord_id=order.cl_ord_id,
             executor=link.name,
-            request=kind,
-            since=rfc3339(since_ns),
+            request=request.kind,
+            since=rfc3339(request.since_ns),
             leaves_qty=digits(order.open_qty_max),
-            questions=link.questions.asked_about(cl_ord_id),
+            questions=link.questions.asked_about(order.cl_ord_id),
         )
-        for since_ns, cl_ord_id, kind, order, link in nsmallest(
-            DOUBTS_SHOWN_MAX, doubted, key=itemgetter(0)
+        for request, order, link in nsmallest(
+            DOUBTS_SHOWN_MAX, doubted, key=lambda each: each[0].since_ns
         )
     ]
 
