@@ -17,7 +17,6 @@ from brokerd.events import (
     RequestKind,
     RequestRefused,
     RequestRetried,
-    Road,
 )
 from brokerd.executor import Execution, OrderView, Report
 from brokerd.merge import dispute, merge, next_steps
@@ -63,14 +62,8 @@ def viewed(stage: Stage, message: Viewed) -> Decision:
         _dispute_overfill(stage, order.cl_ord_id, message)
     latest = stage.get(order.cl_ord_id) or order
     if is_current and latest.is_final and view.ord_status not in FINAL:
-        dispute(
-            stage,
-            latest,
-            message.at_ns,
-            road=message.road,
-            exec_type=ExecType.NEW,
-            evidence=f"the venue shows it {view.ord_status}",
-        )
+        evidence = f"the venue shows it {view.ord_status}"
+        dispute(stage, latest, message, ExecType.NEW, evidence)
     timed = by_this_run(latest, message.waits_anew)
     resent = _settle_requests(stage, timed, message, view)
     return Decision((*resent, *next_steps(stage, order.cl_ord_id, message.at_ns)))
@@ -80,14 +73,8 @@ def _dispute_overfill(stage: Stage, cl_ord_id: str, message: Viewed) -> None:
     """Say that the venue filled more than the order asked for, if no replace explains it."""
     order = stage.get(cl_ord_id)
     if order is not None and order.has_unseen_terms:
-        dispute(
-            stage,
-            order,
-            message.at_ns,
-            road=message.road,
-            exec_type=ExecType.FILL,
-            evidence=f"{order.cum_qty:f} of {order.qty:f} filled, and no replace explains it",
-        )
+        evidence = f"{order.cum_qty:f} of {order.qty:f} filled, and no replace explains it"
+        dispute(stage, order, message, ExecType.FILL, evidence)
 
 
 def send_again(stage: Stage, order: Order, at_ns: int, evidence: str) -> Order:
@@ -207,7 +194,7 @@ def end_request(
         RequestRefused(
             at_ns=message.at_ns,
             cl_ord_id=message.cl_ord_id,
-            road=message.road if isinstance(message, Viewed) else Road.DAEMON,
+            road=message.road,
             request=request.kind,
             reason=reason,
         )

@@ -15,7 +15,6 @@ from brokerd.events import (
     RequestDoubted,
     RequestKind,
     RequestRefused,
-    Road,
 )
 from brokerd.executor import Accepted, InDoubt, NotSent, OrderView, Refused, Report
 from brokerd.ids import external_id
@@ -109,14 +108,7 @@ def answered(stage: Stage, message: Answered) -> Decision:
             return _refused(stage, message, gave_up)
         case Refused() as refused if message.request is RequestKind.NEW:
             # The venue's reply denies an order that its own reports have shown.
-            dispute(
-                stage,
-                order,
-                message.at_ns,
-                road=Road.REPLY,
-                exec_type=ExecType.REJECTED,
-                evidence=refused.evidence,
-            )
+            dispute(stage, order, message, ExecType.REJECTED, refused.evidence)
         case _:
             # The stream was quicker than the reply, and what it said stands.
             return NOTHING
@@ -159,7 +151,7 @@ def _from_reply(order: Order, report: Report, accepted: Accepted, message: Answe
     return Reported(
         order.terms.executor,
         report,
-        Road.REPLY,
+        message.road,
         message.at_ns,
         accepted.sent_at_ns,
         accepted.evidence,
@@ -173,7 +165,7 @@ def _doubt(stage: Stage, message: Answered, evidence: str, *, is_taken: bool = F
         RequestDoubted(
             at_ns=message.at_ns,
             cl_ord_id=message.cl_ord_id,
-            road=Road.REPLY,
+            road=message.road,
             evidence=evidence,
             request=message.request,
             final_at_ns=message.final_at_ns,
@@ -189,7 +181,7 @@ def _refused(stage: Stage, message: Answered, refused: Refused) -> Decision:
             RequestRefused(
                 at_ns=message.at_ns,
                 cl_ord_id=message.cl_ord_id,
-                road=Road.REPLY,
+                road=message.road,
                 evidence=refused.evidence,
                 request=message.request,
                 reason=refused.reason,
@@ -207,7 +199,7 @@ def _refused(stage: Stage, message: Answered, refused: Refused) -> Decision:
         OrderRejected(
             at_ns=message.at_ns,
             cl_ord_id=message.cl_ord_id,
-            road=Road.REPLY,
+            road=message.road,
             evidence=refused.evidence,
             reason=refused.reason,
             code=refused.code,

@@ -18,7 +18,7 @@ from brokerd.events import (
 )
 from brokerd.executor import Report
 from brokerd.fold import is_legal
-from brokerd.messages import Action, Ask, Reported
+from brokerd.messages import Action, Answered, Ask, Reported, Viewed
 from brokerd.orders import Order, Request
 from brokerd.states import RECORDED_AS, TRANSITIONS, ExecType, OrdStatus
 
@@ -120,14 +120,7 @@ def _merge_last_word(stage: Stage, order: Order, message: Reported) -> None:
     if order.stopped_by is TRANSITIONS[OrdStatus.NEW][exec_type]:
         return
     if order.stopped_by is not None or not is_legal(order, exec_type):
-        dispute(
-            stage,
-            order,
-            message.at_ns,
-            road=message.road,
-            exec_type=exec_type,
-            evidence=message.evidence,
-        )
+        dispute(stage, order, message, exec_type, message.evidence)
         return
     stage.record(
         RECORDED_AS[exec_type](
@@ -159,15 +152,19 @@ def _note_missed_fills(stage: Stage, cl_ord_id: str, message: Reported) -> None:
 
 
 def dispute(
-    stage: Stage, order: Order, at_ns: int, *, road: Road, exec_type: ExecType, evidence: str
+    stage: Stage,
+    order: Order,
+    message: Reported | Viewed | Answered,
+    exec_type: ExecType,
+    evidence: str,
 ) -> None:
     """Record a contradiction once; polls would repeat it for ever."""
     if not order.disputed:
         stage.record(
             ReportDisputed(
-                at_ns=at_ns,
+                at_ns=message.at_ns,
                 cl_ord_id=order.cl_ord_id,
-                road=road,
+                road=message.road,
                 evidence=evidence,
                 exec_type=exec_type,
             )

@@ -5,6 +5,7 @@ Everything the rules need to decide is in the message, times included: rules rea
 """
 
 from decimal import Decimal
+from typing import ClassVar
 
 from msgspec import Struct
 
@@ -83,6 +84,8 @@ class Answered(Struct, frozen=True):
     `quote` are the market just before it was sent, and now.
     """
 
+    road: ClassVar[Road] = Road.REPLY
+
     cl_ord_id: str
     request: RequestKind
     attempt: int
@@ -95,6 +98,8 @@ class Answered(Struct, frozen=True):
 
 class RetryDue(Struct, frozen=True):
     """A request that certainly did not happen has waited long enough to be sent again."""
+
+    road: ClassVar[Road] = Road.DAEMON
 
     cl_ord_id: str
     request: RequestKind
