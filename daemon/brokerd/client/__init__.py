@@ -3,6 +3,7 @@ The Python client: `Broker` for scripts and notebooks, `AsyncBroker` for asyncio
 
     trade       Trade, and the events about it
     protocol    JSON-RPC over lines without I/O, the daemon's errors as exceptions, when to repeat
+    settings    what is stamped on submits and filters loads
     requests    what each method asks and how its answer is read
     blocking    Broker
     aio         AsyncBroker

@@ -7,7 +7,6 @@ import asyncio
 from collections import deque
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
-from datetime import datetime
 from typing import Any, Self, TypeVar, Unpack
 
 from brokerd.client import requests
@@ -21,7 +20,8 @@ from brokerd.client.protocol import (
     unanswered,
     waits_s,
 )
-from brokerd.client.requests import LOOK_S, Filters, Settings
+from brokerd.client.requests import LOOK_S
+from brokerd.client.settings import Filters, WithSettings
 from brokerd.client.trade import Event, Number, Order, Trade, event_of, loaded
 from brokerd.sockets import connect_first, socket_paths
 
@@ -31,7 +31,7 @@ UNREAD_MAX = 1_000
 """Events that wait for their reader before the daemon is made to wait."""
 
 
-class AsyncBroker:
+class AsyncBroker(WithSettings):
     """`Broker` for asyncio: the same methods and errors, awaited."""
 
     def __init__(
@@ -41,8 +41,8 @@ class AsyncBroker:
         executor: str | None = None,
         timeout_s: float = TIMEOUT_S,
     ) -> None:
+        super().__init__(executor)
         self._paths = socket_paths(socket)
-        self._settings = Settings(executor)
         self._timeout_s = timeout_s
         self._link: _Link | None = None
         self._connecting = asyncio.Lock()
@@ -58,25 +58,6 @@ class AsyncBroker:
         if self._link is not None:
             self._link.close()
             self._link = None
-
-    def group_settings(self, **group: str) -> None:
-        """Stamp these group keys on submits, and filter loads by them; none for no group."""
-        self._settings.set_group(group)
-
-    def time_settings(
-        self,
-        time_type: str | None = None,
-        *,
-        latest_group: bool = False,
-        last: str | None = None,
-        since: datetime | str | None = None,
-        until: datetime | str | None = None,
-        by: str = "created",
-    ) -> None:
-        """Set the window of loads and statistics: see `Broker.time_settings`."""
-        self._settings.set_time(
-            time_type, latest_group=latest_group, last=last, since=since, until=until, by=by
-        )
 
     async def submit(
         self, trade: Trade, *, wait: str = "journal", timeout_s: float | None = None

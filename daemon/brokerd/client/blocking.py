@@ -10,7 +10,6 @@ import socket
 import threading
 import time
 from collections.abc import Iterator, Sequence
-from datetime import datetime
 from typing import Any, Self, TypeVar, Unpack
 
 from brokerd.client import requests
@@ -23,7 +22,8 @@ from brokerd.client.protocol import (
     unanswered,
     waits_s,
 )
-from brokerd.client.requests import LOOK_S, Filters, Settings
+from brokerd.client.requests import LOOK_S
+from brokerd.client.settings import Filters, WithSettings
 from brokerd.client.trade import Event, Number, Order, Trade, event_of, loaded
 from brokerd.sockets import connect_first, socket_paths
 
@@ -36,7 +36,7 @@ AWAY_S_MAX = 60.0
 CHUNK_BYTES = 256 * 1024
 
 
-class Broker:
+class Broker(WithSettings):
     """
     The daemon, as a trader sees it. `socket` is found as brokerctl finds it, unless it is named.
 
@@ -53,8 +53,8 @@ class Broker:
         executor: str | None = None,
         timeout_s: float = TIMEOUT_S,
     ) -> None:
+        super().__init__(executor)
         self._paths = socket_paths(socket)
-        self._settings = Settings(executor)
         self._timeout_s = timeout_s
         self._link: _Link | None = None
         self._lock = threading.Lock()
@@ -69,30 +69,6 @@ class Broker:
         """Hang up. The next call connects again."""
         with self._lock:
             self._drop()
-
-    def group_settings(self, **group: str) -> None:
-        """Stamp these group keys on submits, and filter loads by them; none for no group."""
-        self._settings.set_group(group)
-
-    def time_settings(
-        self,
-        time_type: str | None = None,
-        *,
-        latest_group: bool = False,
-        last: str | None = None,
-        since: datetime | str | None = None,
-        until: datetime | str | None = None,
-        by: str = "created",
-    ) -> None:
-        """
-        Set the window of loads and statistics: "relative" with `last` as in "15m", or "absolute".
-
-        `by` is the time that counts: created, closed or filled. With `latest_group` a load gives
-        only the newest trade of each group. Without arguments: all of time, every trade.
-        """
-        self._settings.set_time(
-            time_type, latest_group=latest_group, last=last, since=since, until=until, by=by
-        )
 
     def submit(
         self, trade: Trade, *, wait: str = "journal", timeout_s: float | None = None
