@@ -34,7 +34,7 @@ check: $(VENV)/.dev
 	$(BIN)/mypy
 	$(BIN)/basedpyright
 	$(BIN)/lint-imports
-	$(BIN)/python docs/generate.py --check
+	$(BIN)/python -m docs.generate --check
 
 test: check
 	$(BIN)/python -m pytest -n auto -rs --cov --cov-report=
@@ -77,7 +77,7 @@ fuzz: $(VENV)/.dev
 
 # Pages in site/, with warnings as errors; what repeats the code is written anew first.
 docs: $(VENV)/.dev
-	$(BIN)/python docs/generate.py
+	$(BIN)/python -m docs.generate
 	$(BIN)/mkdocs build --strict --quiet
 
 # Locks hold hashes and no index addresses; uv is needed only here.

@@ -1,8 +1,8 @@
 """
 Generate the parts of the documentation that repeat the code, so that they cannot drift from it.
 
-    python docs/generate.py            write every generated part anew
-    python docs/generate.py --check    exit 1 if one is stale
+    python -m docs.generate            write every generated part anew
+    python -m docs.generate --check    exit 1 if one is stale
 
 A part stands in docs/*.md between `<!-- generated: NAME -->` and `<!-- end -->`. To add one, write
 a function here that returns its Markdown, decorate it with `@part`, and put the two markers where
@@ -19,6 +19,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, get_args
 
+from docs.shell import FILES
 from msgspec import Struct
 from msgspec.structs import fields, replace
 
@@ -359,10 +360,16 @@ def renew(path: Path, *, is_check: bool) -> str | None:
         fresh = renewed(text)
     except ValueError as error:
         return f"{path.name}: {error}"
-    if fresh == text:
+    return write(path, fresh, is_check=is_check)
+
+
+def write(path: Path, fresh: str, *, is_check: bool) -> str | None:
+    """Write a file if it has another content, or with `is_check` say that it is stale."""
+    if path.is_file() and path.read_text(encoding="utf-8") == fresh:
         return None
     if is_check:
         return f"{path.name} is stale: run `make docs` and commit what it changes"
+    path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(fresh, encoding="utf-8")
     print(f"{path.name} is renewed")
     return None
@@ -376,6 +383,8 @@ def main(argv: list[str] | None = None, docs: Path = DOCS) -> int:
     parser.add_argument("--check", action="store_true", help="change nothing, exit 1 if stale")
     is_check = parser.parse_args(argv).check
     faults = [renew(path, is_check=is_check) for path in sorted(docs.glob("*.md"))]
+    if docs == DOCS:
+        faults += [write(path, render(), is_check=is_check) for path, render in FILES.items()]
     for fault in filter(None, faults):
         print(fault, file=sys.stderr)
     return int(any(faults))

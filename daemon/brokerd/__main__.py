@@ -37,7 +37,7 @@ LAST_WORD_S = 1.0
 
 def main(argv: list[str] | None = None) -> int:
     """Run the `brokerd` command; return its exit status."""
-    arguments = _parser().parse_args(argv)
+    arguments = command_line().parse_args(argv)
     try:
         config = load_config(find_config(arguments.config))
         adapters = _adapters(config)
@@ -49,7 +49,8 @@ def main(argv: list[str] | None = None) -> int:
     return _run(config, adapters)
 
 
-def _parser() -> argparse.ArgumentParser:
+def command_line() -> argparse.ArgumentParser:
+    """Return the parser of the daemon's command line."""
     parser = argparse.ArgumentParser(
         prog="brokerd", description="The broker between trading bots and venues."
     )

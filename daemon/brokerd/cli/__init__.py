@@ -11,7 +11,7 @@ Rule 3: nothing heavy is imported, and a command's module only when it is called
 Rule 4: a number from the wire stays as it was written; none becomes a float on its way through.
 """
 
-__all__ = ["main"]
+__all__ = ["load", "main"]
 
 import importlib
 import os
@@ -63,13 +63,18 @@ def _run(argv: list[str]) -> Exit:
     options = main_parser().parse_args(argv)
     if options.command is None:
         raise Usage("which command?", "see: brokerctl --help")
-    name = str(options.command).replace("-", "_")
-    command = cast("Command", importlib.import_module(f"brokerd.cli.commands.{name}"))
+    command = load(options.command)
     parser = command_parser(options.command)
     command.add_options(parser)
     options = parser.parse_args(options.rest, namespace=options)
     with Control(options, Output(options.output, no_color=options.no_color)) as control:
         return command.run(control, options)
+
+
+def load(name: str) -> Command:
+    """Import the module of a command."""
+    module = importlib.import_module(f"brokerd.cli.commands.{name.replace('-', '_')}")
+    return cast("Command", module)
 
 
 def _abandon_stdout() -> None:

@@ -12,7 +12,7 @@ from argparse import (
     Namespace,
     RawDescriptionHelpFormatter,
 )
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any, NoReturn
 
 from brokerd import __version__
@@ -83,7 +83,7 @@ def main_parser() -> Parser:
         formatter_class=RawDescriptionHelpFormatter,
         allow_abbrev=False,
     )
-    _add_global(parser)
+    add_global(parser)
     parser.set_defaults(socket=None, output=None, no_color=False, timeout=TIMEOUT_S)
     parser.add_argument("--version", action="version", version=f"brokerctl {__version__}")
     parser.add_argument("command", nargs="?", type=_command, help=SUPPRESS)
@@ -98,7 +98,7 @@ def command_parser(command: str) -> Parser:
         description=COMMANDS[command].capitalize() + ".",
         allow_abbrev=False,
     )
-    _add_global(parser.add_argument_group("everywhere"))
+    add_global(parser.add_argument_group("everywhere"))
     return parser
 
 
@@ -162,17 +162,19 @@ def _one_or_many(values: list[str] | None) -> list[str] | str | None:
     return values[0] if values and len(values) == 1 else values
 
 
-def one_of(*names: str) -> Callable[[str], str]:
-    """Return a type that takes one of the names in either case, and knows the nearest."""
-    by_lower = {name.lower(): name for name in names}
+class one_of:  # noqa: N801 - read as a type: one_of("buy", "sell")
+    """A type that takes one of its `names` in either case, and knows the nearest."""
 
-    def read(text: str) -> str:
-        name = by_lower.get(text.lower())
+    def __init__(self, *names: str) -> None:
+        self.names = names
+        self._by_lower = {name.lower(): name for name in names}
+
+    def __call__(self, text: str) -> str:
+        """Return the name as it is spelled, or raise argparse's error."""
+        name = self._by_lower.get(text.lower())
         if name is None:
-            raise ArgumentTypeError(_unknown(text, names))
+            raise ArgumentTypeError(_unknown(text, self.names))
         return name
-
-    return read
 
 
 def pair(text: str) -> tuple[str, str]:
@@ -225,7 +227,8 @@ def count(text: str) -> int:
     return int(text)
 
 
-def _add_global(parser: Any) -> None:
+def add_global(parser: Any) -> None:
+    """Declare what may stand before a command and behind it."""
     add = parser.add_argument
     add("--socket", default=SUPPRESS, metavar="PATH", help="where the daemon listens")
     add("-o", "--output", default=SUPPRESS, type=one_of("table", "json"), metavar="table|json")
