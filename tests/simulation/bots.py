@@ -1,13 +1,14 @@
 """Those who trade: bots that submit, cancel, replace and ask, and ask again when nobody answered."""
 
 import random
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Sequence
 from typing import Any, Protocol
 
 import msgspec
 from tests.simulation.loop import Time
 from tests.simulation.oracle import Oracle
 from tests.simulation.story import Story
+from tests.simulation.themes import Kind
 
 from brokerd.errors import BrokerdError, DuplicateClOrdId, UnknownOrder
 from brokerd.params import AnyIdParams, OrderParams, ReplaceParams, SubmitParams
@@ -33,7 +34,11 @@ class Daemon(Protocol):
 
 
 class Bot:
-    """One bot. What it remembers outlives the daemon. `changes` is how eager it is to change orders."""
+    """
+    One bot. What it remembers outlives the daemon.
+
+    `changes` is how eager it is to change orders, `changes_by` what it draws from when it does.
+    """
 
     def __init__(
         self,
@@ -46,6 +51,7 @@ class Bot:
         oracle: Oracle,
         story: Story,
         changes: float,
+        changes_by: Sequence[Kind],
     ) -> None:
         self.name = name
         self.asked: dict[str, bytes] = {}
@@ -57,6 +63,8 @@ class Bot:
         self._oracle = oracle
         self._story = story
         self._changes = changes
+        change = {"cancel": self._cancel, "replace": self._replace}
+        self._changes_by = [change[kind] for kind in changes_by]
         self._is_done = False
         self._changed = ""
 
@@ -82,7 +90,7 @@ class Bot:
         is_open = [each for each, o in self.answered.items() if o.ord_status not in FINAL]
         dice = self._rng.random()
         if is_open and self._rng.random() < self._changes:
-            self._rng.choice((self._cancel, self._replace))(self._chosen(is_open))
+            self._rng.choice(self._changes_by)(self._chosen(is_open))
         elif unanswered and dice < 0.3:
             self._submit(self._rng.choice(unanswered))
         elif dice < 0.55 or not self.answered:

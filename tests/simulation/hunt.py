@@ -12,6 +12,7 @@ import argparse
 import os
 import subprocess
 import sys
+from collections.abc import Iterable
 from concurrent.futures import ProcessPoolExecutor
 
 from msgspec import Struct
@@ -64,13 +65,13 @@ def main() -> int:
     return 1 if survivors else 0
 
 
-def hunt(mutant: Mutant, seeds_max: int) -> Caught:
+def hunt(mutant: Mutant, seeds: Iterable[int]) -> Caught:
     """Let a mutant live through seeds until one catches it, or face the test that it names."""
     if mutant.test is not None:
         is_caught = _fails(mutant.test, mutant)
         return Caught(mutant.name, "test", "", mutant.test) if is_caught else Caught(mutant.name)
     with stage(), applied(mutant):
-        for seed in range(seeds_max):
+        for seed in seeds:
             failure = live(seed).failure
             if failure is not None and failure.invariant == LIVES and not mutant.ends:
                 raise RuntimeError(f"{mutant.name} is a broken patch: {failure.what}")
@@ -80,7 +81,7 @@ def hunt(mutant: Mutant, seeds_max: int) -> Caught:
 
 
 def _hunt(number: int, seeds_max: int) -> Caught:
-    return hunt(MUTANTS[number], seeds_max)
+    return hunt(MUTANTS[number], range(seeds_max))
 
 
 def _fails(test: str, mutant: Mutant) -> bool:

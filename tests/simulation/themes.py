@@ -6,10 +6,12 @@ a thousand seeds. A theme says how its seeds differ from what was drawn, and lea
 """
 
 import random
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal
 
 from msgspec import Struct
+
+Kind = Literal["cancel", "replace"]
 
 
 class Theme(Struct, frozen=True):
@@ -17,7 +19,8 @@ class Theme(Struct, frozen=True):
     What is otherwise in the seeds of a theme: names and values of what was drawn.
 
     `faults`, `promises`, `manners` and `config` are fields of Faults, Capabilities, Manners and
-    DaemonConfig; `changes` is the chance that a bot cancels or replaces, whatever else it would do.
+    DaemonConfig; `changes` is the chance that a bot changes an order, whatever else it would do, and
+    `changes_by` what it draws from then; `trouble_s` is how long things go wrong, from and to.
     """
 
     name: str
@@ -26,6 +29,8 @@ class Theme(Struct, frozen=True):
     manners: Mapping[str, Any] = {}
     config: Mapping[str, Any] = {}
     changes: float = 0.0
+    changes_by: Sequence[Kind] = ("cancel", "replace")
+    trouble_s: tuple[float, float] = (2.0, 8.0)
 
 
 NONE = Theme("nothing but what is drawn")
@@ -33,10 +38,18 @@ NONE = Theme("nothing but what is drawn")
 THEMES = (
     Theme(
         "a jam before the last moment",
-        faults={"last_moment": 0.5, "jam": 0.6, "lose_request": 0.0, "lose_frame": 0.0},
-        promises={"validity_window_s": 5.0, "query_lag_s": 0.0, "query_closed": True},
+        faults={
+            "last_moment": 0.4,
+            "jam": 0.8,
+            "lose_request": 0.0,
+            "lose_frame": 0.0,
+            "refuse_connection": 0.0,
+        },
+        promises={"validity_window_s": 2.0, "query_lag_s": 0.0, "query_closed": True},
         config={"retry_window_s": 0.0, "request_deadline_s": 0.5},
         changes=0.4,
+        changes_by=("cancel",) * 4 + ("replace",),
+        trouble_s=(6.0, 12.0),
     ),
     Theme(
         "work that begins at the last moment",
@@ -50,6 +63,8 @@ THEMES = (
             "amend": "in_place",
         },
         changes=0.6,
+        changes_by=("cancel",) + ("replace",) * 4,
+        trouble_s=(6.0, 12.0),
     ),
     Theme(
         "terms that change unseen",
@@ -91,6 +106,22 @@ THEMES = (
             "query_lag_s": 0.0,
             "query_closed": True,
         },
+        # A ban is told, the daemon ends, the clock is set, and the next one starts before it is over.
+        trouble_s=(8.0, 16.0),
+    ),
+    Theme(
+        "ends that are seen before the terms they came with",
+        faults={"lose_frame": 0.7},
+        # Whatever was heard of an order, an answer may be older: most of a seed is within the lag.
+        promises={
+            "processing_bound_s": 0.05,
+            "query_lag_s": 10.0,
+            "query_closed": True,
+            "amend": "in_place",
+        },
+        manners={"cancel": "silent", "replace": "silent", "shrinks": True},
+        changes=0.5,
+        trouble_s=(6.0, 12.0),
     ),
 )
 

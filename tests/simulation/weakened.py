@@ -119,6 +119,14 @@ def absent_after_a_while(stage: Stage, order: Any, message: Any) -> None:
         reject(stage, order, message)
 
 
+_absent = doubt._absent
+
+
+def absent_only_while_open(stage: Stage, order: Any, message: Any) -> None:
+    if not order.is_final:
+        _absent(stage, order, message)
+
+
 def reject(stage: Stage, order: Any, message: Any) -> None:
     stage.record(
         OrderRejected(
@@ -228,6 +236,10 @@ def no_lag(promised: Capabilities) -> float | None:
 
 def window_for_all(promised: Capabilities) -> float:
     return (promised.validity_window_s or 1.0) + promised.processing_bound_s + promised.query_lag_s
+
+
+def replaced_by_any_terms(order: Any, event: Any) -> dict[str, Any]:
+    return fold._unanswered(order, ExecType.REPLACED)
 
 
 def forget_former_doubts(order: Any, event: Any) -> dict[str, Any]:

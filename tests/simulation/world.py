@@ -26,7 +26,6 @@ from brokerd.config.load import DaemonConfig
 from brokerd.errors import JournalError
 from brokerd.limits import Limits
 
-TROUBLE_S = (2.0, 8.0)
 SETTLED_AFTER_S = 240.0
 """The bound: the longest delay, window and lag, two questions at the slowest rate, a reconnect."""
 
@@ -119,6 +118,7 @@ class World:
                 oracle=self.oracle,
                 story=self.story,
                 changes=self.theme.changes,
+                changes_by=self.theme.changes_by,
             )
             for n in range(rng.randint(1, 3))
         ]
@@ -126,7 +126,7 @@ class World:
         self.runs = 0
         self._life: Life | None = None
         self._failure: BaseException | None = None
-        self._trouble_s = rng.uniform(*TROUBLE_S)
+        self._trouble_s = rng.uniform(*self.theme.trouble_s)
         self._is_healed = False
         self._set_while_down_s = 0.0
 
