@@ -180,6 +180,17 @@ def test_a_key_that_comes_late_and_one_that_gets_too_many_values(
             assert_same(answer, desk.replayed(question, is_exact=answer.is_exact), question)
 
 
+def test_how_many_orders_have_a_key_is_known_however_often_they_changed(tmp_path: Path) -> None:
+    desk, events = Desk(tmp_path), lives(120)
+    for until in (100, 101, 300, len(events)):
+        desk.tell(events[len(desk.entries) : until])
+        with desk.followed(events[until - 1].at_ns), closing(sqlite3.connect(desk.survey)) as db:
+            told = db.execute("SELECT id, orders FROM keys ORDER BY id").fetchall()
+            sql = "SELECT key, count(*) FROM samples GROUP BY key ORDER BY key"
+            assert told == db.execute(sql).fetchall()
+    assert sum(orders for _, orders in told) == 120
+
+
 def without_pair(event: Event) -> Event:
     if not isinstance(event, OrderSubmitted):
         return event

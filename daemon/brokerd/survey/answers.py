@@ -5,7 +5,7 @@ Rule 1: up to EXACT_ORDERS_MAX orders are counted one by one, and their distribu
 Rule 2: of more, whole blocks are added up, and one by one only what is in none, or at the edges of
         the window.
 Rule 3: where blocks do not tell the orders apart, for a key has too many values, the rows are
-        ranked by an index, and only those that are shown are counted, one order after the other.
+        ranked by how many orders each has, and only those that are shown are counted, one order after the other.
 """
 
 # ruff: noqa: S608 - only words of our own are pasted into SQL, every value is a parameter
@@ -103,7 +103,9 @@ class Answers:
         return table
 
     def _counted(self, question: Question) -> Counter[int]:
-        """Return how many orders that are meant have each key; read from one index alone."""
+        """Return how many orders that are meant have each key: known, or read from one index alone."""
+        if question.is_of_any_time:
+            return Counter(self._keys.counted(question.terms))
         where, params = _conditions(question)
         source = "samples s INDEXED BY samples_key"
         if question.terms:

@@ -60,8 +60,23 @@ class Keys:
             self._keys[key_id] = key
         return key
 
+    def count(self, more: Mapping[int, int]) -> None:
+        """Count orders that are new, by their keys."""
+        self._own.executemany(
+            "UPDATE keys SET orders = orders + ? WHERE id = ?",
+            [(orders, key_id) for key_id, orders in more.items()],
+        )
+
+    def counted(self, terms: Mapping[str, str]) -> dict[int, int]:
+        """Return how many orders have each of the keys that have all these terms."""
+        sql, params = "SELECT id, orders FROM keys", list[Any]()
+        if terms:
+            chosen, params = tagged(terms)
+            sql += f" WHERE id IN ({chosen})"
+        return dict(self._own.execute(sql, params).fetchall())
+
     def _add(self, key: Key, text: str) -> int:
-        cursor = self._own.execute("INSERT INTO keys (key) VALUES (?)", (text,))
+        cursor = self._own.execute("INSERT INTO keys (orders, key) VALUES (0, ?)", (text,))
         key_id = cursor.lastrowid or 0
         group = {f"group.{name}": value for name, value in key.group.items()}
         tags = {"executor": key.executor, "symbol": key.symbol, "side": key.side} | group

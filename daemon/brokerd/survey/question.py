@@ -62,6 +62,11 @@ class Question(Struct, frozen=True, kw_only=True):
         """Return the dimensions that matter to the answer."""
         return tuple(sorted({dim_of(name) for name in self.group_by} | self.conditions.keys()))
 
+    @property
+    def is_of_any_time(self) -> bool:
+        """Whether orders of any time and status are meant: only their terms matter."""
+        return self.window == Window() and not self.status and not self.ord_status
+
     def means(self, key: Key) -> bool:
         """Whether an order with these terms is meant."""
         return (

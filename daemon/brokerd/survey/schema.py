@@ -3,8 +3,9 @@ The tables of the survey's file, and how it is opened: one that cannot be used i
 
 `samples` has what each order adds to every figure; `singles` says which of them are in no block.
 A block of level 0 names its `members`; FANOUT blocks of a level are the children of one above.
-`cells` has a block's tallies by some `dims`. `keys` are the terms that tell orders apart, and
-`key_tags` finds them by one of those; `names` are the group keys in the order they were first seen.
+`cells` has a block's tallies by some `dims`. `keys` are the terms that tell orders apart, with how
+many `orders` have them, and `key_tags` finds them by one of those; `names` are the group keys in the
+order they were first seen.
 """
 
 import os
@@ -23,7 +24,7 @@ FANOUT = 8
 
 SCHEMA = """
 CREATE TABLE meta (shape TEXT, journal_id TEXT, followed_seq INTEGER);
-CREATE TABLE keys (id INTEGER PRIMARY KEY, key TEXT NOT NULL UNIQUE);
+CREATE TABLE keys (id INTEGER PRIMARY KEY, orders INTEGER NOT NULL, key TEXT NOT NULL UNIQUE);
 CREATE TABLE key_tags (name TEXT, value TEXT, key INTEGER,
     PRIMARY KEY (name, value, key)) WITHOUT ROWID;
 CREATE TABLE names (no INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE);

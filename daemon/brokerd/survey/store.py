@@ -10,6 +10,7 @@ Rule 2: a sample goes into a block when nothing more can come of its order: it i
 # ruff: noqa: S608 - only words of our own are pasted into SQL, every value is a parameter
 
 import sqlite3
+from collections import Counter
 from collections.abc import Generator
 from contextlib import closing, contextmanager
 from pathlib import Path
@@ -80,17 +81,28 @@ class Store:
                 return None
 
     def _put(self, orders: dict[int, Order], now_ns: int) -> None:
+        known = self._known(list(orders))
         self._release(list(orders))
         fills = self._source.fills(orders)
         began_ns = (order.created_at_ns for order in orders.values())
         runs = self._source.runs(min(began_ns, default=now_ns))
         samples, singles = list[tuple[Any, ...]](), list[tuple[int, int, int | None]]()
+        new = Counter[int]()
         for no, order in orders.items():
             measured = sample(order, fills.get(no, []), None, runs)
-            samples.append(self._row(no, order, measured))
+            key_id = self._keys.id_of(measured.key)
+            if no not in known:
+                new[key_id] += 1
+            samples.append(_row(no, key_id, order, measured))
             singles.append((no, *_place(order, now_ns)))
+        self._keys.count(new)
         self._own.executemany("INSERT OR REPLACE INTO samples VALUES (?,?,?,?,?,?,?,?)", samples)
         self._own.executemany("INSERT OR REPLACE INTO singles VALUES (?,?,?)", singles)
+
+    def _known(self, numbers: list[int]) -> set[int]:
+        """Return which of these orders have a sample: by the same key, for terms never change."""
+        sql = f"SELECT no FROM samples WHERE no IN {placeholders(len(numbers))}"
+        return {no for (no,) in self._own.execute(sql, numbers)}
 
     def _release(self, numbers: list[int]) -> None:
         """Take apart the blocks that hold any of these orders' samples."""
@@ -103,18 +115,6 @@ class Store:
         if settled:
             self._blocks.release([no for (no,) in settled])
 
-    def _row(self, no: int, order: Order, measured: Sample) -> tuple[Any, ...]:
-        return (
-            no,
-            self._keys.id_of(measured.key),
-            order.created_at_ns,
-            order.closed_at_ns,
-            order.last_fill_at_ns,
-            order.status.value,
-            order.shown_status.value,
-            encode_body((measured.sums, measured.values, measured.words, measured.fees)),
-        )
-
 
 @contextmanager
 def open_store(path: Path, history: Path) -> Generator[Store]:
@@ -123,6 +123,19 @@ def open_store(path: Path, history: Path) -> Generator[Store]:
         ((journal_id, applied_seq),) = source.execute("SELECT journal_id, applied_seq FROM meta")
         with opened(path, journal_id, applied_seq) as own:
             yield Store(own, source)
+
+
+def _row(no: int, key_id: int, order: Order, measured: Sample) -> tuple[Any, ...]:
+    return (
+        no,
+        key_id,
+        order.created_at_ns,
+        order.closed_at_ns,
+        order.last_fill_at_ns,
+        order.status.value,
+        order.shown_status.value,
+        encode_body((measured.sums, measured.values, measured.words, measured.fees)),
+    )
 
 
 def _place(order: Order, now_ns: int) -> tuple[int, int | None]:
