@@ -96,6 +96,7 @@ class Table:
 
     def __init__(self, group_by: Sequence[str], *, is_exact: bool = True) -> None:
         self.group_by = tuple(group_by)
+        self._names = [(name in OWN_KEYS, name.removeprefix("group.")) for name in group_by]
         self.is_exact = is_exact
         self.rows: dict[Row, dict[str, Tally]] = {}
         self.rows_left_out = 0
@@ -110,7 +111,9 @@ class Table:
 
     def row_of(self, key: Key) -> Row:
         """Return the row that an order belongs to."""
-        return key.is_paper, tuple(_value(key, name) for name in self.group_by)
+        group = key.group
+        values = [getattr(key, name) if own else group.get(name) for own, name in self._names]
+        return key.is_paper, tuple(values)
 
     def count(self, sample: Sample) -> None:
         """Add one order to its row."""
@@ -137,14 +140,6 @@ class Table:
 def largest_first(orders: Mapping[Row, int]) -> list[Row]:
     """Return rows in the order they are shown in, by how many orders each has."""
     return sorted(orders, key=lambda row: (-orders[row], str(row)))
-
-
-def _value(key: Key, name: str) -> str | None:
-    """Return what an order has by a name: one of ours, or the key of a group."""
-    if name in OWN_KEYS:
-        value: str = getattr(key, name)
-        return value
-    return key.group.get(name.removeprefix("group."))
 
 
 def _add(counts: dict[K, int], more: Mapping[K, int]) -> None:
