@@ -31,7 +31,7 @@ from brokerd.stats import figures
 from brokerd.stats.replay import samples
 from brokerd.stats.runs import is_across
 from brokerd.stats.sample import sample, unfilled_for
-from brokerd.stats.tally import Table, Tally, coarsely, count, empty, exactly, merge
+from brokerd.stats.tally import Table, Tally, coarsely, count, count_all, empty, exactly, merge
 from brokerd.terms import OrdType, Quote, Side, Terms
 
 MS, S = 1_000_000, 1_000_000_000
@@ -451,7 +451,7 @@ def test_samples_add_up_the_same_in_any_order_and_any_parts(order: list[int], cu
         samples([(n, Entry(event)) for n, event in enumerate(life, 1)], T0 + S)[0]  # type: ignore[arg-type]
         for life in LIVES
     ]
-    whole, parts = empty(), [empty(), empty()]
+    whole, parts, at_once = empty(), [empty(), empty()], empty()
     for each in found:
         count(whole, each, coarsely)
     for place in order:
@@ -460,6 +460,9 @@ def test_samples_add_up_the_same_in_any_order_and_any_parts(order: list[int], cu
     for part in parts:
         merge(both, part)
     assert both == whole
+    for some in (found[:cut], found[cut:]):
+        count_all(at_once, some, coarsely)
+    assert at_once == whole
 
 
 def test_a_duration_that_would_run_backwards_is_missing() -> None:
