@@ -1,5 +1,6 @@
 """Each command: what it asks of the daemon, and what it makes of the answer."""
 
+import importlib
 import json
 import os
 import pty
@@ -366,6 +367,13 @@ def test_explain_says_why_a_doubt_may_last(
     assert (lines[-1] == "weakness: requests do not expire here") == shown
 
 
+def test_explain_shows_a_quote_as_bid_and_ask(capsys: pytest.CaptureFixture[str]) -> None:
+    quote = {"bid_px": "39399.9", "ask_px": "39400", "at": "2026-01-31T09:30:00Z"}
+    told = {"order": order(), "transitions": [{**TRANSITIONS[1], "quote": quote}]}
+    run({"order.explain": told}, "explain", "a-1", "-o", "table")
+    assert "quote=39399.9/39400" in capsys.readouterr().out
+
+
 def test_explain_as_json_is_a_line_a_transition(capsys: pytest.CaptureFixture[str]) -> None:
     run({"order.explain": {"order": order(), "transitions": TRANSITIONS}}, "explain", "a-1")
     assert [json.loads(line) for line in capsys.readouterr().out.splitlines()] == TRANSITIONS
@@ -408,6 +416,33 @@ def test_every_command_has_help_and_the_overview_names_it(
         assert f"usage: brokerctl {command} " in capsys.readouterr().out
         assert f"  {command} " in overview
     assert "4 outcome unknown" in overview
+
+
+@pytest.mark.parametrize("command", arguments.COMMANDS)
+def test_every_argument_of_a_command_says_what_it_is(command: str) -> None:
+    module = importlib.import_module(f"brokerd.cli.commands.{command.replace('-', '_')}")
+    parser = arguments.command_parser(command)
+    module.add_options(parser)
+    assert parser.description is not None
+    assert parser.description.casefold() == f"{arguments.COMMANDS[command]}.".casefold()
+    assert "html" not in parser.description
+    for action in parser._actions:
+        assert action.help, f"{command}: {action.dest}"
+
+
+@pytest.mark.parametrize("command", ["orders", "fills", "stats"])
+def test_a_limit_of_0_is_asked_for_not_taken_for_none(command: str) -> None:
+    """The daemon says what is wrong with it; a page of 100 would be something else."""
+    told: dict[str, Any] = {"orders": [], "fills": [], "rows": []}
+    methods = ("order.list", "fill.list", "stats.get")
+    with ScriptedDaemon(dict.fromkeys(methods, told)) as daemon:
+        main(["--socket", daemon.path, command, "--limit", "0"])
+    assert [request["params"]["limit"] for request in daemon.requests] == [0]
+
+
+def test_a_call_without_params_is_complete(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["call"]) == Exit.USAGE
+    assert "required: METHOD\n" in capsys.readouterr().err
 
 
 def test_version(capsys: pytest.CaptureFixture[str]) -> None:

@@ -97,6 +97,32 @@ def test_a_table_fits_its_terminal_and_keeps_what_matters(columns: int) -> None:
     assert ("age" in titles) == (columns >= 200)
 
 
+@pytest.mark.parametrize("columns", [60, 90, 120, 200])
+def test_a_story_keeps_its_details_however_narrow_the_terminal(columns: int) -> None:
+    """One long detail must not cost the times, the quantities and every other detail."""
+    reasons = ["canceled_on_request", "x" * 90]
+    transitions = [
+        {
+            "seq": seq,
+            "at": "2026-01-31T09:30:00.123456789Z",
+            "event": "order_canceled",
+            "road": "reply",
+            "reason": reason,
+            "ord_status": "canceled",
+            "cum_qty": "0",
+        }
+        for seq, reason in enumerate(reasons)
+    ]
+    script = {"order.explain": {"order": order(), "transitions": transitions}}
+    _, titles, *lines = at_terminal(
+        script, "explain", "a-1", "--no-color", columns=columns
+    ).splitlines()
+    assert all(any(f"reason={reason}" in line for line in lines) for reason in reasons)
+    assert ("cum_qty" in titles.split()) == (columns >= 90)
+    assert ("detail" in titles.split()) == (columns >= 120)
+    assert f"    reason={reasons[1]}" in lines or columns == 200
+
+
 def test_the_most_dispensable_column_goes_first() -> None:
     columns = [Column("a", str, 0), Column("b", str, 2), Column("c", str, 1)]
     assert fit(columns, [5, 5, 5], 19) == [0, 1, 2]

@@ -199,6 +199,7 @@ def test_wrong_params_name_their_field(changes: dict[str, object], field: str) -
         rpc.read_params(decoder, Call("order.submit", raw, None))
     assert caught.value.field == field
     assert "order.submit" in str(caught.value)
+    assert field.rpartition(".")[2].removesuffix("[...]") in str(caught.value)
 
 
 def test_missing_params_are_named_and_params_by_position_are_not_taken() -> None:

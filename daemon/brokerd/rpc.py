@@ -170,8 +170,11 @@ def read_params(decoder: "msgspec.json.Decoder[T]", call: Call) -> T:
         return decoder.decode(call.params)
     except _UNREADABLE as error:
         what, field = _at_fault(str(error))
+        where = "" if field is None or _named_in(what) else f"{field}: "
         raise InvalidParams(
-            f"params of {call.method}: {what}", field=field, hint=_hint(decoder.type, field, what)
+            f"params of {call.method}: {where}{what}",
+            field=field,
+            hint=_hint(decoder.type, field, what),
         ) from None
 
 
@@ -226,6 +229,9 @@ def _words_of(kind: Any) -> list[str]:
     return found
 
 
+_NUMBER_HINT = "digits and at most one point: no comma, no space, no unit"
+
+
 def read_number(field: str, raw: Raw) -> Decimal | None:
     """Parse an optional `Number`; None if it is absent. Raises InvalidParams naming the field."""
     text = bytes(raw)
@@ -238,7 +244,7 @@ def read_number(field: str, raw: Raw) -> Decimal | None:
     except ValueError as error:
         why = "is not a plain decimal number" if isinstance(error, UnicodeDecodeError) else error
         raise InvalidParams(
-            f"{field} {why}", reason="not_a_decimal", field=field, hint='for example "0.01"'
+            f"{field} {why}", reason="not_a_decimal", field=field, hint=_NUMBER_HINT
         ) from None
 
 

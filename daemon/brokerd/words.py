@@ -3,6 +3,9 @@
 import difflib
 from collections.abc import Iterable
 
+NAMED_MAX = 30
+"""Words that a sentence lists: every event and method, not every symbol."""
+
 
 def suggest(word: str | None, known: Iterable[str]) -> str:
     """Say which known word was probably meant, or which there are: 'did you mean "limit"?'."""
@@ -10,4 +13,6 @@ def suggest(word: str | None, known: Iterable[str]) -> str:
     near = difflib.get_close_matches((word or "").lower(), spelt, n=1, cutoff=0.5)
     if near:
         return f'did you mean "{spelt[near[0]]}"?'
-    return f"known are {', '.join(list(spelt.values())[:20]) or 'none'}"
+    names = list(spelt.values())
+    more = f" and {len(names) - NAMED_MAX} more" if len(names) > NAMED_MAX else ""
+    return f"known are {', '.join(names[:NAMED_MAX]) or 'none'}{more}"

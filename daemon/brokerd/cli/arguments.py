@@ -57,8 +57,18 @@ SIDES = ("buy", "sell")
 TIME_BY = ("created", "closed", "filled")
 
 ANY_STATUS = f"{', '.join(STATUSES)}; may be repeated"
+ANY_ORD_STATUS = f"as FIX has it: {', '.join(ORD_STATUSES)}; may be repeated"
 
 TIMEOUT_S = 10.0
+
+_TIME_BY_HELP = "the time that --last, --since and --until mean; created if left out"
+_GROUP_HELP = "with that value of a group key; may be repeated: all must hold"
+_SOCKET_HELP = (
+    "where the daemon listens; else $BROKERD_SOCKET, /run/brokerd/brokerd.sock, ./var/brokerd.sock"
+)
+_OUTPUT_HELP = "a table for a person, JSON lines for a program; a table at a terminal if left out"
+_NO_COLOR_HELP = "as does a non-empty $NO_COLOR"
+_TIMEOUT_HELP = f"seconds to wait for an answer, {TIMEOUT_S:g} if left out"
 
 STATUSES_TOLD = """\
 exit status: 0 done, 1 the daemon or the venue said no, 2 usage, 3 daemon not reachable,
@@ -95,7 +105,7 @@ def command_parser(command: str) -> Parser:
     """Return a command's parser; global options may stand behind the command as well."""
     parser = Parser(
         prog=f"brokerctl {command}",
-        description=COMMANDS[command].capitalize() + ".",
+        description=f"{COMMANDS[command][0].upper()}{COMMANDS[command][1:]}.",
         allow_abbrev=False,
     )
     add_global(parser.add_argument_group("everywhere"))
@@ -106,23 +116,38 @@ def add_order_filters(parser: Parser) -> None:
     """Declare the filters of order.list; `filters` turns them into parameters."""
     add = parser.add_argument
     add("--status", type=one_of(*STATUSES), action="append", metavar="STATUS", help=ANY_STATUS)
-    add("--ord-status", type=one_of(*ORD_STATUSES), action="append", metavar="STATUS")
+    add_ord_status(parser)
     add_filters(parser)
+    add("--time-by", type=one_of(*TIME_BY), metavar="|".join(TIME_BY), help=_TIME_BY_HELP)
+
+
+def add_ord_status(parser: Parser) -> None:
+    """Declare the filter by the fine status."""
     parser.add_argument(
-        "--time-by", type=one_of(*TIME_BY), metavar="|".join(TIME_BY), help="which time is meant"
+        "--ord-status",
+        type=one_of(*ORD_STATUSES),
+        action="append",
+        metavar="STATUS",
+        help=ANY_ORD_STATUS,
     )
 
 
 def add_filters(parser: Parser) -> None:
     """Declare the filters that orders and fills have in common."""
+    add_what(parser)
     add = parser.add_argument
-    add("--executor", metavar="NAME")
-    add("--symbol", metavar="SYMBOL")
-    add("--side", type=one_of(*SIDES), metavar="|".join(SIDES))
-    add("--group", type=pair, action="append", metavar="KEY=VALUE")
     add("--last", metavar="1h", help="since that long ago: 30s, 15m, 1h, 2d, 1w")
     add("--since", type=utc_time, metavar="TIME", help="RFC 3339, UTC unless it says otherwise")
-    add("--until", type=utc_time, metavar="TIME")
+    add("--until", type=utc_time, metavar="TIME", help="up to then, itself left out")
+
+
+def add_what(parser: Parser) -> None:
+    """Declare the filters by what an order is, whenever it was."""
+    add = parser.add_argument
+    add("--executor", metavar="NAME", help="of one executor")
+    add("--symbol", metavar="SYMBOL", help="of one symbol, as its venue names it: BTCUSDT")
+    add("--side", type=one_of(*SIDES), metavar="|".join(SIDES), help="of one side")
+    add("--group", type=pair, action="append", metavar="KEY=VALUE", help=_GROUP_HELP)
 
 
 def filters(options: Namespace) -> dict[str, Any]:
@@ -230,10 +255,11 @@ def count(text: str) -> int:
 def add_global(parser: Any) -> None:
     """Declare what may stand before a command and behind it."""
     add = parser.add_argument
-    add("--socket", default=SUPPRESS, metavar="PATH", help="where the daemon listens")
-    add("-o", "--output", default=SUPPRESS, type=one_of("table", "json"), metavar="table|json")
-    add("--no-color", action="store_true", default=SUPPRESS)
-    add("--timeout", type=seconds, default=SUPPRESS, metavar="S", help="seconds for an answer")
+    forms = {"type": one_of("table", "json"), "metavar": "table|json", "help": _OUTPUT_HELP}
+    add("--socket", default=SUPPRESS, metavar="PATH", help=_SOCKET_HELP)
+    add("-o", "--output", default=SUPPRESS, **forms)
+    add("--no-color", action="store_true", default=SUPPRESS, help=_NO_COLOR_HELP)
+    add("--timeout", type=seconds, default=SUPPRESS, metavar="S", help=_TIMEOUT_HELP)
 
 
 def _command(text: str) -> str:

@@ -37,7 +37,9 @@ class Listing(NamedTuple):
 def add_paging(parser: Parser) -> None:
     """Declare the options of every list."""
     group = parser.add_argument_group("how much, how often")
-    group.add_argument("--limit", type=count, metavar="N", help="rows in a page, at most 1000")
+    group.add_argument(
+        "--limit", type=count, metavar="N", help="rows in a page, 1 to 1000; 100 if left out"
+    )
     group.add_argument("--all", action="store_true", help="every page")
     add_watch(group)
 
@@ -50,7 +52,7 @@ def add_watch(parser: Any) -> None:
         nargs="?",
         const=WATCH_S,
         metavar="S",
-        help="redraw every S seconds",
+        help=f"draw again every S seconds, {WATCH_S:g} if left out",
     )
 
 
@@ -58,7 +60,8 @@ def show_list(control: Control, options: Namespace, listing: Listing) -> Exit:
     """Print the list once, or again and again until interrupted."""
     every_page: bool = getattr(options, "all", True)
     if "limit" in options:
-        listing.params["limit"] = options.limit or (PAGE_MAX if every_page else None)
+        whole = PAGE_MAX if every_page else None
+        listing.params["limit"] = whole if options.limit is None else options.limit
     if options.watch is None:
         _show_once(control, listing, every_page=every_page)
         return Exit.DONE

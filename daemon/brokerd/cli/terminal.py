@@ -79,18 +79,21 @@ class Output:
 
     def layout(self, columns: Sequence[Column], rows: Sequence[Record]) -> list[str]:
         """Return a table's lines, the titles first."""
-        texts = [[plain_text(column.cell(row)) for row in rows] for column in columns]
-        widths = [
-            max(map(width_of, cells), default=0) if cells else 0
-            for cells in (
-                [column.title, *cells] for column, cells in zip(columns, texts, strict=True)
-            )
-        ]
+        texts = _texts(columns, rows)
+        widths = _widths(columns, texts)
         kept = fit(columns, widths, self.width)
         padded = [self._padded(columns[i], texts[i], widths[i]) for i in kept]
         titles = [pad(columns[i].title, widths[i], right=columns[i].right) for i in kept]
         lines = [GAP.join(cells).rstrip() for cells in zip(*padded, strict=True)]
         return [self.paint(GAP.join(titles).rstrip(), "bold"), *lines]
+
+    def room(self, columns: Sequence[Column], rows: Sequence[Record]) -> int | None:
+        """Return how wide another column may be beside these; None where there is no end."""
+        if self.width is None:
+            return None
+        widths = _widths(columns, _texts(columns, rows))
+        kept = fit(columns, widths, self.width)
+        return self.width - sum(widths[i] + len(GAP) for i in kept)
 
     def _padded(self, column: Column, texts: list[str], width: int) -> list[str]:
         cells = [pad(text, width, right=column.right) for text in texts]
@@ -101,7 +104,9 @@ class Output:
 
     def card(self, record: Record) -> None:
         """Print one record, a member a line, without those that are null or empty."""
-        told = {name: show(value) for name, value in record.items() if value not in (None, "", {})}
+        told = {
+            name: show(value) for name, value in record.items() if value not in (None, "", {}, [])
+        }
         width = max(map(len, told), default=0)
         for name, text in told.items():
             print(f"{self.paint(name.ljust(width), 'dim')}{GAP}{plain_text(text)}")
@@ -116,6 +121,17 @@ class Output:
             lines = [*lines[: height - 1], f"... and {len(lines) - height + 1} more"]
         text = "".join(f"{line}{_ERASE_LINE}\n" for line in lines)
         print(f"{_CURSOR_HOME}{text}{_ERASE_BELOW}", end="", flush=True)
+
+
+def _texts(columns: Sequence[Column], rows: Sequence[Record]) -> list[list[str]]:
+    return [[plain_text(column.cell(row)) for row in rows] for column in columns]
+
+
+def _widths(columns: Sequence[Column], texts: Sequence[Sequence[str]]) -> list[int]:
+    return [
+        max(map(width_of, [column.title, *cells]))
+        for column, cells in zip(columns, texts, strict=True)
+    ]
 
 
 def fit(columns: Sequence[Column], widths: Sequence[int], width: int | None) -> list[int]:

@@ -4,7 +4,7 @@ import time
 from collections.abc import Callable, Sequence
 from datetime import datetime
 
-from brokerd.cli.jsontext import Record, as_list, as_record
+from brokerd.cli.jsontext import Record, as_list, as_record, is_record
 from brokerd.cli.terminal import Column, show
 
 _STYLES = {
@@ -70,10 +70,10 @@ def order_columns(group_by: Sequence[str] = ()) -> list[Column]:
         Column("type", member("ord_type"), 8),
         Column("qty", member("qty"), 2, right=True),
         Column("px", member("px"), 4, right=True),
-        Column("status", member("status"), 6, style=style_of),
+        Column("status", member("status"), 9, style=style_of),
         Column("ord_status", ord_status, style=style_of),
         Column("cum_qty", member("cum_qty"), 3, right=True),
-        Column("avg_px", member("avg_px"), 9, right=True),
+        Column("avg_px", member("avg_px"), 5, right=True),
         Column("age", age_of, 10, right=True),
     ]
 
@@ -169,4 +169,12 @@ def detail(event: Record) -> str:
     of_request = {"request"} if str(event.get("event")).startswith("request_") else set[str]()
     skipped = (_ABOUT_ENVELOPE | _ABOUT_STATE) - of_request
     own = {name: v for name, v in event.items() if name not in skipped and name[-3:] != "_at"}
-    return show({name: value for name, value in own.items() if value not in (None, "", {}, False)})
+    told = {name: value for name, value in own.items() if value not in (None, "", {}, False)}
+    return show({name: _shown(value) for name, value in told.items()})
+
+
+def _shown(value: object) -> object:
+    """Return a quote as bid/ask, in a line that has its own time; anything else as it is."""
+    if is_record(value) and "bid_px" in value:
+        return f"{show(value['bid_px'])}/{show(value.get('ask_px'))}"
+    return value

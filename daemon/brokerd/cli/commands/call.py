@@ -17,7 +17,11 @@ def add_options(parser: Parser) -> None:
     """Declare the method and its parameters."""
     parser.add_argument("method", metavar="METHOD", help="rpc.discover lists them")
     parser.add_argument(
-        "pairs", metavar="KEY=VALUE", nargs="*", help="JSON if it is, else text; KEY:=JSON insists"
+        "pairs",
+        metavar="KEY=VALUE",
+        nargs="*",
+        default=[],  # else argparse says that one is required
+        help="a param: JSON if it parses as that, else text; KEY:=JSON insists",
     )
     parser.add_argument("--params", metavar="JSON", help="an object; pairs are added to it")
 

@@ -6,7 +6,7 @@ from brokerd.cli.arguments import Parser
 from brokerd.cli.control import Control
 from brokerd.cli.errors import Exit
 from brokerd.cli.jsontext import Record, as_list, as_record, as_records
-from brokerd.cli.terminal import Column, Output, plain_text, show
+from brokerd.cli.terminal import Column, Output, plain_text, show, width_of
 from brokerd.cli.views import detail, member, ord_status, style_of, terms, time_member
 
 
@@ -26,19 +26,27 @@ def run(control: Control, options: Namespace) -> Exit:
 
 
 def story(out: Output, told: Record) -> list[str]:
-    """Return what order.explain tells as lines, the order first."""
-    transitions = as_records(told.get("transitions"))
+    """
+    Return what order.explain tells as lines, the order first.
+
+    A detail too long to stand beside its transition stands below it: nothing is left out for it.
+    """
     order = as_record(told.get("order"))
     place = order.get("executor_id") or order.get("executor")
     heading = f"{show(order.get('cl_ord_id'))}  {terms(order)}  {show(place)}"
     status = ord_status(order)
     lines = [f"{plain_text(heading)}  {out.paint(status, style_of(status))}"]
-    title, *rows = out.layout(_COLUMNS, _with_changes(transitions))
+    rows = _with_changes(as_records(told.get("transitions")))
+    room = out.room(_COLUMNS, rows)
+    for row in rows:
+        is_long = room is not None and width_of(show(row["detail"])) > room
+        row["beside"], row["below"] = ("", row["detail"]) if is_long else (row["detail"], "")
+    columns = [*_COLUMNS, _DETAIL] if any(row["beside"] for row in rows) else _COLUMNS
+    title, *texts = out.layout(columns, rows)
     lines.append(title)
-    for row, transition in zip(rows, transitions, strict=True):
-        lines.append(row)
-        if transition.get("evidence"):
-            lines.append(out.paint(f"    {plain_text(show(transition['evidence']))}", "dim"))
+    for text, row in zip(texts, rows, strict=True):
+        below = [plain_text(show(row[name])) for name in ("below", "evidence") if row.get(name)]
+        lines += [text, *(out.paint(f"    {each}", "dim") for each in below)]
     if order.get("in_doubt"):
         # Why it may last: what the venue does not promise.
         lines += [f"weakness: {plain_text(show(each))}" for each in as_list(told.get("weaknesses"))]
@@ -68,5 +76,5 @@ _COLUMNS = [
     Column("status", member("change"), style=_style_of_change),
     Column("cum_qty", member("cum_qty"), 4, right=True),
     Column("road", member("road"), 1),
-    Column("detail", member("detail"), 2),
 ]
+_DETAIL = Column("detail", member("beside"), 9)

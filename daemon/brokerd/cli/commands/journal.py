@@ -15,10 +15,15 @@ from brokerd.errors import BrokerdError
 def add_options(parser: Parser) -> None:
     """Declare what to do, and to which journal."""
     add = parser.add_argument
-    add("action", choices=("verify", "export"), metavar="verify|export")
+    add(
+        "action",
+        choices=("verify", "export"),
+        metavar="verify|export",
+        help="prove every row, or print each as JSON",
+    )
     add("path", nargs="?", metavar="PATH", help="the running daemon's journal if left out")
     add("--config", metavar="FILE", help="the journal that this config.toml names")
-    add("--after-seq", type=count, default=0, metavar="N", help="export what is behind row N")
+    add("--after-seq", type=count, default=0, metavar="N", help="export only what is behind row N")
 
 
 def run(control: Control, options: Namespace) -> Exit:

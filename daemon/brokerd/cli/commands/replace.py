@@ -11,8 +11,10 @@ from brokerd.cli.views import order_columns
 def add_options(parser: Parser) -> None:
     """Declare the id and the new terms."""
     parser.add_argument("id", metavar="ID", help="cl_ord_id, or executor:venue id")
-    parser.add_argument("--qty", help="new total quantity, what is filled included")
-    parser.add_argument("--px", help="new limit price")
+    parser.add_argument(
+        "--qty", help="new total quantity, in the base asset, what is filled included"
+    )
+    parser.add_argument("--px", help="new limit price, in the quote asset")
 
 
 def run(control: Control, options: Namespace) -> Exit:

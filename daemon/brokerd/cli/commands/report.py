@@ -24,7 +24,7 @@ PAGE_ORDERS = 1_000
 def add_options(parser: Parser) -> None:
     """Declare the filters and where to write."""
     add_order_filters(parser)
-    parser.add_argument("--html", metavar="FILE", help="the page to write; - is stdout")
+    parser.add_argument("--html", metavar="FILE", help="the page to write, required; - is stdout")
 
 
 def run(control: Control, options: Namespace) -> Exit:

@@ -21,7 +21,7 @@ def add_options(parser: Parser) -> None:
         default=[],
         help="one row for each executor, symbol, side, ord_type or value of a group key",
     )
-    parser.add_argument("--limit", type=count, metavar="N", help="rows, at most 1000")
+    parser.add_argument("--limit", type=count, metavar="N", help="rows, 1 to 1000; 100 if left out")
     add_watch(parser)
 
 

@@ -17,6 +17,7 @@ VENUE_WAIT_S_MAX = 60.0
 """The longest the daemon holds an answer back for the venue's first word."""
 
 _TYPE_HELP = f"{', '.join(ORD_TYPES)}: inferred from the prices if left out"
+_TIF_HELP = "how long it is good for: ioc of a market order, else gtc, if left out"
 _WAIT_HELP = "answer when it is on record (default), or at the venue's first word"
 
 ANSWER_GRACE_S = 5.0
@@ -26,18 +27,24 @@ ANSWER_GRACE_S = 5.0
 def add_options(parser: Parser) -> None:
     """Declare the terms of an order."""
     add = parser.add_argument
-    add("symbol", metavar="SYMBOL")
+    add("symbol", metavar="SYMBOL", help="as the venue names it: BTCUSDT")
     add("side", metavar="SIDE", type=one_of(*SIDES), help="buy or sell")
-    add("qty", metavar="QTY", help="in the base asset")
-    add("--px", help="limit price")
-    add("--stop-px", metavar="PX", help="trigger price")
+    add("qty", metavar="QTY", help="in the base asset: how many BTC of BTCUSDT")
+    add("--px", help="limit price, in the quote asset: USDT of BTCUSDT")
+    add("--stop-px", metavar="PX", help="trigger price, in the quote asset")
     add("--type", type=one_of(*ORD_TYPES), metavar="TYPE", help=_TYPE_HELP)
-    add("--tif", type=one_of(*TIMES_IN_FORCE), metavar="|".join(TIMES_IN_FORCE))
-    add("--expire-at", type=utc_time, metavar="TIME", help="with --tif gtd: RFC 3339")
+    add("--tif", type=one_of(*TIMES_IN_FORCE), metavar="|".join(TIMES_IN_FORCE), help=_TIF_HELP)
+    add("--expire-at", type=utc_time, metavar="TIME", help="with --tif gtd: when, RFC 3339")
     add("--post-only", action="store_true", help="refuse to take liquidity")
     add("--executor", metavar="NAME", help="which way to a venue; may be left out if there is one")
-    add("--group", type=pair, action="append", metavar="KEY=VALUE", help="stamped on the order")
-    add("--decision-px", metavar="PX", help="the price that made you want it, for statistics")
+    add(
+        "--group",
+        type=pair,
+        action="append",
+        metavar="KEY=VALUE",
+        help="stamped on the order; may be repeated",
+    )
+    add("--decision-px", metavar="PX", help="the price that made you decide, for statistics")
     add("--id", metavar="CL_ORD_ID", help="your own id, unique for ever; repeating it is safe")
     add("--wait", type=one_of(*WAITS), metavar="|".join(WAITS), help=_WAIT_HELP)
 

@@ -6,14 +6,13 @@ from collections.abc import Iterator
 
 from brokerd.cli.arguments import (
     ANY_STATUS,
-    ORD_STATUSES,
-    SIDES,
     STATUSES,
     Parser,
+    add_ord_status,
+    add_what,
     count,
     group_of,
     one_of,
-    pair,
     span_s,
     utc_time,
 )
@@ -60,16 +59,15 @@ def add_options(parser: Parser) -> None:
     start = parser.add_argument_group("where to begin; from now on if left out of a pipe")
     start.add_argument("-n", "--lines", type=count, metavar="N", help="N that match, at most 1000")
     start.add_argument("--after-seq", type=count, metavar="N", help="behind event N; 0 is all")
-    start.add_argument("--since", type=utc_time, metavar="TIME", help="RFC 3339")
+    start.add_argument(
+        "--since", type=utc_time, metavar="TIME", help="RFC 3339, UTC unless it says otherwise"
+    )
     start.add_argument("--last", type=span_s, metavar="15m", help="that long ago: 30s, 1h, 2d")
     add = parser.add_argument
     add("--status", type=one_of(*STATUSES), action="append", metavar="STATUS", help=ANY_STATUS)
-    add("--ord-status", type=one_of(*ORD_STATUSES), action="append", metavar="STATUS")
-    add("--executor", metavar="NAME")
-    add("--symbol", metavar="SYMBOL")
-    add("--side", type=one_of(*SIDES), metavar="|".join(SIDES))
-    add("--group", type=pair, action="append", metavar="KEY=VALUE")
-    add("--id", metavar="CL_ORD_ID")
+    add_ord_status(parser)
+    add_what(parser)
+    add("--id", metavar="CL_ORD_ID", help="of one order")
     add("--event", action="append", metavar="NAME", help="may be repeated: order_traded, ...")
 
 

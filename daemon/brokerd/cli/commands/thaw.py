@@ -9,7 +9,7 @@ from brokerd.cli.errors import Exit
 
 def add_options(parser: Parser) -> None:
     """Declare the executor, and why."""
-    parser.add_argument("executor", metavar="EXECUTOR")
+    parser.add_argument("executor", metavar="EXECUTOR", help="its name: brokerctl executors")
     parser.add_argument("--reason", metavar="TEXT", required=True, help="why; goes on record")
 
 

@@ -25,7 +25,11 @@ EVENTS_PER_LOOK = 2_000
 def add_options(parser: Parser) -> None:
     """Declare how often."""
     parser.add_argument(
-        "--every", type=seconds, default=EVERY_S, metavar="S", help="seconds between looks"
+        "--every",
+        type=seconds,
+        default=EVERY_S,
+        metavar="S",
+        help="seconds between looks, 1 if left out",
     )
 
 
