@@ -19,6 +19,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, get_args
 
+from docs.options import options
 from docs.shell import FILES
 from msgspec import Struct
 from msgspec.structs import fields, replace
@@ -207,6 +208,12 @@ def config_keys() -> str:
         "ccxt": CcxtConfig,
     }
     return config_reference(adapters).strip()
+
+
+@part
+def brokerctl_options() -> str:
+    """List what every command of brokerctl takes, in the words of its own help."""
+    return options()
 
 
 @part

@@ -14,7 +14,7 @@ from argparse_manpage.manpage import Manpage
 from brokerd import __version__
 from brokerd.__main__ import command_line
 from brokerd.cli import load
-from brokerd.cli.arguments import COMMANDS, STATUSES_TOLD, Parser, add_global, one_of
+from brokerd.cli.arguments import COMMANDS, STATUSES_TOLD, Parser, add_global, one_of, sentence
 
 CONTRIB = Path(__file__).parents[1] / "contrib"
 ARE_FILES = {"--socket", "--config", "--html"}
@@ -26,7 +26,7 @@ def brokerctl() -> Parser:
     add_global(parser)
     commands = parser.add_subparsers(metavar="COMMAND")
     for name, what in COMMANDS.items():
-        command = commands.add_parser(name, help=what, description=f"{what.capitalize()}.")
+        command = commands.add_parser(name, help=what, description=sentence(name))
         load(name).add_options(command)
         add_global(command.add_argument_group("everywhere"))
         for action in command._actions:  # noqa: SLF001 - argparse has no other way to them
@@ -59,8 +59,13 @@ def _manual(parser: ArgumentParser, section: int, about: str, more: str = "") ->
             "description": about,
         },
     )
-    lines = [line.rstrip() for line in str(page).rstrip().splitlines()]
+    lines = [_as_text(line.rstrip()) for line in str(page).rstrip().splitlines()]
     return "\n".join([*lines, *([".SH EXIT STATUS", more] if more else [])]) + "\n"
+
+
+def _as_text(line: str) -> str:
+    """Return a line that groff takes for words, also one that begins with a path or a quote."""
+    return f"\\&{line}" if line.startswith(("./", "'")) else line
 
 
 FILES: dict[Path, Callable[[], str]] = {

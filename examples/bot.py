@@ -108,10 +108,9 @@ def main() -> int:
     while any(broker.told.get(each, ("", 0))[0] not in FINAL for each in ids):
         broker.read()
     orders = listed(broker, run_id)
-    differing = sorted(
-        each for each in ids | set(orders) if orders.get(each) != broker.told.get(each)
-    )
-    print(f"{len(orders)} orders: {dict(Counter(ord_status for ord_status, _ in orders.values()))}")
+    differing = sorted(i for i in ids | set(orders) if orders.get(i) != broker.told.get(i))
+    ended = Counter(ord_status for ord_status, _ in orders.values()).most_common()
+    print(f"{len(orders)} orders: {', '.join(f'{many} {status}' for status, many in ended)}")
     print(f"events and order.list differ for: {', '.join(differing) or 'no order'}")
     return 1 if differing else 0
 

@@ -6,6 +6,10 @@
 # cl_ord_id it finds the order it made before.
 set -euo pipefail
 
+for needed in socat jq; do
+  command -v "$needed" >/dev/null || { echo "$0 needs $needed: apt-get install socat jq" >&2; exit 1; }
+done
+
 socket=${1:-${BROKERD_SOCKET:-var/brokerd.sock}}
 run=sh-$(od -An -N4 -tx4 /dev/urandom | tr -d ' ')
 events=$(mktemp)

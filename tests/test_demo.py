@@ -1,5 +1,6 @@
 """`make demo` and the bot it runs."""
 
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -27,6 +28,7 @@ def test_the_demo_trades_and_shows_what_became_of_its_orders() -> None:
         "slippage  median",
     ):
         assert claim in done.stdout
+    assert re.search(r"^\d+ orders: \d+ [a-z]+", done.stdout, re.MULTILINE)
     last = done.stdout.splitlines()[-1]
     assert last.startswith("in all: ")
     assert "filled" in last

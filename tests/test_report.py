@@ -25,9 +25,10 @@ from brokerd.cli.commands.report import write
 from brokerd.cli.errors import Exit, Failure
 from brokerd.cli.figures import decimal
 from brokerd.cli.report.axes import Axis, padded, round_ticks
-from brokerd.cli.report.charts import shortened
+from brokerd.cli.report.charts import histogram, shortened
 from brokerd.cli.report.measures import measure, nearest_rank, worst
 from brokerd.cli.report.page import Report, page
+from brokerd.cli.report.svg import WIDTH
 from brokerd.money import add
 
 ANSWER = json.loads((Path(__file__).parent / "fixtures" / "statistics.json").read_text())
@@ -182,6 +183,20 @@ def test_every_picture_is_there_well_formed_and_within_its_frame() -> None:
             places = [(part.attrib.get("x"), part.attrib.get("y"))] if "x" in part.attrib else []
             places += re.findall(r"[ML](-?[\d.]+) (-?[\d.]+)", part.attrib.get("d", ""))
             assert all(0 <= float(x) <= width and 0 <= float(y) <= height for x, y in places)
+
+
+@pytest.mark.parametrize("values", [(0.01, 0.02), (-0.02, -0.01), (-1.0, 1.0), (0.0, 0.0)])
+def test_the_words_at_a_mark_stand_within_the_picture(values: tuple[float, float]) -> None:
+    """A label at the edge would lose its end, and with it the figure."""
+    low, high = values
+    marks = [(f"weighted {low:+}", low, "mark"), (f"median {high:+}", high, "middle")]
+    drawn = ET.fromstring(histogram([low] * 9 + [high] * 9, marks))
+    labels = [part for part in drawn.iter() if part.text in {label for label, _, _ in marks}]
+    assert len(labels) == len(marks)
+    for part in labels:
+        x, length = float(part.attrib["x"]), 6 * len(part.text or "")
+        begin = x - length if part.attrib.get("text-anchor") == "end" else x
+        assert 0 <= begin <= begin + length <= WIDTH
 
 
 def test_what_came_from_outside_is_text_and_nothing_else() -> None:

@@ -20,6 +20,9 @@ ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs"
 
 
+_VERBATIM = {"code", "pre", "script"}
+
+
 class Page(HTMLParser):
     """What a page of the site links to, loads, and can be linked to by."""
 
@@ -28,9 +31,19 @@ class Page(HTMLParser):
         self.links: list[str] = []
         self.loads: list[str] = []
         self.anchors: set[str] = set()
+        self.stray: list[str] = []
+        self._in_code = 0
         self.feed(path.read_text(encoding="utf-8"))
 
+    def handle_data(self, data: str) -> None:
+        if "`" in data and not self._in_code:
+            self.stray.append(data)
+
+    def handle_endtag(self, tag: str) -> None:
+        self._in_code -= tag in _VERBATIM
+
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self._in_code += tag in _VERBATIM
         told = {name: value for name, value in attrs if value}
         self.anchors |= {told[name] for name in ("id", "name") if name in told}
         if tag == "a" and "href" in told:
@@ -57,6 +70,12 @@ def test_it_builds_without_a_warning_and_has_every_page(site: dict[Path, Page]) 
     made = {str(path.relative_to(target)) for path in site}
     asked = {str(path.relative_to(DOCS).with_suffix(".html")) for path in DOCS.rglob("*.md")}
     assert asked <= made
+    assert not list(target.rglob("*.py"))
+
+
+def test_no_markup_is_left_over_on_a_page(site: dict[Path, Page]) -> None:
+    """Code that begins on one line of a definition list and ends on another shows its backticks."""
+    assert {path.name: page.stray for path, page in site.items() if page.stray} == {}
 
 
 def test_every_page_is_reached_from_the_first(site: dict[Path, Page]) -> None:
@@ -95,7 +114,7 @@ def _target(path: Path, link: str) -> Path:
     return (path.parent / place).resolve() if place else path
 
 
-@pytest.mark.parametrize("name", ["README.md", "examples/README.md"])
+@pytest.mark.parametrize("name", ["README.md", "CHANGELOG.md", "examples/README.md"])
 def test_the_readmes_links_lead_somewhere(name: str) -> None:
     path = ROOT / name
     for link in re.findall(r"\]\(([^)#]+)\)", path.read_text()):

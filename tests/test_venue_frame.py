@@ -429,6 +429,12 @@ class TestProgram:
             assert program.stderr
             assert "is not there" in program.stderr.read()
 
+    def test_a_replay_without_its_recording_says_which_options_name_it(self) -> None:
+        with self.start("--dialect", "binance", "--market", "replay", "--quotes", "q") as program:
+            assert program.wait(60) == 2
+            assert program.stderr
+            assert "needs --trades FILE and --quotes FILE" in program.stderr.read()
+
     async def test_a_recording_lists_the_symbol_it_has(self, tmp_path: Path) -> None:
         trades, quotes = tmp_path / "trades.csv", tmp_path / "quotes.csv"
         trades.write_text("ts_ms,trade_id,px,qty,buyer_is_maker\n")

@@ -101,11 +101,16 @@ def main_parser() -> Parser:
     return parser
 
 
+def sentence(command: str) -> str:
+    """Return what a command does as a sentence: "Write an execution report as one HTML page."."""
+    return f"{COMMANDS[command][0].upper()}{COMMANDS[command][1:]}."
+
+
 def command_parser(command: str) -> Parser:
     """Return a command's parser; global options may stand behind the command as well."""
     parser = Parser(
         prog=f"brokerctl {command}",
-        description=f"{COMMANDS[command][0].upper()}{COMMANDS[command][1:]}.",
+        description=sentence(command),
         allow_abbrev=False,
     )
     add_global(parser.add_argument_group("everywhere"))

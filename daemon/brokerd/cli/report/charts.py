@@ -35,6 +35,8 @@ DOTS_MAX = 1_500
 CURVES_MAX = 5
 OUTCOMES_MAX = 10
 NAME_MAX = 28
+LETTER = 6.0
+"""How wide a letter of a label is at most, on average."""
 EDGE_SHARE = 0.01
 """What is beyond this quantile, at either end, is drawn at the edge."""
 
@@ -81,11 +83,15 @@ def _bins(low: float, high: float) -> tuple[float, float, float]:
 
 
 def _marks(across: Axis, marks: Sequence[tuple[str, float, str]]) -> list[str]:
+    """Draw lines with their labels outside; one that finds no room there stands inside, lower."""
     parts: list[str] = []
     for number, (label, value, style) in enumerate(sorted(marks, key=lambda mark: mark[1])):
         place = across.at(value)
         is_left = number < len(marks) / 2
-        words = (place + (-5 if is_left else 5), TOP + 9)
+        length = 5 + len(label) * LETTER
+        is_inside = place < length if is_left else place + length > WIDTH
+        is_left ^= is_inside
+        words = (place + (-5 if is_left else 5), TOP + (21 if is_inside else 9))
         parts.append(line((place, TOP), (place, FLOOR), style))
         parts.append(text(words, label, f"{style} label", "end" if is_left else ""))
     return parts

@@ -13,7 +13,7 @@ h1{font-size:24px;margin:0 0 4px}h2{font-size:20px;margin:34px 0 12px;text-trans
 h2 small{font-size:14px;font-weight:400;color:var(--soft);text-transform:none;margin-left:8px}
 h3{font-size:15px;margin:0 0 6px}section>h3{margin:26px 0 8px}
 header p,footer,figcaption,.none{color:var(--soft)}header p{margin:0}
-.tiles{display:grid;grid-template-columns:repeat(auto-fit,minmax(145px,1fr));gap:12px;margin-bottom:16px}
+.tiles{display:grid;grid-template-columns:repeat(auto-fit,minmax(128px,1fr));gap:12px;margin-bottom:16px}
 .tiles div,figure{background:var(--card);border:1px solid var(--rule);border-radius:8px;padding:12px 14px}
 .tiles b{display:block;font-weight:500;font-size:13px;color:var(--soft)}
 .tiles strong{display:block;font-size:18px;font-variant-numeric:tabular-nums;overflow-wrap:anywhere}
