@@ -4,9 +4,11 @@ What a shell wants to know of the commands: completions for bash and zsh, and ma
 `generate.py` writes them to contrib/ from the parsers, and checks that none is stale.
 """
 
+import os
 from argparse import Action, ArgumentParser
 from collections.abc import Callable
 from pathlib import Path
+from unittest.mock import patch
 
 import shtab
 from argparse_manpage.manpage import Manpage
@@ -48,18 +50,18 @@ def _completion(shell: str) -> str:
 
 
 def _manual(parser: ArgumentParser, section: int, about: str, more: str = "") -> str:
-    page = Manpage(
-        parser,
-        _data={
-            "manual_section": str(section),
-            "manual_title": "brokerd",
-            "project_name": f"brokerd {__version__}",
-            # Of the version, not of the day it was made.
-            "date": " ",
-            "description": about,
-        },
-    )
-    lines = [_as_text(line.rstrip()) for line in str(page).rstrip().splitlines()]
+    told = {
+        "manual_section": str(section),
+        "manual_title": "brokerd",
+        "project_name": f"brokerd {__version__}",
+        # Of the version, not of the day it was made.
+        "date": " ",
+        "description": about,
+    }
+    # Else argparse folds by the width of the terminal that the page is made at.
+    with patch.dict(os.environ, COLUMNS="80"):
+        written = str(Manpage(parser, _data=told))
+    lines = [_as_text(line.rstrip()) for line in written.rstrip().splitlines()]
     return "\n".join([*lines, *([".SH EXIT STATUS", more] if more else [])]) + "\n"
 
 
