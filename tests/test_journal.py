@@ -6,6 +6,7 @@ import signal
 import sqlite3
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -157,6 +158,36 @@ async def test_a_second_daemon_is_told_who_holds_the_journal(tmp_path: Path) -> 
         pass
 
 
+@pytest.mark.parametrize("link", [os.symlink, os.link])
+async def test_a_second_daemon_finds_the_journal_held_by_whatever_name_it_has(
+    tmp_path: Path, link: Callable[[Path, Path], None]
+) -> None:
+    """SQLite keeps a log for each name of a file: two daemons would tear it apart."""
+    async with opened(tmp_path / "j.db") as journal:
+        (tmp_path / "elsewhere").mkdir()
+        link(tmp_path / "j.db", tmp_path / "elsewhere" / "other.db")
+        with pytest.raises(ConfigError, match="another daemon") as refused:
+            async with opened(tmp_path / "elsewhere" / "other.db"):
+                pass
+        assert refused.value.reason == "journal_in_use"
+        await journal.append(1, a_day().entries[:1])
+    assert verify(tmp_path / "j.db").rows == 1
+
+
+async def test_the_ballast_of_a_symlink_lies_on_the_disk_of_the_journal(tmp_path: Path) -> None:
+    (tmp_path / "disk").mkdir()
+    (tmp_path / "j.db").symlink_to(tmp_path / "disk" / "journal.db")
+    async with opened(tmp_path / "j.db"):
+        assert (tmp_path / "disk" / "journal.db.reserve").stat().st_size > 0
+
+
+async def test_what_is_no_file_is_not_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "j.db")
+    with pytest.raises(ConfigError, match="is no ordinary file"):
+        async with opened(tmp_path / "j.db"):
+            pass
+
+
 async def test_a_missing_directory_is_made(tmp_path: Path) -> None:
     async with opened(tmp_path / "a" / "b" / "j.db") as journal:
         await journal.append(1, a_day().entries[:1])
@@ -229,6 +260,7 @@ async def test_a_journal_whose_last_row_was_changed_is_not_opened(tmp_path: Path
 
 READ_ONLY = """
 import asyncio, os, sys
+from collections.abc import Callable
 from pathlib import Path
 from brokerd.clock import SystemClock
 from brokerd.errors import ConfigError
@@ -312,6 +344,7 @@ async def test_the_log_is_emptied_by_a_clean_close(tmp_path: Path) -> None:
 
 WRITER = """
 import asyncio, sys
+from collections.abc import Callable
 from pathlib import Path
 sys.path[:0] = [sys.argv[2]]
 from tests.journal_rows import Story, opened, submit, acknowledged, canceled

@@ -141,11 +141,28 @@ def sole_owner(path: Path) -> Generator[None]:
         os.close(fd)
 
 
-def _lock(fd: int, path: Path) -> None:
+@contextmanager
+def sole_name(path: Path) -> Generator[None]:
+    """
+    Hold an exclusive lock on the journal itself, made if it is not there: a file may have two names.
+
+    SQLite keeps a write-ahead log for each name, and two of them tear the file apart
+    (sqlite.org/howtocorrupt.html, 2.5). To close any descriptor of a file is to let go of SQLite's
+    own locks on it: be the first to open it and the last to close it.
+    """
+    fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o640)
+    try:
+        _lock(fd, path, "unknown")
+        yield
+    finally:
+        os.close(fd)
+
+
+def _lock(fd: int, path: Path, pid: str | None = None) -> None:
     try:
         fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError as error:
-        pid = os.pread(fd, PID_CHARS, 0).decode("ascii", "replace").strip() or "unknown"
+        pid = pid or os.pread(fd, PID_CHARS, 0).decode("ascii", "replace").strip() or "unknown"
         raise ConfigError(
             f"another daemon, pid {pid}, holds {path}",
             reason="journal_in_use",

@@ -17,6 +17,7 @@ import asyncio
 import os
 import secrets
 import sqlite3
+import stat
 from collections import Counter
 from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
@@ -28,7 +29,13 @@ import aiosqlite
 from brokerd.errors import BrokerdError, ConfigError, JournalError
 from brokerd.events import Entry, OrderSubmitted, encode_entry
 from brokerd.executor import Clock
-from brokerd.journal.disk import RESERVE_BYTES, RESERVE_FREE_BYTES, Reserve, sole_owner
+from brokerd.journal.disk import (
+    RESERVE_BYTES,
+    RESERVE_FREE_BYTES,
+    Reserve,
+    sole_name,
+    sole_owner,
+)
 from brokerd.journal.schema import (
     SELECT_MARKS,
     SELECT_META,
@@ -220,10 +227,11 @@ async def open_journal(
     """
     Open the journal at `path`, made with its directory if it is not there, for one daemon alone.
 
-    Beside it lie `<path>.lock` and `<path>.reserve` (see `disk`). Raises ConfigError for what the
-    operator must mend (in use, not writable, not a journal), JournalError for a damaged journal.
+    Beside it lie `<path>.lock` and `<path>.reserve` (see `disk`): of a symlink, beside what it leads
+    to, for the ballast must lie on the journal's disk. Raises ConfigError for what the operator
+    must mend (in use, not writable, not a journal), JournalError for a damaged journal.
     """
-    _make_directory(path)
+    path = _make_directory(path)
     async with AsyncExitStack() as stack:
         stack.enter_context(sole_owner(_beside(path, ".lock")))
         reserve = Reserve(
@@ -234,7 +242,7 @@ async def open_journal(
         )
         reserve.prepare()
         try:
-            os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o640))
+            stack.enter_context(sole_name(path))
             writer = await stack.enter_async_context(connection(path, "rw", PRAGMAS))
             await _prepare(writer, path, clock.now_ns())
             reader = await stack.enter_async_context(connection(path, "ro"))
@@ -248,16 +256,20 @@ async def open_journal(
             await finish(journal.checkpoint())
 
 
-def _make_directory(path: Path) -> None:
+def _make_directory(path: Path) -> Path:
+    """Return where the journal really is, in a directory that is there; ConfigError if it cannot be."""
+    path = Path(os.path.realpath(path))
     try:
-        is_directory = path.is_dir()
+        kind = path.stat().st_mode if path.exists() else stat.S_IFREG
         path.parent.mkdir(mode=0o750, parents=True, exist_ok=True)
     except OSError as error:
         raise _not_opened(path, error) from error
-    if is_directory:
+    if not stat.S_ISREG(kind):
+        what = "a directory" if stat.S_ISDIR(kind) else "no ordinary file"
         raise ConfigError(
-            f"{path} is a directory", reason="not_a_journal", field="journal", hint="name a file"
+            f"{path} is {what}", reason="not_a_journal", field="journal", hint="name a file"
         )
+    return path
 
 
 async def _prepare(writer: aiosqlite.Connection, path: Path, now_ns: int) -> None:
