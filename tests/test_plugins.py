@@ -73,6 +73,25 @@ def test_its_settings_are_checked_as_ours_are(tmp_path: Path) -> None:
     assert 'executors.x.color is not a known key; did you mean "colour"?' in ran.stderr
 
 
+@pytest.mark.parametrize(
+    ("trades", "why"),
+    [
+        ("gone.csv", "gone.csv is not there"),
+        ("config.toml", "config.toml, line 1: the header is not ts_ms,trade_id"),
+    ],
+)
+def test_a_recording_that_cannot_be_played_is_bad_configuration(
+    tmp_path: Path, trades: str, why: str
+) -> None:
+    """The daemon would start, and its executor never come up."""
+    fixtures = Path(__file__).parent / "fixtures" / "paper"
+    market = f'market = "replay"\ntrades = "{trades}"\nquotes = "{fixtures}/quotes.csv"\n'
+    ran = check(tmp_path, "paper", market)
+    assert (ran.returncode, why in ran.stderr) == (78, True), ran.stderr
+    ran = check(tmp_path, "paper", market.replace(trades, f"{fixtures}/trades.csv"))
+    assert ran.returncode == 0, ran.stderr
+
+
 def test_a_name_of_ours_is_never_somebody_elses(tmp_path: Path) -> None:
     install(tmp_path / "site", "brokerd-evil", "6.6.6", paper="brokerd_evil:build")
     ran = check(tmp_path, "paper")

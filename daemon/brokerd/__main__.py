@@ -159,9 +159,14 @@ def _adapters(config: Config) -> supervisor.Adapters:
 
 def _paper(name: str, config: Config, clock: Clock) -> Executor:
     """Make a paper executor; its venue's memory lies beside the journal."""
-    from brokerd_adapters.paper import PaperConfig, PaperExecutor  # noqa: PLC0415 - only if named
+    from brokerd_adapters.paper import (  # noqa: PLC0415 - only if named
+        PaperConfig,
+        PaperExecutor,
+        check_market,
+    )
 
     settings = config.settings(name, PaperConfig)
+    check_market(settings, config.base_dir)
     state_dir = config.daemon.journal.parent
     return PaperExecutor(name, settings, clock=clock, state_dir=state_dir, base_dir=config.base_dir)
 

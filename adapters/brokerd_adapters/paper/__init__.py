@@ -21,7 +21,7 @@ The paper venue: an exchange in memory, and the executor that trades on it.
 `PaperVenue` knows nothing of the executor: it may as well stand behind a venue's wire dialect.
 """
 
-from brokerd_adapters.paper.config import PaperConfig, open_market
+from brokerd_adapters.paper.config import PaperConfig, check_market, open_market
 from brokerd_adapters.paper.executor import PaperExecutor
 from brokerd_adapters.paper.ledger import Fees
 from brokerd_adapters.paper.markets import LISTINGS, Market, Paced, SyntheticMarket
@@ -42,5 +42,6 @@ __all__ = [
     "PaperVenue",
     "ReplayMarket",
     "SyntheticMarket",
+    "check_market",
     "open_market",
 ]

@@ -1,5 +1,6 @@
 """The keys of `[executors.NAME]` with `adapter = "paper"`, and the market they ask for."""
 
+from contextlib import closing
 from decimal import Decimal
 from pathlib import Path
 from typing import Annotated, Literal
@@ -114,13 +115,23 @@ def open_market(config: PaperConfig, base_dir: Path) -> Market:
         symbols = config.symbols or tuple(LISTINGS)
         listings = {symbol: LISTINGS[symbol] for symbol in symbols}
         return Paced(SyntheticMarket(listings, seed=config.seed), speed=config.speed)
+    return Paced(_recording(config, base_dir), speed=config.speed)
+
+
+def check_market(config: PaperConfig, base_dir: Path) -> None:
+    """Raise ConfigError, before anything runs, for a recording whose first rows cannot be used."""
+    if config.market == "replay":
+        with closing(_recording(config, base_dir).ticks()) as ticks:
+            next(ticks)
+
+
+def _recording(config: PaperConfig, base_dir: Path) -> ReplayMarket:
     trades, quotes = base_dir / config.trades, base_dir / config.quotes
     for path in (trades, quotes):
         if not path.is_file():
             raise ConfigError(f"the recording {path} is not there")
     listing = LISTINGS[config.symbols[0] if config.symbols else "BTCUSDT"]
-    replay = ReplayMarket(listing.instrument, trades=trades, quotes=quotes, loop=config.loop)
-    return Paced(replay, speed=config.speed)
+    return ReplayMarket(listing.instrument, trades=trades, quotes=quotes, loop=config.loop)
 
 
 def _exact(key: str, value: Decimal) -> Decimal:
