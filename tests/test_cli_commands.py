@@ -146,6 +146,11 @@ def test_call_shows_an_object_as_a_card_with_what_is_nested_left_as_json(
     assert capsys.readouterr().out == 'a  text\nb  {"c":[1,0.1]}\n'
 
 
+def test_call_takes_an_id_for_text_even_where_it_looks_like_a_number() -> None:
+    _, daemon = run({"order.get": order()}, "call", "order.get", "cl_ord_id=123", "limit=5")
+    assert daemon.params("order.get") == [{"cl_ord_id": "123", "limit": 5}]
+
+
 def test_replace_sends_only_what_changes() -> None:
     _, daemon = run({"order.replace": order()}, "replace", "a-1", "--px", "39500.0")
     assert daemon.params("order.replace") == [{"cl_ord_id": "a-1", "px": "39500.0"}]

@@ -12,6 +12,9 @@ from brokerd.cli.terminal import show
 QUESTIONS = frozenset({"check", "explain", "get", "info", "list", "ping", "subscribe", "discover"})
 """The last words of methods that change nothing; any other method may have."""
 
+TEXTS = frozenset({"cl_ord_id", "executor_id", "venue_order_id", "executor", "symbol", "reason"})
+"""Never anything but text, also where it looks like a number: an order may be called 123."""
+
 
 def add_options(parser: Parser) -> None:
     """Declare the method and its parameters."""
@@ -21,7 +24,7 @@ def add_options(parser: Parser) -> None:
         metavar="KEY=VALUE",
         nargs="*",
         default=[],  # else argparse says that one is required
-        help="a param: JSON if it parses as that, else text; KEY:=JSON insists",
+        help="a param: JSON if it parses as that, else text, as ids are always; KEY:=JSON insists",
     )
     parser.add_argument("--params", metavar="JSON", help="an object; pairs are added to it")
 
@@ -58,11 +61,14 @@ def _params(options: Namespace) -> Record:
         key, equals, value = text.partition("=")
         if not equals or not key.rstrip(":"):
             raise Usage(f"{text!r} is not KEY=VALUE or KEY:=JSON")
-        params[key.rstrip(":")] = _json(key, value) if key.endswith(":") else _guess(value)
+        name = key.rstrip(":")
+        params[name] = _json(key, value) if key.endswith(":") else _guess(name, value)
     return params
 
 
-def _guess(text: str) -> Any:
+def _guess(name: str, text: str) -> Any:
+    if name in TEXTS:
+        return text
     try:
         return loads(text)
     except ValueError:
