@@ -87,6 +87,7 @@ def test_two_runs_have_two_epochs() -> None:
 def test_a_word_is_suggested_as_it_is_spelt_or_all_are_named() -> None:
     assert suggest("LIMT", ["limit", "market"]) == 'did you mean "limit"?'
     assert suggest("btcusd", ["BTCUSDT", "ETHUSDT"]) == 'did you mean "BTCUSDT"?'
+    assert suggest("FILLED", ["OPEN", "CANCELLED"]) == "known are CANCELLED, OPEN"
     assert suggest("zzz", ["b", "a"]) == "known are a, b"
     assert suggest(None, []) == "known are none"
     assert suggest("zzz", [f"{n:03}" for n in range(99)]).endswith("028, 029 and 69 more")

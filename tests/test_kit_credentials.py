@@ -89,7 +89,7 @@ def test_unknown_and_missing_keys_are_told_with_the_nearest(config: Config) -> N
         ("api_key = 12345", "api_key must be text, not what it is"),
         (f'api_key = ["{CANARY}"]', "api_key must be text, not what it is"),
         ('api_key = ""\nsecret = "s"', "api_key"),
-        (f'api_key = "{CANARY}"', "it needs either secret or private_key"),
+        (f'api_key = "{CANARY}"', "main: is refused: it needs either secret or private_key"),
         (f'api_key = "{CANARY}"\nsecret = "s"\nprivate_key = "p"', "either secret or private_key"),
         ("#" + "x" * 70_000, "larger than"),
     ],

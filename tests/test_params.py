@@ -7,7 +7,7 @@ import pytest
 from msgspec.structs import replace
 from tests.scripted import D, Play
 
-from brokerd.errors import InvalidOrder, InvalidParams
+from brokerd.errors import InvalidOrder, InvalidParams, Refused
 from brokerd.params import (
     FillParams,
     FilterParams,
@@ -27,6 +27,7 @@ from brokerd.params import (
     read_window,
 )
 from brokerd.states import Status
+from brokerd.stats.tally import OWN_KEYS
 from brokerd.terms import CL_ORD_ID_MAX, OrdType, Side, TimeInForce
 
 NOW_NS = 1_760_000_000_000_000_000
@@ -117,9 +118,15 @@ def test_a_replace_names_what_changes() -> None:
         ({"qty": "0"}, "not_positive"),
         ({"px": -1}, "not_positive"),
     ):
-        with pytest.raises(InvalidParams) as caught:
+        with pytest.raises(Refused) as caught:
             read_replace(read(ReplaceParams, cl_ord_id="x", **members))
         assert caught.value.reason == reason
+
+
+def test_a_wrong_number_is_the_same_error_in_a_replace_as_in_a_submit() -> None:
+    with pytest.raises(InvalidOrder) as caught:
+        read_replace(read(ReplaceParams, cl_ord_id="x", qty="0"))
+    assert (caught.value.code, caught.value.field) == (105, "qty")
 
 
 @pytest.mark.parametrize(
@@ -255,3 +262,14 @@ def test_what_makes_a_group_is_named_with_latest_group_only() -> None:
     with pytest.raises(InvalidParams) as caught:
         read_group_by(read(ListParams, group_by=["strategy", "user"]))
     assert (caught.value.reason, caught.value.field) == ("group_by_alone", "group_by")
+
+
+@pytest.mark.parametrize("term", OWN_KEYS)
+def test_the_latest_of_each_symbol_is_refused_rather_than_answered_by_one_order(term: str) -> None:
+    """No group has such a key, mostly, so all orders would be one group: a wrong answer."""
+    with pytest.raises(InvalidParams) as caught:
+        read_group_by(read(ListParams, group_by=["strategy", term], latest_group=True))
+    assert (caught.value.reason, caught.value.field) == ("not_a_group_key", "group_by")
+    keys = ["strategy", f"group.{term}"]
+    asked = read(ListParams, group_by=keys, latest_group=True)
+    assert read_group_by(asked) == ("strategy", term)

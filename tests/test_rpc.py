@@ -59,6 +59,7 @@ def test_an_id_of_another_kind_or_too_long_is_refused_without_echo(call_id: str)
     message = one(f'{{"jsonrpc":"2.0","method":"m","id":{call_id}}}')
     assert isinstance(message, Failure)
     assert (message.id, message.error.field) == (NULL, "id")
+    assert f"at most {ID_BYTES_MAX} bytes" in str(message.error)
 
 
 @pytest.mark.parametrize(
@@ -200,6 +201,26 @@ def test_wrong_params_name_their_field(changes: dict[str, object], field: str) -
     assert caught.value.field == field
     assert "order.submit" in str(caught.value)
     assert field.rpartition(".")[2].removesuffix("[...]") in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "name", ["post_only", "group", "wait", "timeout_s", "px", "cl_ord_id", "expire_at"]
+)
+def test_null_is_the_same_as_left_out(name: str) -> None:
+    """Many languages write an optional member that is not set as null."""
+    raw = msgspec.Raw(msgspec.json.encode({**SUBMIT, name: None}))
+    without = {k: v for k, v in SUBMIT.items() if k != name}
+    plain = msgspec.Raw(msgspec.json.encode(without))
+    read = [rpc.read_params(decoder, Call("order.submit", each, None)) for each in (raw, plain)]
+    assert read[0] == read[1]
+
+
+@pytest.mark.parametrize("name", ["side", "colour"])
+def test_null_stands_for_no_required_nor_unknown_param(name: str) -> None:
+    raw = msgspec.Raw(msgspec.json.encode({**SUBMIT, "group": None, name: None}))
+    with pytest.raises(InvalidParams) as caught:
+        rpc.read_params(decoder, Call("order.submit", raw, None))
+    assert caught.value.field == name
 
 
 def test_missing_params_are_named_and_params_by_position_are_not_taken() -> None:

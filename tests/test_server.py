@@ -314,7 +314,7 @@ async def test_what_is_begun_for_a_bot_that_has_gone_meanwhile_ends_at_once(tmp_
     async def subscribe(_call: Call, peer: Peer) -> bytes:
         asked.set()
         await gone.wait()
-        begun.append(peer.spawn(for_ever(), "subscription"))
+        begun.append(peer.spawn(for_ever, "subscription"))
         return b"{}"
 
     async with asyncio.TaskGroup() as group:

@@ -173,7 +173,7 @@ def test_a_seq_ahead_of_the_journal_is_refused(bot: Bot) -> None:
         ({"group": {"desk": "a"}, "symbol": "BTCUSDT"}, {"f-1"}),
         ({"side": "buy"}, {"f-1", "f-2", "f-3"}),
         ({"side": "sell"}, set()),
-        ({"executor": "other"}, set()),
+        ({"executor": "paper", "side": "buy"}, {"f-1", "f-2", "f-3"}),
         ({"group": {"desk": "nobody"}}, set()),
     ],
 )
@@ -316,6 +316,24 @@ def test_a_subscription_begins_in_one_place(bot: Bot) -> None:
         bot.call("events.subscribe", after_seq=1, last=5)
     assert refused.value.message == "after_seq and last exclude each other"
     assert refused.value.data["field"] == "last"
+
+
+def test_in_a_batch_too_the_answer_comes_before_the_events(bot: Bot) -> None:
+    bot.send([request(1, "events.subscribe", after_seq=0), request(2, "daemon.ping")])
+    assert [each["id"] for each in bot.receive()] == [1, 2]
+    assert bot.receive()["params"]["seq"] == 1
+    bot.send([request(3, "events.subscribe", after_seq=0), request(4, "events.unsubscribe")])
+    while not isinstance(told := bot.receive(), list):
+        assert told["method"] == "event"
+    assert told[1]["result"] == {"ended": 2}
+    assert bot.call("daemon.ping")["pong"]
+
+
+def test_a_subscription_to_an_executor_that_never_was_is_refused(bot: Bot) -> None:
+    with pytest.raises(Told) as refused:
+        bot.call("events.subscribe", executor="papr")
+    assert refused.value.data["hint"] == 'did you mean "paper"?'
+    assert bot.call("events.subscribe", executor="paper")["seq"] > 0
 
 
 def test_after_unsubscribe_nothing_comes(daemon: DaemonProcess, bot: Bot) -> None:

@@ -137,6 +137,9 @@ class Methods:
 
     async def subscribe(self, peer: Peer, params: SubscribeParams) -> results.Subscribed:
         """Start sending events to this connection."""
+        if params.executor is not None and params.executor not in self._links.by_name:
+            # Silence would look like an answer.
+            self._links.check_known(params.executor, await self._history.executors())
         blotter = self._engine.blotter
         subscription = Subscription(self._feed, blotter, self._history, read_filter(params))
         async with peer.turn() if params.looks_back else nullcontext():
@@ -150,7 +153,7 @@ class Methods:
         self._subscriptions += 1
         name = f"subscription-{self._subscriptions}"
         begin = results.Subscribed(subscription.seq)
-        peer.subscriptions[name] = peer.spawn(self._run(subscription, peer, name), name)
+        peer.subscriptions[name] = peer.spawn(partial(self._run, subscription, peer, name), name)
         return begin
 
     async def unsubscribe(self, peer: Peer, _params: NoParams) -> results.Unsubscribed:

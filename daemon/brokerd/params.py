@@ -12,12 +12,13 @@ from typing import Annotated, Any, Literal
 import msgspec
 from msgspec import Meta, Struct
 
-from brokerd.errors import InvalidParams
+from brokerd.errors import InvalidOrder, InvalidParams
 from brokerd.events import Resolution
 from brokerd.filters import OrderFilter
 from brokerd.orders import Order
 from brokerd.rpc import Number, absent, read_number
 from brokerd.states import OrdStatus, Status
+from brokerd.stats.tally import OWN_KEYS
 from brokerd.terms import (
     CL_ORD_ID_MAX,
     GROUP_KEYS_MAX,
@@ -41,6 +42,8 @@ CHOICES_MAX = 32
 _CL_ORD_ID = re.compile(rf"[!-~]{{1,{CL_ORD_ID_MAX}}}")
 _SPAN = re.compile(r"([0-9]{1,6})(s|m|h|d|w)", re.ASCII)
 _UNIT_S = {"s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 604_800}
+
+GROUP_PREFIX = "group."
 
 _TIME_NS_END = 1 << 63
 """Times are signed 64-bit nanoseconds, here and in SQLite: up to the year 2262."""
@@ -182,7 +185,8 @@ class ListParams(FilterParams, frozen=True, forbid_unknown_fields=True, kw_only=
     """
     A page of orders, newest first; `latest_group` keeps only the newest of each group.
 
-    `group_by` says which keys make a group then; all of them, if it is left out.
+    `group_by` says which keys make a group then; all of them, if it is left out. A key that is named
+    like a term of the order (`symbol`) is asked for as `group.<key>`.
     """
 
     group_by: GroupKey | GroupKeys = []
@@ -297,7 +301,15 @@ def read_group_by(params: ListParams) -> tuple[str, ...]:
             field="group_by",
             hint="latest_group",
         )
-    return keys
+    for key in keys:
+        if key in OWN_KEYS:
+            raise InvalidParams(
+                f"{key} is no key of `group`: the latest of each {key} is not kept",
+                reason="not_a_group_key",
+                field="group_by",
+                hint=f"filter by {key}, or say group.{key} for a key of that name",
+            )
+    return tuple(key.removeprefix(GROUP_PREFIX) for key in keys)
 
 
 def read_cl_ord_id(cl_ord_id: str) -> str:
@@ -318,7 +330,7 @@ def read_replace(params: ReplaceParams) -> tuple[Decimal | None, Decimal | None]
         raise InvalidParams("a replace names qty, px or both", reason="nothing_to_replace")
     for field, value in (("qty", qty), ("px", px)):
         if value is not None and value <= 0:
-            raise InvalidParams(f"{field} must be above 0", reason="not_positive", field=field)
+            raise InvalidOrder(f"{field} must be above 0", reason="not_positive", field=field)
     return qty, px
 
 

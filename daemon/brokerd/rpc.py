@@ -75,6 +75,7 @@ class _Envelope(Struct, frozen=True):
 
 _decode_envelope = msgspec.json.Decoder(_Envelope).decode
 _decode_batch = msgspec.json.Decoder(list[Raw]).decode
+_decode_members = msgspec.json.Decoder(dict[str, Raw]).decode
 
 encode = msgspec.json.Encoder(decimal_format="string").encode
 
@@ -138,7 +139,8 @@ def _read_message(line: bytes) -> Call | Failure:
     except _UNREADABLE as error:
         return _parse_failure(error)
     if call_id and not _is_id(call_id):
-        return Failure(_not_a_request("id must be a string, a number or null", field="id"), NULL)
+        what = f"id must be a string or number of at most {ID_BYTES_MAX} bytes, or null"
+        return Failure(_not_a_request(what, field="id"), NULL)
     if envelope.jsonrpc != "2.0":
         problem = _not_a_request('jsonrpc must be "2.0"', field="jsonrpc")
         return Failure(problem, call_id or NULL)
@@ -162,12 +164,17 @@ def _parse_failure(error: Exception) -> Failure:
 
 def read_params(decoder: "msgspec.json.Decoder[T]", call: Call) -> T:
     """
-    Decode a call's params by the method's own decoder.
+    Decode a call's params by the method's own decoder; null is the same as left out.
 
     Raises InvalidParams with the field's name in `field`, where msgspec tells it.
     """
     try:
         return decoder.decode(call.params)
+    except _UNREADABLE:
+        # Most calls have no null to leave out: only what cannot be read pays for a closer look.
+        params = _without_nulls(decoder.type, call.params)
+    try:
+        return decoder.decode(params)
     except _UNREADABLE as error:
         what, field = _at_fault(str(error))
         where = "" if field is None or _named_in(what) else f"{field}: "
@@ -176,6 +183,16 @@ def read_params(decoder: "msgspec.json.Decoder[T]", call: Call) -> T:
             field=field,
             hint=_hint(decoder.type, field, what),
         ) from None
+
+
+def _without_nulls(kind: Any, params: Raw) -> Raw:
+    """Return params without the known members that are null; as they came if they are no object."""
+    try:
+        members = _decode_members(params)
+    except _UNREADABLE:
+        return params
+    known = _fields_of(kind)
+    return Raw(encode({k: v for k, v in members.items() if bytes(v) != NULL or k not in known}))
 
 
 def _at_fault(told: str) -> tuple[str, str | None]:

@@ -33,14 +33,17 @@ log = structlog.get_logger(__name__)
 T = TypeVar("T")
 
 
+Work = Callable[[], Coroutine[Any, Any, None]]
+
+
 class Peer(Protocol):
     """The bot at the other end, as the methods see it."""
 
     uid: int | None
     subscriptions: dict[str, asyncio.Task[None]]
 
-    def spawn(self, work: Coroutine[Any, Any, None], name: str) -> asyncio.Task[None]:
-        """Run something for as long as the connection lives."""
+    def spawn(self, work: Work, name: str) -> asyncio.Task[None]:
+        """Run something once the next answer is out, for as long as the connection lives."""
         ...
 
     async def send(self, line: bytes) -> None:
@@ -151,6 +154,7 @@ class Connection(asyncio.Protocol):
         self._transport: asyncio.Transport | None = None
         self.subscriptions: dict[str, asyncio.Task[None]] = {}
         self._tasks: set[asyncio.Task[None]] = set()
+        self._unanswered: list[asyncio.Future[None]] = []
         self.uid: int | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -215,9 +219,20 @@ class Connection(asyncio.Protocol):
             self._stall = None
         self._start_calls()
 
-    def spawn(self, work: Coroutine[Any, Any, None], name: str) -> asyncio.Task[None]:
-        """Run something until it ends or the connection does, which may have been so by now."""
-        task = self._server.group.create_task(work, name=name)
+    def spawn(self, work: Work, name: str) -> asyncio.Task[None]:
+        """
+        Run something until it ends or the connection does, which may have been so by now.
+
+        It begins when the next answer is out: that of a call in a batch goes out with the others'.
+        """
+        answered = asyncio.get_running_loop().create_future()
+        self._unanswered.append(answered)
+
+        async def begin() -> None:
+            await answered
+            await work()
+
+        task = self._server.group.create_task(begin(), name=name)
         if self._is_closing():
             task.cancel()
         self._tasks.add(task)
@@ -334,6 +349,10 @@ class Connection(asyncio.Protocol):
         self._in_flight -= calls
         if reply is not None:
             self._write(reply)
+        while self._unanswered:
+            answered = self._unanswered.pop()
+            if not answered.done():
+                answered.set_result(None)
         if self._waiting:
             self._start_calls()
         else:

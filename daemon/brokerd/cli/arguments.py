@@ -278,7 +278,7 @@ def _unknown(text: str, names: Sequence[str], what: str = "") -> str:
     import difflib  # noqa: PLC0415 - only a mistake pays for it
 
     by_lower = {name.lower(): name for name in names}
-    near = difflib.get_close_matches(text.lower(), by_lower, n=1, cutoff=0.5)
+    near = difflib.get_close_matches(text.lower(), by_lower, n=1, cutoff=0.6)
     no = f"there is no {what} {dumps(text)}" if what else f"{dumps(text)} is not one of them"
     return f"{no}: did you mean {by_lower[near[0]]}?" if near else f"{no}: {', '.join(names)}"
 

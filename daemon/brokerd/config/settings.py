@@ -98,7 +98,7 @@ def config_error(
 def _sentence(source: str, problem: Problem, origins: Mapping[Key, str]) -> str:
     """Name the file, or the variable the value came from, then the key, then what is wrong."""
     if not problem.key:
-        return problem.what
+        return f"{source}: {problem.what}"
     variable = origins.get(problem.key)
     return f"{f'${variable}' if variable else source}: {dotted(problem.key)} {problem.what}"
 
