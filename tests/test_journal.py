@@ -188,6 +188,24 @@ async def test_what_is_no_file_is_not_waited_for(tmp_path: Path) -> None:
             pass
 
 
+@pytest.mark.parametrize("name", ["j.db", "j.db-wal"])
+@pytest.mark.parametrize("is_replaced", [False, True])
+async def test_nothing_is_acknowledged_into_a_file_that_a_restart_would_not_find(
+    tmp_path: Path, name: str, is_replaced: bool
+) -> None:
+    """SQLite does not notice: it has the file open, whatever became of its name."""
+    entries = a_day().entries
+    async with opened(tmp_path / "j.db") as journal:
+        await journal.append(1, entries[:1])
+        (tmp_path / name).rename(tmp_path / "moved")
+        if is_replaced:
+            (tmp_path / name).write_bytes(b"garbage" * 1_000)
+        for _ in range(2):
+            with pytest.raises(JournalError, match="removed or replaced") as told:
+                await journal.append(2, entries[1:2])
+            assert told.value.reason == "journal_moved"
+
+
 async def test_a_missing_directory_is_made(tmp_path: Path) -> None:
     async with opened(tmp_path / "a" / "b" / "j.db") as journal:
         await journal.append(1, a_day().entries[:1])

@@ -12,7 +12,7 @@ from collections.abc import Callable, Generator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from brokerd.errors import ConfigError
+from brokerd.errors import ConfigError, JournalError
 
 RESERVE_BYTES = 16 << 20
 RESERVE_FREE_BYTES = 64 << 20
@@ -112,6 +112,38 @@ class Reserve:
         finally:
             os.close(fd)
         return True
+
+
+class Place:
+    """
+    Where the journal lies: its file and its write-ahead log must stay under their names.
+
+    SQLite goes on writing into files that were moved or removed, and a restart would not find what
+    was acknowledged meanwhile. A log is there from the first look on, and is never made anew.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._paths = (path, path.with_name(f"{path.name}-wal"))
+        self._inodes: list[int | None] = []
+
+    def check(self) -> None:
+        """Raise JournalError unless the names lead to the same files as at the first look."""
+        found = [_inode(path) for path in self._paths]
+        self._inodes = self._inodes or found
+        for path, inode, before in zip(self._paths, found, self._inodes, strict=True):
+            if inode != before:
+                raise JournalError(
+                    f"{path} was removed or replaced while it was in use",
+                    reason="journal_moved",
+                    hint="put it back as it was, then start again; compare with the venues",
+                )
+
+
+def _inode(path: Path) -> int | None:
+    try:
+        return path.stat().st_ino
+    except OSError:
+        return None
 
 
 @contextmanager

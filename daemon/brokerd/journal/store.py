@@ -32,6 +32,7 @@ from brokerd.executor import Clock
 from brokerd.journal.disk import (
     RESERVE_BYTES,
     RESERVE_FREE_BYTES,
+    Place,
     Reserve,
     sole_name,
     sole_owner,
@@ -80,7 +81,11 @@ class SqliteJournal:
     """A journal in one SQLite file. Made by `open_journal`."""
 
     def __init__(
-        self, writer: aiosqlite.Connection, reader: aiosqlite.Connection, reserve: Reserve
+        self,
+        writer: aiosqlite.Connection,
+        reader: aiosqlite.Connection,
+        reserve: Reserve,
+        place: Place,
     ) -> None:
         self.journal_id = ""
         self.last_seq = 0
@@ -88,6 +93,7 @@ class SqliteJournal:
         self._writer = writer
         self._reader = reader
         self._reserve = reserve
+        self._place = place
         self._lock = asyncio.Lock()
         self._failure: JournalError | None = None
 
@@ -113,6 +119,7 @@ class SqliteJournal:
                 values += (seq, *columns(entry.event), body.decode(), head)
             try:
                 await self._insert(len(entries), values)
+                self._place.check()
             except ClOrdIdTaken:
                 raise
             except BaseException as error:  # noqa: BLE001 - any other end leaves the outcome unknown
@@ -203,6 +210,9 @@ class SqliteJournal:
 
     def _fail(self, first_seq: int, error: BaseException) -> NoReturn:
         """Remember that nobody knows what is on disk, and say so now and ever after."""
+        if isinstance(error, JournalError):
+            self._failure = error
+            raise error
         full = isinstance(error, sqlite3.Error) and code(error) == FULL
         self._failure = JournalError(
             f"row {first_seq} and those with it may or may not be in the journal: {error!r}",
@@ -246,7 +256,7 @@ async def open_journal(
             writer = await stack.enter_async_context(connection(path, "rw", PRAGMAS))
             await _prepare(writer, path, clock.now_ns())
             reader = await stack.enter_async_context(connection(path, "ro"))
-            journal = SqliteJournal(writer, reader, reserve)
+            journal = SqliteJournal(writer, reader, reserve, Place(path))
             await journal.load()
         except (OSError, sqlite3.Error) as error:
             raise _not_opened(path, error) from error
