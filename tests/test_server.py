@@ -357,3 +357,16 @@ async def test_only_a_socket_that_certainly_nobody_listens_on_is_taken_away(
             assert path.is_socket()
         async with listening(path, server):
             assert path.is_socket(), "what a killed daemon left behind is in nobody's way"
+
+
+@pytest.mark.parametrize("place", ["file/socket", "/proc/socket", "/proc/nowhere/socket"])
+async def test_a_socket_that_cannot_be_made_is_bad_configuration(
+    tmp_path: Path, place: str
+) -> None:
+    (tmp_path / "file").touch()
+    async with asyncio.TaskGroup() as group:
+        server = Server(AsyncMock(), lambda *_: False, DaemonConfig(), group)
+        with pytest.raises(ConfigError, match="cannot be made: ") as told:
+            async with listening(tmp_path / place, server):
+                pass
+    assert told.value.field == "daemon.socket"

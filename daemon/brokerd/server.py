@@ -407,6 +407,8 @@ async def listening(path: Path, server: Server) -> AsyncGenerator[None]:
     os.umask(umask | 0o007)
     try:
         listener = await loop.create_unix_server(server.connection, str(path), backlog=backlog)
+    except OSError as error:
+        raise _no_socket(path, error) from error
     finally:
         os.umask(umask)
     ours = path.stat().st_ino  # noqa: ASYNC240 - one quick call
@@ -420,7 +422,22 @@ async def listening(path: Path, server: Server) -> AsyncGenerator[None]:
                 path.unlink()  # noqa: ASYNC240
 
 
+def _no_socket(path: Path, error: OSError) -> ConfigError:
+    return ConfigError(
+        f"the socket {path} cannot be made: {(error.strerror or str(error)).lower()}",
+        field="daemon.socket",
+        hint="give the daemon's user write access to its directory, or choose another socket",
+    )
+
+
 def _clear_the_way(path: Path) -> None:
+    try:
+        _remove_stale(path)
+    except OSError as error:
+        raise _no_socket(path, error) from error
+
+
+def _remove_stale(path: Path) -> None:
     if path.exists() and not path.is_socket():
         raise ConfigError(
             f"{path} is there and is not a socket", field="daemon.socket", hint="move it away"
