@@ -430,20 +430,18 @@ class TestProgram:
             assert program.stderr
             assert "is not there" in program.stderr.read()
 
-<<<<<<< HEAD
     def test_a_replay_without_its_recording_says_which_options_name_it(self) -> None:
         with self.start("--dialect", "binance", "--market", "replay", "--quotes", "q") as program:
             assert program.wait(60) == 2
             assert program.stderr
             assert "needs --trades FILE and --quotes FILE" in program.stderr.read()
-=======
+
     @pytest.mark.parametrize(
         ("options", "why"),
         [
             (("--port", "99999"), "99999 is not from 0 to 65535"),
             (("--speed", "0"), "0 is not above 0"),
             (("--speed", "nan"), "nan is not above 0"),
-            (("--market", "replay"), "needs both --trades and --quotes"),
         ],
     )
     def test_what_it_cannot_be_started_with_is_usage(
@@ -453,7 +451,6 @@ class TestProgram:
             main(["--dialect", "binance", *options])
         assert ended.value.code == 2
         assert why in capsys.readouterr().err
->>>>>>> e4e61fa (brokerd-venue: a port, a speed and a replay that cannot be are usage errors, not another port nor a traceback)
 
     async def test_a_recording_lists_the_symbol_it_has(self, tmp_path: Path) -> None:
         trades, quotes = tmp_path / "trades.csv", tmp_path / "quotes.csv"

@@ -33,11 +33,7 @@ def main(argv: list[str] | None = None) -> int:
     parser = _parser()
     arguments = parser.parse_args(argv)
     if arguments.market == "replay" and not (arguments.trades and arguments.quotes):
-<<<<<<< HEAD
         parser.error("--market replay needs --trades FILE and --quotes FILE")
-=======
-        parser.error("--market replay needs both --trades and --quotes")
->>>>>>> e4e61fa (brokerd-venue: a port, a speed and a replay that cannot be are usage errors, not another port nor a traceback)
     # Orders are kept for ever and make no reference cycles: the collector need not walk them.
     gc.set_threshold(50_000, 50, 100)
     try:
@@ -110,39 +106,29 @@ def _parser() -> argparse.ArgumentParser:
     add = parser.add_argument
     add("--version", action="version", version=f"brokerd-venue {__version__}")
     add("--dialect", required=True, choices=get_args(DialectName), help="whose words it speaks")
-<<<<<<< HEAD
     add("--host", default=default.host, help="the address to listen on (%(default)s)")
-    add("--port", type=int, default=default.port, help="the port (%(default)s); 0 takes a free one")
-=======
-    add("--host", default=default.host, help="the address to listen on")
-    add("--port", type=_port, default=default.port, help="the port; 0 takes a free one")
->>>>>>> e4e61fa (brokerd-venue: a port, a speed and a replay that cannot be are usage errors, not another port nor a traceback)
+    add(
+        "--port",
+        type=_port,
+        default=default.port,
+        help="the port (%(default)s); 0 takes a free one",
+    )
     add(
         "--market",
         default=default.market,
         choices=("synthetic", "replay", "none"),
         help="a random walk (synthetic, the default), a recording, or none but what /control moves",
     )
-<<<<<<< HEAD
     trades = "with replay: CSV with ts_ms,trade_id,px,qty,buyer_is_maker"
     quotes = "with replay: CSV with ts_ms,bid_px,bid_qty,ask_px,ask_qty"
     add("--trades", metavar="FILE", default=default.trades, help=trades)
     add("--quotes", metavar="FILE", default=default.quotes, help=quotes)
-    add("--speed", type=float, default=default.speed, help="market seconds a second (%(default)g)")
+    add("--speed", type=_speed, default=default.speed, help="market seconds a second (%(default)g)")
     add("--seed", type=int, default=default.seed, help="the synthetic market's (%(default)s)")
     add("--key", default=default.key, help="the API key it knows (%(default)s)")
     add("--secret", default="brokerd-venue-secret", help="the key's secret (%(default)s)")
     pem = "a PEM file: an Ed25519 or RSA key for the same API key"
     add("--public-key", metavar="FILE", default="", help=pem)
-=======
-    add("--trades", default=default.trades, help="recorded trades, as for the paper executor")
-    add("--quotes", default=default.quotes, help="recorded quotes")
-    add("--speed", type=_speed, default=default.speed, help="how fast the market's time runs")
-    add("--seed", type=int, default=default.seed, help="the synthetic market's seed")
-    add("--key", default=default.key, help="the API key it knows")
-    add("--secret", default="brokerd-venue-secret", help="the key's secret")
-    add("--public-key", default="", help="a PEM file: an Ed25519 or RSA key for the same API key")
->>>>>>> e4e61fa (brokerd-venue: a port, a speed and a replay that cannot be are usage errors, not another port nor a traceback)
     add(
         "--limits",
         default=default.limits,
