@@ -297,6 +297,32 @@ def test_a_cancel_of_a_filled_order_that_its_venue_shows_no_more_ends_without_th
     assert exposure_of(play.order) == REST
 
 
+@pytest.mark.parametrize(("asked_at_ns", "is_over"), [(FINAL_NS - 1, False), (FINAL_NS, True)])
+def test_the_cancel_of_what_a_replace_may_have_left_open_is_not_too_late_while_it_may_arrive(
+    asked_at_ns: int, is_over: bool
+) -> None:
+    """That the venue shows no such order may be older than the order, or than the venue's own start."""
+    play = filled()
+    play.cancel(20)
+    play.tell(answered(LOST, at_ns=21, request=K.CANCEL, final_at_ns=FINAL_NS))
+    told = play.tell(viewed(None, asked_at_ns=asked_at_ns, absence_after_ns=None))
+    assert ("request_refused" in told) is is_over
+    assert kinds(play.order) == ([K.REPLACE] if is_over else [K.CANCEL, K.REPLACE])
+
+
+@pytest.mark.parametrize(("filled_qty", "is_over"), [(2, True), (5, False)])
+def test_a_filled_order_ends_its_cancel_at_once_unless_more_was_filled_than_was_asked_for(
+    filled_qty: int, is_over: bool
+) -> None:
+    play = Play().submitted(qty=D(2))
+    play.tell(reported(report(E.NEW), at_ns=2))
+    play.cancel(3)
+    play.tell(answered(LOST, at_ns=4, request=K.CANCEL, final_at_ns=FINAL_NS))
+    play.tell(reported(traded("t", filled_qty), at_ns=5))
+    play.tell(viewed(None, asked_at_ns=1, at_ns=6, absence_after_ns=None))
+    assert (kinds(play.order) == []) is is_over
+
+
 def test_an_order_is_in_doubt_from_the_first_of_two_doubts_to_the_end_of_the_last() -> None:
     play = canceled_over()
     play.tell(answered(LOST, at_ns=30, request=K.CANCEL))

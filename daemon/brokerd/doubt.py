@@ -211,7 +211,7 @@ def _absent(stage: Stage, order: Order, message: Viewed) -> None:
     filled needs no such proof: at a venue that does not show closed orders no more will be heard.
     """
     request = order.request
-    if order.is_final and request and request.in_doubt and request.kind is RequestKind.CANCEL:
+    if order.is_final and request and _is_past_cancel(order, request, message):
         end_request(stage, request, message, "too_late")
         return
     if order.is_final and message.asked_at_ns > order.heard_at_ns:
@@ -230,6 +230,19 @@ def _absent(stage: Stage, order: Order, message: Viewed) -> None:
     stage.record(
         kind(at_ns=at_ns, cl_ord_id=cl_ord_id, road=road, reason=reason, quote=message.quote)
     )
+
+
+def _is_past_cancel(order: Order, request: Request, message: Viewed) -> bool:
+    """
+    Whether a cancel in doubt of a filled order comes to nothing any more, for all that is known of it.
+
+    A replace without an outcome, or one that was not seen, may have left more of it open: then the
+    cancel may still be done for as long as it may arrive.
+    """
+    if request.kind is not RequestKind.CANCEL or not request.in_doubt:
+        return False
+    is_done = order.is_over and not order.has_unseen_terms
+    return is_done or request.final_at_ns is None or message.asked_at_ns >= request.final_at_ns
 
 
 def by_this_run(order: Order, waits_anew: tuple[Request, ...]) -> Order:
