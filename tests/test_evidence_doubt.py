@@ -434,6 +434,20 @@ def test_a_venue_that_fills_too_much_for_real_is_disputed_and_asked_no_more(
     assert show_order(play.order).dispute == "15 of 10 filled, and no replace explains it"
 
 
+def test_an_order_filled_beyond_its_quantity_is_not_found_twice_before_that_is_disputed() -> None:
+    """A view that lags behind the fill says nothing, and the order may be open with more."""
+    play = filled_beyond_its_quantity()
+    assert play.tell(viewed(None, asked_at_ns=25, absence_after_ns=10)) == ["ASK"]
+    assert play.tell(viewed(None, asked_at_ns=30, absence_after_ns=10)) == [
+        "order_not_found",
+        "ASK",
+    ]
+    assert play.tell(viewed(None, asked_at_ns=39, absence_after_ns=10)) == ["ASK"]
+    assert play.tell(viewed(None, asked_at_ns=40, absence_after_ns=10)) == ["report_disputed"]
+    assert play.order.is_settled
+    assert not play.order.must_be_asked
+
+
 def test_an_absence_asked_before_the_fill_that_was_too_much_ends_nothing() -> None:
     play = filled_beyond_its_quantity()
     assert play.tell(viewed(None, asked_at_ns=19, absence_after_ns=None)) == ["ASK"]

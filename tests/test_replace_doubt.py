@@ -285,29 +285,17 @@ def test_a_view_asked_before_the_cancel_says_nothing_about_the_cancel() -> None:
     assert kinds(play.order) == [K.CANCEL]
 
 
-def test_a_cancel_of_a_filled_order_that_its_venue_shows_no_more_ends_without_the_replace() -> None:
+def test_a_cancel_of_what_a_replace_may_have_raised_is_not_over_because_the_order_is_not_found() -> (
+    None
+):
+    """Filled as we know it, it may be open with more, and the cancel still on its way."""
     play = filled()
     play.cancel(20)
     play.tell(answered(LOST, at_ns=21, request=K.CANCEL))
-    assert play.tell(viewed(None, asked_at_ns=30, absence_after_ns=None)) == [
-        "request_refused",
-        "ASK",
-    ]
-    assert kinds(play.order) == [K.REPLACE]
+    assert play.tell(viewed(None, asked_at_ns=30, absence_after_ns=None)) == ["ASK"]
+    assert kinds(play.order) == [K.CANCEL, K.REPLACE]
     assert exposure_of(play.order) == REST
-
-
-@pytest.mark.parametrize(("asked_at_ns", "is_over"), [(FINAL_NS - 1, False), (FINAL_NS, True)])
-def test_the_cancel_of_what_a_replace_may_have_left_open_is_not_too_late_while_it_may_arrive(
-    asked_at_ns: int, is_over: bool
-) -> None:
-    """That the venue shows no such order may be older than the order, or than the venue's own start."""
-    play = filled()
-    play.cancel(20)
-    play.tell(answered(LOST, at_ns=21, request=K.CANCEL, final_at_ns=FINAL_NS))
-    told = play.tell(viewed(None, asked_at_ns=asked_at_ns, absence_after_ns=None))
-    assert ("request_refused" in told) is is_over
-    assert kinds(play.order) == ([K.REPLACE] if is_over else [K.CANCEL, K.REPLACE])
+    assert "order_canceled" in play.tell(reported(report(E.CANCELED), at_ns=40))
 
 
 @pytest.mark.parametrize(("filled_qty", "is_over"), [(2, True), (5, False)])

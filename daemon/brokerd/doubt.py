@@ -208,15 +208,19 @@ def _absent(stage: Stage, order: Order, message: Viewed) -> None:
 
     It counts only if the request can no longer arrive and the order could have been seen, and it
     takes two such answers, a processing bound and a query lag apart. A cancel of an order that is
-    filled needs no such proof: at a venue that does not show closed orders no more will be heard.
+    filled needs no such proof, unless a replace may have raised it: at a venue that does not show
+    closed orders no more will be heard.
     """
     request = order.request
-    if order.is_final and request and _is_past_cancel(order, request, message):
-        end_request(stage, request, message, "too_late")
+    if order.is_final and not order.may_be_raised:
+        if request and request.in_doubt and request.kind is RequestKind.CANCEL:
+            end_request(stage, request, message, "too_late")
         return
-    if order.is_final and message.asked_at_ns > order.heard_at_ns:
-        # A venue that shows the order no more has no other terms to tell.
-        _dispute_overfill(stage, order.cl_ord_id, message)
+    if order.is_final and message.absence_after_ns is None:
+        # A venue that promises nothing has no other terms to tell, and never will.
+        if message.asked_at_ns > order.heard_at_ns:
+            _dispute_overfill(stage, order.cl_ord_id, message)
+        return
     counts_from_ns = absence_counts_from_ns(order, message.absence_after_ns, message.at_ns)
     if counts_from_ns is None or message.asked_at_ns < counts_from_ns:
         return
@@ -224,25 +228,15 @@ def _absent(stage: Stage, order: Order, message: Viewed) -> None:
     if order.not_found_at_ns is None:
         stage.record(OrderNotFound(at_ns=at_ns, cl_ord_id=cl_ord_id, road=road))
         return
+    if order.is_final:
+        _dispute_overfill(stage, cl_ord_id, message)
+        return
     is_unheard = order.acked_at_ns is None
     kind: type[OrderDone] = OrderRejected if is_unheard else OrderExpired
     reason = NOT_FOUND if is_unheard else FORGOTTEN
     stage.record(
         kind(at_ns=at_ns, cl_ord_id=cl_ord_id, road=road, reason=reason, quote=message.quote)
     )
-
-
-def _is_past_cancel(order: Order, request: Request, message: Viewed) -> bool:
-    """
-    Whether a cancel in doubt of a filled order comes to nothing any more, for all that is known of it.
-
-    A replace without an outcome, or one that was not seen, may have left more of it open: then the
-    cancel may still be done for as long as it may arrive.
-    """
-    if request.kind is not RequestKind.CANCEL or not request.in_doubt:
-        return False
-    is_done = order.is_over and not order.has_unseen_terms
-    return is_done or request.final_at_ns is None or message.asked_at_ns >= request.final_at_ns
 
 
 def by_this_run(order: Order, waits_anew: tuple[Request, ...]) -> Order:
@@ -261,7 +255,7 @@ def by_this_run(order: Order, waits_anew: tuple[Request, ...]) -> Order:
 
 def absence_counts_from_ns(order: Order, absence_after_ns: int | None, now_ns: int) -> int | None:
     """Return the earliest time of asking at which "no such order" is evidence; None: never."""
-    if absence_after_ns is None or order.is_final:
+    if absence_after_ns is None or (order.is_final and not order.has_unseen_terms):
         return None
     first_ns = order.not_found_at_ns
     if first_ns is not None:

@@ -129,6 +129,11 @@ class Order(Struct, gc=False, frozen=True, kw_only=True):
         return self.cum_qty > self.qty and not self.disputed
 
     @property
+    def may_be_raised(self) -> bool:
+        """Whether a replace may have made it larger than we know: filled as far as that, it may be open."""
+        return self.has_unseen_terms or self.replacing is not None
+
+    @property
     def requests(self) -> tuple[Request, ...]:
         """What we asked and have no answer to, the last first."""
         if self.request is None:
