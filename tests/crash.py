@@ -75,6 +75,7 @@ SETTLE_S_MAX = 180.0
 """The longest doubt: until a request can no longer arrive, and two answers a query's lag apart."""
 
 TOO_LATE = 102
+FILLED_BY_NOW = "qty_not_above_filled"
 NOT_NOW = {201, 300, 303}
 """The venue is down, or not yet up; the inbox is full. Nothing happened."""
 
@@ -157,7 +158,7 @@ class LoadBot(threading.Thread):
         if told.code in NOT_NOW:
             self.busy += 1
             time.sleep(NOT_NOW_S)
-        elif told.code != TOO_LATE:
+        elif told.code != TOO_LATE and told.data.get("reason") != FILLED_BY_NOW:
             self.surprises.append(str(told))
 
     def _remember(self, order: Message) -> None:
