@@ -10,7 +10,7 @@ from msgspec.structs import replace
 from tests.fixtures.alpaca.bodies import body
 
 from brokerd.events import RequestKind
-from brokerd.outcomes import Verdict, WireFault
+from brokerd.outcomes import NoAnswer, Verdict
 from brokerd.terms import OrdType, Side, Terms, TimeInForce
 from brokerd_adapters.alpaca.outcomes import OUTCOMES
 from brokerd_adapters.alpaca.rules import (
@@ -45,8 +45,8 @@ class TestOutcomes:
 
     @pytest.mark.parametrize("request_kind", RequestKind)
     def test_only_a_connection_never_made_is_not_sent(self, request_kind: RequestKind) -> None:
-        verdicts = {fault: OUTCOMES.judge(request_kind, fault=fault).verdict for fault in WireFault}
-        assert verdicts.pop(WireFault.CONNECT) is Verdict.NOT_SENT
+        verdicts = {fault: OUTCOMES.judge(request_kind, fault=fault).verdict for fault in NoAnswer}
+        assert verdicts.pop(NoAnswer.CONNECT) is Verdict.NOT_SENT
         assert set(verdicts.values()) == {Verdict.IN_DOUBT}
 
     def test_every_row_is_shown_by_a_body_or_a_fault(self) -> None:

@@ -8,7 +8,7 @@ from tests.fixtures.binance import ERRORS, REPLIES, D, cancel, change, place, ra
 
 from brokerd.events import RequestKind
 from brokerd.executor import Accepted, InDoubt, NotSent, Refused
-from brokerd.outcomes import Verdict, WireFault
+from brokerd.outcomes import NoAnswer, Verdict
 from brokerd.states import ExecType as E
 from brokerd_adapters.binance import replies
 from brokerd_adapters.binance.shapes import Envelope, read
@@ -233,13 +233,13 @@ def test_every_row_of_the_table_decides_about_what_it_describes(row: Any) -> Non
     assert row.source
 
 
-@pytest.mark.parametrize("fault", [WireFault.LOST, WireFault.TIMEOUT, WireFault.GARBLED])
+@pytest.mark.parametrize("fault", [NoAnswer.LOST, NoAnswer.TIMEOUT, NoAnswer.GARBLED])
 @pytest.mark.parametrize("operation", list(RequestKind))
 def test_only_what_never_left_is_certain_without_an_answer(
-    fault: WireFault, operation: RequestKind
+    fault: NoAnswer, operation: RequestKind
 ) -> None:
     assert isinstance(OUTCOMES.outcome(operation, fault=fault), InDoubt)
-    assert isinstance(OUTCOMES.outcome(operation, fault=WireFault.CONNECT), NotSent)
+    assert isinstance(OUTCOMES.outcome(operation, fault=NoAnswer.CONNECT), NotSent)
 
 
 def test_an_unread_result_is_kept_as_it_came() -> None:

@@ -8,7 +8,7 @@ import pytest
 from tests.rawhttp import raw_server, reply
 from tests.scripted import until
 
-from brokerd.outcomes import WireFault
+from brokerd.outcomes import NoAnswer
 from brokerd_adapters.kit import Deadlines, Http, Unanswered, Unsent
 
 METHODS = ["GET", "PUT", "DELETE", "POST"]
@@ -23,19 +23,19 @@ def body_for(method: str) -> bytes | None:
 @pytest.mark.parametrize(
     ("sent", "fault"),
     [
-        pytest.param(b"", WireFault.LOST, id="cut before the reply"),
-        pytest.param(b"HTTP/1.1 20", WireFault.LOST, id="cut inside the status line"),
+        pytest.param(b"", NoAnswer.LOST, id="cut before the reply"),
+        pytest.param(b"HTTP/1.1 20", NoAnswer.LOST, id="cut inside the status line"),
         pytest.param(
-            reply(200, b"{", "Content-Length: 99"), WireFault.LOST, id="cut inside the body"
+            reply(200, b"{", "Content-Length: 99"), NoAnswer.LOST, id="cut inside the body"
         ),
-        pytest.param(b"SSH-2.0-x\r\n\r\n", WireFault.GARBLED, id="no HTTP"),
+        pytest.param(b"SSH-2.0-x\r\n\r\n", NoAnswer.GARBLED, id="no HTTP"),
         pytest.param(
-            reply(200, b"no gzip", "Content-Encoding: gzip"), WireFault.GARBLED, id="no gzip"
+            reply(200, b"no gzip", "Content-Encoding: gzip"), NoAnswer.GARBLED, id="no gzip"
         ),
     ],
 )
 async def test_a_lost_reply_is_one_request_on_the_wire(
-    method: str, sent: bytes, fault: WireFault
+    method: str, sent: bytes, fault: NoAnswer
 ) -> None:
     async with raw_server(sent) as seen, Http(seen.url) as http:
         with pytest.raises(Unanswered) as caught:
@@ -81,7 +81,7 @@ async def test_silence_is_a_timeout(method: str) -> None:
         with pytest.raises(Unanswered) as caught:
             await http.request(method, "/order", body=body_for(method))
         await until(lambda: bool(seen.requests))
-    assert caught.value.fault is WireFault.TIMEOUT
+    assert caught.value.fault is NoAnswer.TIMEOUT
     assert len(seen.requests) == 1
 
 
@@ -91,7 +91,7 @@ async def test_a_body_that_does_not_end_is_a_timeout_of_the_whole() -> None:
     async with raw_server(sent, hang=True) as seen, Http(seen.url, deadlines=deadlines) as http:
         with pytest.raises(Unanswered) as caught:
             await http.request("GET", "/order")
-    assert caught.value.fault is WireFault.TIMEOUT
+    assert caught.value.fault is NoAnswer.TIMEOUT
 
 
 async def test_a_refused_connection_sent_nothing() -> None:
@@ -143,7 +143,7 @@ async def test_a_body_above_the_limit_is_garbled(packed: bool) -> None:
     async with raw_server(sent) as seen, Http(seen.url, body_bytes_max=10_000) as http:
         with pytest.raises(Unanswered, match="above 10000 bytes") as caught:
             await http.request("GET", "/order")
-    assert caught.value.fault is WireFault.GARBLED
+    assert caught.value.fault is NoAnswer.GARBLED
 
 
 async def test_the_query_goes_out_as_it_was_signed() -> None:

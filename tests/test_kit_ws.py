@@ -11,7 +11,7 @@ from aiohttp import WSMessage, WSMsgType, web
 from tests.scripted import until
 
 from brokerd.errors import VenueUnavailable
-from brokerd.outcomes import WireFault
+from brokerd.outcomes import NoAnswer
 from brokerd_adapters.kit import JsonSocket, Unanswered, Unsent
 
 Message = dict[str, Any]
@@ -94,7 +94,7 @@ async def test_a_reply_that_comes_late_is_an_event() -> None:
     async with venue(slow) as url, socket_to(url) as socket:
         with pytest.raises(Unanswered) as caught:
             await socket.request("7", b'{"id":"7"}', deadline_s=0.05)
-        assert caught.value.fault is WireFault.TIMEOUT
+        assert caught.value.fault is NoAnswer.TIMEOUT
         late.set()
         assert await anext(socket.events) == {"id": "7"}
 
@@ -120,7 +120,7 @@ async def test_what_cannot_be_read_is_a_gap_and_a_doubt(frame: bytes, why: str) 
     async with venue(hostile) as url, socket_to(url) as socket:
         with pytest.raises(Unanswered) as caught:
             await socket.request("1", b'{"id":"1"}', deadline_s=5)
-        assert caught.value.fault is WireFault.LOST
+        assert caught.value.fault is NoAnswer.LOST
         assert await anext(socket.events) == {"e": 1}
         with pytest.raises(VenueUnavailable, match=why):
             await anext(socket.events)
@@ -146,7 +146,7 @@ async def test_a_connection_that_breaks_leaves_its_requests_in_doubt() -> None:
     async with venue(drop) as url, socket_to(url) as socket:
         with pytest.raises(Unanswered) as caught:
             await socket.request("1", b'{"id":"1"}', deadline_s=5)
-        assert caught.value.fault is WireFault.LOST
+        assert caught.value.fault is NoAnswer.LOST
 
 
 async def test_a_venue_that_answers_no_ping_is_a_gap() -> None:

@@ -34,7 +34,7 @@ class Verdict(StrEnum):
     IN_DOUBT = "in_doubt"
 
 
-class WireFault(StrEnum):
+class NoAnswer(StrEnum):
     """What kept an answer from coming in one piece."""
 
     CONNECT = "connect"
@@ -60,7 +60,7 @@ class Row(Struct, frozen=True, kw_only=True):
     reason: str
     source: str
     on: RequestKind | tuple[RequestKind, ...] | None = None
-    fault: WireFault | None = None
+    fault: NoAnswer | None = None
     status: int | range | None = None
     code: str | tuple[str, ...] | None = None
     message: str | None = None
@@ -68,7 +68,7 @@ class Row(Struct, frozen=True, kw_only=True):
     def fits(
         self,
         operation: RequestKind,
-        fault: WireFault | None,
+        fault: NoAnswer | None,
         status: int | None,
         code: str | None,
         message: str,
@@ -129,7 +129,7 @@ class OutcomeTable:
         self,
         operation: RequestKind,
         *,
-        fault: WireFault | None = None,
+        fault: NoAnswer | None = None,
         status: int | None = None,
         code: str | None = None,
         message: str = "",
@@ -144,7 +144,7 @@ class OutcomeTable:
         self,
         operation: RequestKind,
         *,
-        fault: WireFault | None = None,
+        fault: NoAnswer | None = None,
         status: int | None = None,
         code: str | None = None,
         message: str = "",
@@ -173,7 +173,7 @@ class OutcomeTable:
         )
 
 
-def _said(fault: WireFault | None, status: int | None, code: str | None, message: str) -> str:
+def _said(fault: NoAnswer | None, status: int | None, code: str | None, message: str) -> str:
     """Return what came back, in a line."""
     words = [
         f"fault {fault}" if fault else "",

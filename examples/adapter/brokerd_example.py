@@ -39,7 +39,7 @@ from brokerd.executor import (
 )
 from brokerd.guard import guarded
 from brokerd.money import ZERO, digits, parse_decimal
-from brokerd.outcomes import OutcomeTable, Row, Verdict, WireFault
+from brokerd.outcomes import NoAnswer, OutcomeTable, Row, Verdict
 from brokerd.states import ExecType, OrdStatus
 from brokerd.terms import Instrument, OrdType, Quote, Side, Terms, TimeInForce
 from brokerd_adapters.kit import (
@@ -486,7 +486,7 @@ def _decoded(body: bytes) -> Any:
     try:
         return msgspec.json.decode(body)
     except (msgspec.DecodeError, RecursionError):
-        raise Unanswered(WireFault.GARBLED, f"{len(body)} bytes that are no JSON") from None
+        raise Unanswered(NoAnswer.GARBLED, f"{len(body)} bytes that are no JSON") from None
 
 
 # 5. What the entry point names.

@@ -11,7 +11,7 @@ too late, so the order is asked about.
 """
 
 from brokerd.events import RequestKind
-from brokerd.outcomes import OutcomeTable, Row, Verdict, WireFault
+from brokerd.outcomes import NoAnswer, OutcomeTable, Row, Verdict
 
 NEW, CANCEL, REPLACE = RequestKind.NEW, RequestKind.CANCEL, RequestKind.REPLACE
 
@@ -32,7 +32,7 @@ OUTCOMES = OutcomeTable(
     (
         Row(
             verdict=Verdict.NOT_SENT,
-            fault=WireFault.CONNECT,
+            fault=NoAnswer.CONNECT,
             reason="no_connection",
             source="TCP and TLS: no byte of the request left",
         ),
@@ -143,19 +143,19 @@ OUTCOMES = OutcomeTable(
         ),
         Row(
             verdict=Verdict.IN_DOUBT,
-            fault=WireFault.LOST,
+            fault=NoAnswer.LOST,
             reason="reply_lost",
             source=_GATEWAY,
         ),
         Row(
             verdict=Verdict.IN_DOUBT,
-            fault=WireFault.TIMEOUT,
+            fault=NoAnswer.TIMEOUT,
             reason="no_reply",
             source=_GATEWAY,
         ),
         Row(
             verdict=Verdict.IN_DOUBT,
-            fault=WireFault.GARBLED,
+            fault=NoAnswer.GARBLED,
             reason="unreadable_reply",
             source=_GATEWAY,
         ),

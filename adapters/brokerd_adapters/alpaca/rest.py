@@ -13,7 +13,7 @@ from msgspec import Struct
 from brokerd.errors import OutcomeUnknown, VenueUnavailable
 from brokerd.events import RequestKind
 from brokerd.executor import Clock, InDoubt, Outcome
-from brokerd.outcomes import WireFault
+from brokerd.outcomes import NoAnswer
 from brokerd.times import NS_PER_S
 from brokerd_adapters.alpaca.outcomes import OUTCOMES
 from brokerd_adapters.alpaca.wire import BODY_BYTES_MAX, Unreadable, decode, decode_fault
@@ -207,13 +207,13 @@ def read(answer: HttpAnswer, kind: type[T], what: str) -> T:
     try:
         return decode(answer.body, kind)
     except Unreadable as error:
-        raise Unanswered(WireFault.GARBLED, f"{what}: {error}") from None
+        raise Unanswered(NoAnswer.GARBLED, f"{what}: {error}") from None
 
 
 def garbled(kind: RequestKind, error: Unreadable, signed_at_ns: int) -> Outcome:
     """Return what an answer of 2xx is worth that cannot be read: it may have happened."""
     told = OUTCOMES.outcome(
-        kind, fault=WireFault.GARBLED, message=str(error), signed_at_ns=signed_at_ns
+        kind, fault=NoAnswer.GARBLED, message=str(error), signed_at_ns=signed_at_ns
     )
     assert isinstance(told, InDoubt)  # noqa: S101 - the table says so, and a test of it
     return told

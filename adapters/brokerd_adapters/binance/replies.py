@@ -17,7 +17,7 @@ from brokerd.executor import (
     ReplaceOrder,
     Report,
 )
-from brokerd.outcomes import Verdict, WireFault
+from brokerd.outcomes import NoAnswer, Verdict
 from brokerd_adapters.binance import orders
 from brokerd_adapters.binance.shapes import (
     AmendReply,
@@ -195,7 +195,7 @@ def _unreadable(
 ) -> Outcome:
     return OUTCOMES.outcome(
         operation,
-        fault=WireFault.GARBLED,
+        fault=NoAnswer.GARBLED,
         status=answer.status,
         message=str(error),
         signed_at_ns=signed_at_ns,

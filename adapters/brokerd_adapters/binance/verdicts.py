@@ -9,7 +9,7 @@ that half failed (-2021) about nothing: its reply says what happened (`orders`, 
 """
 
 from brokerd.events import RequestKind
-from brokerd.outcomes import OutcomeTable, Row, Verdict, WireFault
+from brokerd.outcomes import NoAnswer, OutcomeTable, Row, Verdict
 
 NEW, CANCEL, REPLACE = RequestKind.NEW, RequestKind.CANCEL, RequestKind.REPLACE
 
@@ -63,7 +63,7 @@ def _in_doubt(
     source: str,
     code: str | tuple[str, ...] | None = None,
     status: int | range | None = None,
-    fault: WireFault | None = None,
+    fault: NoAnswer | None = None,
 ) -> Row:
     return Row(
         verdict=Verdict.IN_DOUBT,
@@ -82,11 +82,11 @@ OUTCOMES = OutcomeTable(
             verdict=Verdict.NOT_SENT,
             reason="no_connection",
             source="no byte of the request left",
-            fault=WireFault.CONNECT,
+            fault=NoAnswer.CONNECT,
         ),
-        _in_doubt("reply_lost", _GENERAL, fault=WireFault.LOST),
-        _in_doubt("no_reply_in_time", _GENERAL, fault=WireFault.TIMEOUT),
-        _in_doubt("reply_unreadable", _GENERAL, fault=WireFault.GARBLED),
+        _in_doubt("reply_lost", _GENERAL, fault=NoAnswer.LOST),
+        _in_doubt("no_reply_in_time", _GENERAL, fault=NoAnswer.TIMEOUT),
+        _in_doubt("reply_unreadable", _GENERAL, fault=NoAnswer.GARBLED),
         # What the venue itself does not know.
         _in_doubt(
             "execution_status_unknown",

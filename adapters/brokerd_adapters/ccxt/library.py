@@ -24,7 +24,7 @@ import aiohttp
 
 from brokerd.errors import ConfigError, OutcomeUnknown
 from brokerd.executor import Clock
-from brokerd.outcomes import WireFault
+from brokerd.outcomes import NoAnswer
 from brokerd.secrets import REDACTED
 from brokerd.times import NS_PER_S
 from brokerd.words import suggest
@@ -168,20 +168,20 @@ class Library:
             except Unsent as error:
                 if call.on_wire:
                     # One call may be several requests, and this was not the first.
-                    raise _sent_at(Unanswered(WireFault.LOST, str(error)), call) from None
+                    raise _sent_at(Unanswered(NoAnswer.LOST, str(error)), call) from None
                 raise
             except Unanswered as error:
                 raise _sent_at(error, call) from None
             except TimeoutError:
                 told = f"{method}: no answer within {self._deadline_s:g} s"
-                raise _fault(WireFault.TIMEOUT, told, call) from None
+                raise _fault(NoAnswer.TIMEOUT, told, call) from None
             except _base_error() as error:
                 raise self._translated(error, method, call) from None
             except UNREADABLE as error:
                 if not call.on_wire:
                     raise
                 told = f"{method}: ccxt cannot read the reply: {type(error).__name__}"
-                raise _fault(WireFault.GARBLED, told, call) from None
+                raise _fault(NoAnswer.GARBLED, told, call) from None
             finally:
                 _CALL.reset(token)
 
@@ -226,7 +226,7 @@ class Library:
             self._pause(call, response)
         if 300 <= response.status < 400:
             response.close()
-            raise Unanswered(WireFault.GARBLED, f"a redirect, status {response.status}")
+            raise Unanswered(NoAnswer.GARBLED, f"a redirect, status {response.status}")
         return response
 
     def _pause(self, call: Call | None, response: aiohttp.ClientResponse) -> None:
@@ -247,11 +247,11 @@ class Library:
                 | aiohttp.ConnectionTimeoutError()
                 | socket.gaierror()
             ):
-                return _fault(WireFault.LOST, told, call) if call.on_wire else Unsent(told)
+                return _fault(NoAnswer.LOST, told, call) if call.on_wire else Unsent(told)
             case TimeoutError():
-                return _fault(WireFault.TIMEOUT, told, call)
+                return _fault(NoAnswer.TIMEOUT, told, call)
             case aiohttp.ClientError():
-                return _fault(WireFault.LOST, told, call)
+                return _fault(NoAnswer.LOST, told, call)
             case _:
                 kinds = (kind.__name__ for kind in type(error).__mro__)
                 code = next((kind for kind in kinds if kind in _KNOWN), type(error).__name__)
@@ -264,7 +264,7 @@ class Library:
         return _QUERY.sub("", text)
 
 
-def _fault(fault: WireFault, told: str, call: Call) -> Unanswered:
+def _fault(fault: NoAnswer, told: str, call: Call) -> Unanswered:
     return _sent_at(Unanswered(fault, told), call)
 
 

@@ -8,7 +8,7 @@ ccxt wraps that too: a reply that is cut off in its body comes as a plain Exchan
 """
 
 from brokerd.events import RequestKind
-from brokerd.outcomes import OutcomeTable, Row, Verdict, WireFault
+from brokerd.outcomes import NoAnswer, OutcomeTable, Row, Verdict
 
 _MANUAL = "ccxt manual, Error Handling"
 _SOURCE = "ccxt/base/errors.py"
@@ -52,7 +52,7 @@ TABLE = OutcomeTable(
             verdict=Verdict.NOT_SENT,
             reason="not_connected",
             source="no connection, so no request",
-            fault=WireFault.CONNECT,
+            fault=NoAnswer.CONNECT,
         ),
         # ccxt has a word of refusal for some of these, too: binance's -1008 with 503.
         Row(

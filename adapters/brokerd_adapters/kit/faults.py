@@ -12,20 +12,20 @@ from typing import Any
 from brokerd.errors import OutcomeUnknown, VenueUnavailable
 from brokerd.events import RequestKind
 from brokerd.executor import NotSent, Outcome
-from brokerd.outcomes import OutcomeTable, WireFault
+from brokerd.outcomes import NoAnswer, OutcomeTable
 
 
 class Unsent(VenueUnavailable):
     """Not a byte of the request left this host. `reason` says why: `connect`, or our own rules."""
 
-    def __init__(self, what: str, *, reason: str = WireFault.CONNECT, **extra: Any) -> None:
+    def __init__(self, what: str, *, reason: str = NoAnswer.CONNECT, **extra: Any) -> None:
         super().__init__(what, reason=reason, **extra)
 
 
 class Unanswered(OutcomeUnknown):
     """The request left, or may have, and no reply can be relied on. `fault` says what befell it."""
 
-    def __init__(self, fault: WireFault, what: str, **extra: Any) -> None:
+    def __init__(self, fault: NoAnswer, what: str, **extra: Any) -> None:
         super().__init__(what, reason=fault, **extra)
         self.fault = fault
 

@@ -19,7 +19,7 @@ from msgspec import Struct
 from multidict import CIMultiDictProxy
 from yarl import URL
 
-from brokerd.outcomes import WireFault
+from brokerd.outcomes import NoAnswer
 from brokerd_adapters.kit.faults import Unanswered, Unsent
 
 BODY_BYTES_MAX = 32 * 1024 * 1024
@@ -133,7 +133,7 @@ class Http:
                 told = (
                     f"{what}: status {response.status}, a body above {self._body_bytes_max} bytes"
                 )
-                raise Unanswered(WireFault.GARBLED, told)
+                raise Unanswered(NoAnswer.GARBLED, told)
         return bytes(read)
 
 
@@ -169,11 +169,11 @@ def _translated(error: Exception, what: str) -> Unsent | Unanswered:
         ):
             return Unsent(told)
         case TimeoutError():
-            return Unanswered(WireFault.TIMEOUT, told)
+            return Unanswered(NoAnswer.TIMEOUT, told)
         # What came is no HTTP, or not compressed as it says.
         case aiohttp.ClientResponseError() | HttpProcessingError():
-            return Unanswered(WireFault.GARBLED, told)
+            return Unanswered(NoAnswer.GARBLED, told)
         case aiohttp.ClientPayloadError(__cause__=ContentEncodingError()):
-            return Unanswered(WireFault.GARBLED, told)
+            return Unanswered(NoAnswer.GARBLED, told)
         case _:
-            return Unanswered(WireFault.LOST, told)
+            return Unanswered(NoAnswer.LOST, told)

@@ -17,7 +17,7 @@ from msgspec import MsgspecError
 
 from brokerd.errors import BrokerdError
 from brokerd.guard import guarded
-from brokerd.outcomes import WireFault
+from brokerd.outcomes import NoAnswer
 from brokerd_adapters.kit.faults import Unanswered, Unsent
 from brokerd_adapters.subscription import Subscription
 
@@ -136,7 +136,7 @@ class JsonSocket(Generic[M]):
                 return await reply
         except TimeoutError:
             told = f"no reply within {deadline_s:g} s"
-            raise Unanswered(WireFault.TIMEOUT, told) from None
+            raise Unanswered(NoAnswer.TIMEOUT, told) from None
         finally:
             del self._pending[request_id]
             # A request that was given up hears of the gap no more.
@@ -152,7 +152,7 @@ class JsonSocket(Generic[M]):
             self._end(f"{type(error).__name__} while sending")
             if str(error) == _NOT_WRITTEN:
                 raise Unsent("the connection was closing") from None
-            raise Unanswered(WireFault.LOST, "the connection ended while sending") from None
+            raise Unanswered(NoAnswer.LOST, "the connection ended while sending") from None
 
     async def _read(self, ws: _Connection) -> None:
         """Sort what comes in, until the gap; then close, so that the venue knows as well."""
@@ -195,7 +195,7 @@ class JsonSocket(Generic[M]):
         self.events.cut(why)
         for reply in self._pending.values():
             if not reply.done():
-                reply.set_exception(Unanswered(WireFault.LOST, f"the connection ended: {why}"))
+                reply.set_exception(Unanswered(NoAnswer.LOST, f"the connection ended: {why}"))
 
     async def _close(self, ws: _Connection) -> None:
         with suppress(aiohttp.ClientError, OSError, TimeoutError):

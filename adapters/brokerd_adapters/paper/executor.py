@@ -35,7 +35,7 @@ from brokerd.executor import (
     Standing,
 )
 from brokerd.guard import guarded
-from brokerd.outcomes import WireFault
+from brokerd.outcomes import NoAnswer
 from brokerd.terms import Instrument, Quote
 from brokerd_adapters.background import Background
 from brokerd_adapters.paper.config import PaperConfig, open_market
@@ -202,13 +202,13 @@ class PaperExecutor:
         fault = misbehaviour.next_fault() if misbehaviour else Fault.NONE
         operation = _OPERATIONS[type(request)]
         if fault is Fault.UNAVAILABLE:
-            return OUTCOMES.outcome(operation, fault=WireFault.CONNECT, message=f"fault: {fault}")
+            return OUTCOMES.outcome(operation, fault=NoAnswer.CONNECT, message=f"fault: {fault}")
         if self._latency_s:
             await asyncio.sleep(self._latency_s)
         venue = self._host.venue
         if venue is None:
             why = "the paper venue is not connected"
-            return OUTCOMES.outcome(operation, fault=WireFault.CONNECT, message=why)
+            return OUTCOMES.outcome(operation, fault=NoAnswer.CONNECT, message=why)
         if fault is Fault.LOSE_REQUEST:
             return _doubt(operation, sent_at_ns)
         if fault is Fault.FORGET:
@@ -280,7 +280,7 @@ _OPERATIONS: dict[type[PlaceOrder | CancelOrder | ReplaceOrder], RequestKind] = 
 
 
 def _doubt(operation: RequestKind, sent_at_ns: int) -> Outcome:
-    return OUTCOMES.outcome(operation, fault=WireFault.LOST, signed_at_ns=sent_at_ns)
+    return OUTCOMES.outcome(operation, fault=NoAnswer.LOST, signed_at_ns=sent_at_ns)
 
 
 def _outcome(

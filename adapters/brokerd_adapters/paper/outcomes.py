@@ -1,7 +1,7 @@
 """What the paper venue's answers prove about a request: its outcome table."""
 
 from brokerd.events import RequestKind
-from brokerd.outcomes import OutcomeTable, Row, Verdict, WireFault
+from brokerd.outcomes import NoAnswer, OutcomeTable, Row, Verdict
 
 _DOOR = "the paper venue's rules: what is refused at the door leaves no trace"
 
@@ -9,13 +9,13 @@ OUTCOMES = OutcomeTable(
     (
         Row(
             verdict=Verdict.NOT_SENT,
-            fault=WireFault.CONNECT,
+            fault=NoAnswer.CONNECT,
             reason="venue_unavailable",
             source="the paper venue: while it is down it takes nothing",
         ),
         Row(
             verdict=Verdict.IN_DOUBT,
-            fault=WireFault.LOST,
+            fault=NoAnswer.LOST,
             reason="no_reply",
             source="the paper venue: a lost request and a lost reply look the same",
         ),
