@@ -19,6 +19,7 @@ from brokerd import __version__, results
 from brokerd.contract import METHODS
 from brokerd.discover import openrpc
 from brokerd.engine import Engine, Result
+from brokerd.enquiries import Enquiries
 from brokerd.errors import BrokerdError, InternalError, InvalidParams, MethodNotFound
 from brokerd.feed import Feed
 from brokerd.history.model import SqliteHistory
@@ -45,6 +46,7 @@ class Methods:
     def __init__(
         self,
         trading: Trading,
+        enquiries: Enquiries,
         statistician: Statistician,
         *,
         engine: Engine,
@@ -67,11 +69,11 @@ class Methods:
             "order.cancel_all": trading.cancel_all,
             "order.replace": trading.replace,
             "order.resolve": trading.resolve,
-            "order.get": trading.get,
-            "order.check": trading.check,
-            "order.list": trading.list_orders,
-            "order.explain": trading.explain,
-            "fill.list": trading.list_fills,
+            "order.get": enquiries.get,
+            "order.check": enquiries.check,
+            "order.list": enquiries.list_orders,
+            "order.explain": enquiries.explain,
+            "fill.list": enquiries.list_fills,
             "stats.get": statistician.get,
             "events.subscribe": self.subscribe,
             "events.unsubscribe": self.unsubscribe,

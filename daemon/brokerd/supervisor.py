@@ -22,6 +22,7 @@ from brokerd import __version__, systemd
 from brokerd.clock import SteadyClock
 from brokerd.config.load import Config, ExecutorConfig
 from brokerd.desk import Desk
+from brokerd.enquiries import Enquiries
 from brokerd.errors import ConfigError
 from brokerd.events import DaemonStopped
 from brokerd.executor import Clock, Executor
@@ -159,15 +160,34 @@ class Daemon:
                     task.cancel()
 
     async def _serve(self, group: asyncio.TaskGroup) -> None:
-        trading = Trading(
-            engine=self._engine,
-            history=self._history,
-            links=self._links,
-            clock=self._clock,
-            ids=Ids(self._epoch),
+        methods = self._made_methods()
+        self._methods = methods
+        self._server = Server(methods.answer, methods.express, self._config.daemon, group)
+        async with listening(self._config.daemon.socket, self._server):
+            await self._until_links_settled()
+            # What was loaded stays: the collector need not walk it again.
+            gc.collect()
+            gc.freeze()
+            systemd.ready()
+            log.info("daemon_ready", socket=str(self._config.daemon.socket), version=__version__)
+            await self._asked_to_stop.wait()
+            systemd.stopping()
+            await self._wind_down()
+
+    def _made_methods(self) -> Methods:
+        """Make the methods of the socket."""
+        enquiries = Enquiries(
+            engine=self._engine, history=self._history, links=self._links, clock=self._clock
         )
-        methods = Methods(
-            trading,
+        return Methods(
+            Trading(
+                engine=self._engine,
+                enquiries=enquiries,
+                links=self._links,
+                clock=self._clock,
+                ids=Ids(self._epoch),
+            ),
+            enquiries,
             Statistician(
                 self._surveyor,
                 links=self._links,
@@ -182,18 +202,6 @@ class Daemon:
             describe=self._describe,
             stop=lambda: self.stop("asked by a bot"),
         )
-        self._methods = methods
-        self._server = Server(methods.answer, methods.express, self._config.daemon, group)
-        async with listening(self._config.daemon.socket, self._server):
-            await self._until_links_settled()
-            # What was loaded stays: the collector need not walk it again.
-            gc.collect()
-            gc.freeze()
-            systemd.ready()
-            log.info("daemon_ready", socket=str(self._config.daemon.socket), version=__version__)
-            await self._asked_to_stop.wait()
-            systemd.stopping()
-            await self._wind_down()
 
     async def _until_links_settled(self) -> None:
         """Wait for every link's first success or failure, but not long, and not through a stop."""

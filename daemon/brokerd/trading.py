@@ -1,7 +1,8 @@
 """
-The trader's methods: orders and fills, asked for and asked about.
+The trader's commands: submit, cancel, replace, resolve.
 
-A method reads its params, asks the engine or history, and shows the result; rules live elsewhere.
+A command becomes a message to the engine, and its answer is the order as it then is; the rules live
+elsewhere. What only asks is in `enquiries`.
 """
 
 import asyncio
@@ -11,6 +12,7 @@ import msgspec
 from brokerd import results
 from brokerd.commands import unknown_order
 from brokerd.engine import Engine
+from brokerd.enquiries import Enquiries
 from brokerd.errors import (
     BrokerdError,
     Busy,
@@ -21,34 +23,27 @@ from brokerd.errors import (
 )
 from brokerd.executor import Clock
 from brokerd.filters import matches
-from brokerd.history.model import SqliteHistory
-from brokerd.history.query import FillQuery, OrderQuery
 from brokerd.ids import EXTERNAL, PREFIX, Ids, is_reserved
 from brokerd.links import Links
 from brokerd.messages import Barrier, Cancel, Replace, Resolve, Submit
 from brokerd.orders import Order
 from brokerd.params import (
-    AnyIdParams,
-    FillParams,
     FilterParams,
-    ListParams,
     OrderParams,
     ReplaceParams,
     ResolveParams,
     SubmitParams,
     order_filter,
     read_cl_ord_id,
-    read_group_by,
     read_replace,
     read_terms,
     read_window,
-    several,
 )
 from brokerd.resolving import not_in_doubt
 from brokerd.rpc import Call, read_params
 from brokerd.server import Peer, check_owner
 from brokerd.terms import check_instrument
-from brokerd.views import ShownOrder, show_entry, show_fill, show_order
+from brokerd.views import ShownOrder, show_order
 
 CANCELS_AT_ONCE = 200
 BUSY_WAIT_S = 0.01
@@ -56,13 +51,13 @@ BUSY_WAIT_S = 0.01
 
 
 class Trading:
-    """The methods `order.*` and `fill.list` over one engine."""
+    """The methods of `order.*` that change something, over one engine."""
 
     def __init__(
-        self, *, engine: Engine, history: SqliteHistory, links: Links, clock: Clock, ids: Ids
+        self, *, engine: Engine, enquiries: Enquiries, links: Links, clock: Clock, ids: Ids
     ) -> None:
         self._engine = engine
-        self._history = history
+        self._enquiries = enquiries
         self._links = links
         self._clock = clock
         self._ids = ids
@@ -79,38 +74,6 @@ class Trading:
             params = read_params(self._decode_submit, call)
             return self._submit(params) if params.wait == "journal" else None
         return None
-
-    def _submit(self, params: SubmitParams) -> Submit:
-        """Make the message of a submit, checked as far as nothing must be waited for."""
-        at_ns = self._clock.now_ns()
-        venue_cl_ord_id = self._ids.next()
-        cl_ord_id = (
-            venue_cl_ord_id if params.cl_ord_id is None else read_cl_ord_id(params.cl_ord_id)
-        )
-        link = self._links.choose(params.executor)
-        terms = read_terms(params, link.name)
-        base_asset = quote_asset = ""
-        if self._engine.blotter.get(cl_ord_id) is None:
-            if params.cl_ord_id is not None and is_reserved(cl_ord_id):
-                raise InvalidParams(
-                    f"{PREFIX}-... and {EXTERNAL}-... are the daemon's own ids",
-                    reason="reserved_cl_ord_id",
-                    field="cl_ord_id",
-                    hint="choose another beginning",
-                )
-            instrument = link.check(terms, at_ns)
-            base_asset, quote_asset = instrument.base, instrument.quote
-        executor = link.executor
-        return Submit(
-            cl_ord_id,
-            venue_cl_ord_id,
-            terms,
-            executor.quote(terms.symbol),
-            at_ns,
-            quote_asset,
-            executor.capabilities.is_paper,
-            base_asset,
-        )
 
     async def submit(self, _peer: Peer, params: SubmitParams) -> ShownOrder:
         """Take a new order; answer when it is durable, or at the venue's first word."""
@@ -136,7 +99,7 @@ class Trading:
     async def replace(self, _peer: Peer, params: ReplaceParams) -> ShownOrder:
         """Ask for another quantity or price."""
         qty, px = read_replace(params)
-        order = await self._find(params.cl_ord_id)
+        order = await self._enquiries.find(params.cl_ord_id)
         if not order.is_final:
             link = self._links.choose(order.terms.executor)
             link.check_frozen()
@@ -156,7 +119,7 @@ class Trading:
     async def resolve(self, peer: Peer, params: ResolveParams) -> ShownOrder:
         """Take a person's word for what became of a request in doubt, if the venue will not tell."""
         check_owner(peer, "resolve a doubt")
-        order = await self._find(params.cl_ord_id)
+        order = await self._enquiries.find(params.cl_ord_id)
         if not order.in_doubt:
             raise not_in_doubt(order)
         link = self._links.by_name.get(order.terms.executor)
@@ -201,70 +164,37 @@ class Trading:
             )
         return results.CancelAll(requested=len(requested), cl_ord_ids=requested)
 
-    async def get(self, _peer: Peer, params: AnyIdParams) -> ShownOrder:
-        """Show one order."""
-        return show_order(await self._find_any(params))
-
-    async def check(self, _peer: Peer, params: AnyIdParams) -> ShownOrder:
-        """Ask the venue about one order; a difference goes on record like any other report."""
-        order = await self._find_any(params)
-        link = self._links.choose(order.terms.executor)
-        await self._engine.recall.order(order.cl_ord_id)
-        checked = await link.questions.check(order)
-        return show_order(checked or order)
-
-    async def list_orders(self, peer: Peer, params: ListParams) -> results.Orders:
-        """List orders, newest first."""
-        window = read_window(params.time, self._clock.now_ns())
-        query = OrderQuery(
-            status=several(params.status),
-            ord_status=several(params.ord_status),
-            executor=params.executor,
-            symbol=params.symbol,
-            side=params.side,
-            group=params.group,
-            group_by=read_group_by(params),
-            latest_group=params.latest_group,
-            by=window.by,
-            since_ns=window.since_ns,
-            until_ns=window.until_ns,
-            limit=params.limit,
-            cursor=params.cursor,
+    def _submit(self, params: SubmitParams) -> Submit:
+        """Make the message of a submit, checked as far as nothing must be waited for."""
+        at_ns = self._clock.now_ns()
+        venue_cl_ord_id = self._ids.next()
+        cl_ord_id = (
+            venue_cl_ord_id if params.cl_ord_id is None else read_cl_ord_id(params.cl_ord_id)
         )
-        async with peer.turn():
-            await self._check_executor(params.executor)
-            page = await self._history.list_orders(query)
-        return results.Orders([show_order(order) for order in page.items], page.next_cursor)
-
-    async def explain(self, peer: Peer, params: AnyIdParams) -> results.Explanation:
-        """Show how an order came to be what it is."""
-        order = await self._find_any(params)
-        async with peer.turn():
-            rows = await self._history.order_entries(order.cl_ord_id)
-        latest = self._engine.blotter.get(order.cl_ord_id) or order
-        transitions = [show_entry(row.seq, row.entry) for row in rows]
-        link = self._links.by_name.get(order.terms.executor)
-        weaknesses = list(link.weaknesses) if link is not None else []
-        return results.Explanation(show_order(latest), transitions, weaknesses)
-
-    async def list_fills(self, peer: Peer, params: FillParams) -> results.Fills:
-        """List executions, newest first."""
-        window = read_window(params.time, self._clock.now_ns())
-        query = FillQuery(
-            cl_ord_id=params.cl_ord_id,
-            executor=params.executor,
-            symbol=params.symbol,
-            side=params.side,
-            group=params.group,
-            since_ns=window.since_ns,
-            until_ns=window.until_ns,
-            limit=params.limit,
-            cursor=params.cursor,
+        link = self._links.choose(params.executor)
+        terms = read_terms(params, link.name)
+        base_asset = quote_asset = ""
+        if self._engine.blotter.get(cl_ord_id) is None:
+            if params.cl_ord_id is not None and is_reserved(cl_ord_id):
+                raise InvalidParams(
+                    f"{PREFIX}-... and {EXTERNAL}-... are the daemon's own ids",
+                    reason="reserved_cl_ord_id",
+                    field="cl_ord_id",
+                    hint="choose another beginning",
+                )
+            instrument = link.check(terms, at_ns)
+            base_asset, quote_asset = instrument.base, instrument.quote
+        executor = link.executor
+        return Submit(
+            cl_ord_id,
+            venue_cl_ord_id,
+            terms,
+            executor.quote(terms.symbol),
+            at_ns,
+            quote_asset,
+            executor.capabilities.is_paper,
+            base_asset,
         )
-        async with peer.turn():
-            await self._check_executor(params.executor)
-            page = await self._history.list_fills(query)
-        return results.Fills([show_fill(fill) for fill in page.items], page.next_cursor)
 
     def _see_executor(self, order: Order | None) -> None:
         """Refuse what nobody could carry out: the order's executor is not configured any more."""
@@ -277,7 +207,7 @@ class Trading:
         try:
             return _there(await self._engine.do(message), cl_ord_id)
         except UnknownOrder:
-            raise self._done_long_ago(await self._find(cl_ord_id)) from None
+            raise self._done_long_ago(await self._enquiries.find(cl_ord_id)) from None
 
     async def _cancel_if_open(self, cl_ord_id: str) -> bool:
         """Ask for a cancel, however busy it is: half of "all" is no answer."""
@@ -291,34 +221,9 @@ class Trading:
             else:
                 return True
 
-    async def _check_executor(self, name: str | None) -> None:
-        """Raise InvalidParams for an executor that never was: an empty list would look like an answer."""
-        if name is not None:
-            self._links.check_known(name, await self._history.executors())
-
     async def _is_taken(self, cl_ord_id: str) -> bool:
         """Say whether an order has that id, and see that it is in memory if so."""
         return await self._engine.recall.known(cl_ord_id=cl_ord_id) is not None
-
-    async def _find(self, cl_ord_id: str) -> Order:
-        order = self._engine.blotter.get(cl_ord_id)
-        return order or _there(await self._history.find(cl_ord_id=cl_ord_id), cl_ord_id)
-
-    async def _find_any(self, params: AnyIdParams) -> Order:
-        if (params.cl_ord_id is None) == (params.executor_id is None):
-            raise InvalidParams(
-                "name the order by cl_ord_id or by executor_id", reason="one_id_needed"
-            )
-        if params.cl_ord_id is not None:
-            return await self._find(params.cl_ord_id)
-        executor_id = params.executor_id or ""
-        executor, _, venue_order_id = executor_id.partition(":")
-        order = self._engine.blotter.find(executor, None, venue_order_id)
-        if order is None:
-            order = await self._history.find(executor=executor, venue_order_id=venue_order_id)
-        if order is None:
-            raise unknown_order(executor_id, "executor_id")
-        return order
 
     @staticmethod
     def _done_long_ago(order: Order) -> NotCancelable:
