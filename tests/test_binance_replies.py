@@ -221,6 +221,34 @@ def test_a_replace_that_failed_by_its_second_half_is_judged_by_that() -> None:
     assert outcome.reason == "would_trade"
 
 
+@pytest.mark.parametrize(
+    ("operation", "status", "code", "message", "verdict"),
+    [
+        # From 500 on the status outweighs what the body says.
+        (NEW, 503, "-1016", "This service is no longer available.", Verdict.IN_DOUBT),
+        (NEW, 400, "-1016", "This service is no longer available.", Verdict.NOT_SENT),
+        (NEW, 500, "-2010", "Account has insufficient balance", Verdict.IN_DOUBT),
+        (NEW, 408, "-1007", "Timeout waiting for response from backend", Verdict.IN_DOUBT),
+        (NEW, 400, "-1006", "An unexpected response was received", Verdict.IN_DOUBT),
+        (NEW, 409, None, "", Verdict.IN_DOUBT),
+        (NEW, 400, "-2011", "Unknown order sent.", Verdict.IN_DOUBT),
+        (NEW, 400, "-2013", "Order does not exist.", Verdict.IN_DOUBT),
+        # "This code is sent when an error has been returned by the matching engine": which, its text says.
+        (NEW, 400, "-1010", "An error of tomorrow.", Verdict.IN_DOUBT),
+        (NEW, 400, "-1010", "Market is closed.", Verdict.REFUSED),
+        (NEW, 400, "-2010", "A refusal of tomorrow.", Verdict.REFUSED),
+        (CANCEL, 400, "-2010", "A refusal of tomorrow.", Verdict.IN_DOUBT),
+        (CANCEL, 400, "-1013", "Invalid side.", Verdict.REFUSED),
+        (REPLACE, 400, "-2010", "Duplicate order sent.", Verdict.ABOUT_ORDER),
+    ],
+)
+def test_no_refusal_is_read_from_what_may_have_happened(
+    operation: RequestKind, status: int, code: str | None, message: str, verdict: Verdict
+) -> None:
+    row = OUTCOMES.judge(operation, status=status, code=code, message=message)
+    assert row.verdict is verdict
+
+
 @pytest.mark.parametrize("row", OUTCOMES.rows, ids=str)
 def test_every_row_of_the_table_decides_about_what_it_describes(row: Any) -> None:
     operation = row.on[0] if isinstance(row.on, tuple) else row.on or NEW

@@ -47,6 +47,9 @@ def test_every_exception_of_ccxt_has_its_verdict(name: str) -> None:
         assert verdict is V.NOT_SENT
     elif name == "DuplicateOrderId":
         assert verdict is V.ABOUT_ORDER
+    elif name in {"OrderNotFound", "OrderNotCached"}:
+        # Not a word about an order that is new.
+        assert verdict is V.IN_DOUBT
     elif issubclass(kind, errors.ExchangeError) and name not in {
         # Raised before anything is sent, or by nobody.
         "InvalidProxySettings",
@@ -71,6 +74,14 @@ def test_every_exception_of_ccxt_has_its_verdict(name: str) -> None:
         (K.NEW, 400, "InvalidNonce", "-1021", V.NOT_SENT),
         (K.NEW, 429, "RateLimitExceeded", "-1003", V.NOT_SENT),
         (K.NEW, 503, "OnMaintenance", "", V.IN_DOUBT),
+        # What ccxt calls a refusal, though the exchange itself does not know.
+        (K.NEW, 200, "InvalidOrder", 'bybit {"retCode":170146,"retMsg":"Order creation timeout"}', V.IN_DOUBT),
+        (K.NEW, 200, "ExchangeError", 'okx {"sCode":"51149","sMsg":"Order timed out."}', V.IN_DOUBT),
+        (K.NEW, 400, "ExchangeError", 'bitget {"code":"30009","msg":"system error"}', V.IN_DOUBT),
+        (K.NEW, 400, "BadRequest", 'kucoin {"code":"408000","msg":"Network timeout"}', V.IN_DOUBT),
+        (K.NEW, 408, "ExchangeError", "", V.IN_DOUBT),
+        (K.CANCEL, 200, "InvalidOrder", 'bybit {"retMsg":"Order cancellation timeout"}', V.IN_DOUBT),
+        (K.NEW, 400, "ExchangeError", "MIN_NOTIONAL", V.REFUSED),
         (K.CANCEL, 400, "OrderNotFound", "Unknown order sent.", V.ABOUT_ORDER),
         (K.CANCEL, 400, "InvalidOrder", "already filled", V.ABOUT_ORDER),
         (K.CANCEL, 400, "AuthenticationError", "", V.REFUSED),

@@ -44,6 +44,15 @@ OUTCOMES = OutcomeTable(
             reason="duplicate_client_id",
             source=_UNIQUE,
         ),
+        # Another wording of the same would else read as a refusal of an order that is there.
+        Row(
+            verdict=Verdict.IN_DOUBT,
+            on=NEW,
+            code=_BAD_INPUT,
+            message="client_order_id",
+            reason="client_id_refused",
+            source="no document has the words",
+        ),
         Row(
             verdict=Verdict.REFUSED,
             on=NEW,

@@ -98,8 +98,8 @@ OUTCOMES = OutcomeTable(
             "errors.md, -1000, -1001, -1008: nothing says that it was not executed",
             ("-1000", "-1001", "-1008"),
         ),
-        _not_sent("venue_shutting_down", "errors.md, -1016: the service is gone", "-1016"),
         _in_doubt("venue_error", f"{_GENERAL}: 5XX is unknown", status=range(500, 600)),
+        _not_sent("venue_shutting_down", "errors.md, -1016: the service is gone", "-1016"),
         # Too much, too fast.
         _not_sent("too_many_requests", f"errors.md, -1003; {_LIMITS}", "-1003"),
         _not_sent("too_many_orders", f"errors.md, -1015; {_LIMITS}", "-1015"),
@@ -120,8 +120,8 @@ OUTCOMES = OutcomeTable(
         _refused("too_many_open_orders", _FILTERS, "-1013", "MAX_NUM"),
         _refused("position_too_large", _FILTERS, "-1013", "MAX_POSITION"),
         # Unknown or twice: the order itself must be asked about.
-        _about_order("duplicate_client_id", NEW, "-2010", "Duplicate order sent"),
-        _about_order("duplicate_client_id", NEW, "-1010", "Duplicate order sent"),
+        _about_order("duplicate_client_id", (NEW, REPLACE), "-2010", "Duplicate order sent"),
+        _about_order("duplicate_client_id", (NEW, REPLACE), "-1010", "Duplicate order sent"),
         _refused(
             "order_has_fills",
             "web-socket-api.md, Cancel and replace order: cancelRestrictions ONLY_NEW",
@@ -147,6 +147,13 @@ OUTCOMES = OutcomeTable(
         _refused("not_permitted", _ENGINE, _ENGINE_CODES, "may not place or cancel"),
         _refused("not_permitted", _ENGINE, _ENGINE_CODES, "for this account"),
         _refused("not_permitted", _ENGINE, _ENGINE_CODES, "trading is not enabled"),
-        _refused("new_order_refused", _ENGINE, _ENGINE_CODES),
+        # -1010 has no meaning but its message's, and -2010 none for a cancel.
+        _refused("new_order_refused", "errors.md, -1013 INVALID_MESSAGE", "-1013"),
+        _refused(
+            "new_order_refused",
+            "errors.md, -2010 NEW_ORDER_REJECTED",
+            "-2010",
+            on=(NEW, REPLACE),
+        ),
     )
 )

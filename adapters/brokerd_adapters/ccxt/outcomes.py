@@ -3,8 +3,13 @@ What each of ccxt's exceptions proves about an order (ccxt/base/errors.py, and i
 Handling"): `OperationFailed` and what derives from it is no proof of anything, with a few exceptions;
 `ExchangeError` is the exchange's own no.
 
-The code of a row is an exception's name; the status is of the last reply that was seen. What failed on the wire is judged by its fault before, as
-ccxt wraps that too: a reply that is cut off in its body comes as a plain ExchangeError.
+The code of a row is an exception's name; the status is of the last reply that was seen. What failed
+on the wire is judged by its fault before, as ccxt wraps that too: a reply that is cut off in its
+body comes as a plain ExchangeError.
+
+ccxt has a word of refusal for some of what an exchange itself does not know: a code that ccxt has
+none for is a plain ExchangeError, and bybit's 170146, "Order creation timeout", an InvalidOrder. So
+the exchange's own text is heard first.
 """
 
 from brokerd.events import RequestKind
@@ -46,6 +51,20 @@ REFUSALS = (
 )
 """ExchangeError and everything below it that an exchange may say."""
 
+TROUBLE = (
+    "timeout",
+    "timed out",
+    "time out",
+    "internal",
+    "server error",
+    "system error",
+    "network error",
+    "unknown error",
+    "abnormal",
+    "busy",
+)
+"""What an exchange says that does not know itself what became of an order."""
+
 TABLE = OutcomeTable(
     [
         Row(
@@ -62,10 +81,33 @@ TABLE = OutcomeTable(
             status=range(500, 600),
         ),
         Row(
+            verdict=Verdict.IN_DOUBT,
+            reason="server_timed_out",
+            source="binance -1007 comes with it: execution status unknown",
+            status=408,
+        ),
+        Row(
             verdict=Verdict.NOT_SENT,
             reason="not_executed",
             source=f"{_MANUAL}: refused before it is looked at",
             code=NOT_EXECUTED,
+        ),
+        *(
+            Row(
+                verdict=Verdict.IN_DOUBT,
+                reason="venue_trouble",
+                source="bybit 170146, bitget 30009 and others, in ccxt's tables of codes",
+                code=REFUSALS,
+                message=words,
+            )
+            for words in TROUBLE
+        ),
+        Row(
+            verdict=Verdict.IN_DOUBT,
+            reason="no_word_about_it",
+            source="an order that was not found is not the one that was sent",
+            on=RequestKind.NEW,
+            code=("OrderNotFound", "OrderNotCached"),
         ),
         Row(
             verdict=Verdict.ABOUT_ORDER,
