@@ -8,7 +8,6 @@ import msgspec
 import pytest
 from tests.scripted import CLOCK, D, E, House, ScriptedExecutor, house, report, submit, traded
 
-from brokerd.enquiries import Enquiries
 from brokerd.errors import InvalidOrder
 from brokerd.events import RequestKind, Road
 from brokerd.executor import InDoubt, LinkState
@@ -32,16 +31,7 @@ async def trading(
         link.condition.state = LinkState.UP
         links = Links()
         links.add(link)
-        enquiries = Enquiries(
-            engine=home.engine,
-            history=home.history,  # type: ignore[arg-type]
-            links=links,
-            clock=CLOCK,
-        )
-        trader = Trading(
-            engine=home.engine, enquiries=enquiries, links=links, clock=CLOCK, ids=Ids("test")
-        )
-        yield home, trader
+        yield home, Trading(engine=home.engine, links=links, clock=CLOCK, ids=Ids("test"))
 
 
 async def test_an_executor_that_fails_to_quote_takes_orders_all_the_same(

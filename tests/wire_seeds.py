@@ -149,7 +149,6 @@ class WireSeed:
             try:
                 yield Trading(
                     engine=desk.engine,
-                    history=history,  # type: ignore[arg-type]
                     links=desk.links,
                     clock=clock,
                     ids=Ids(epoch),

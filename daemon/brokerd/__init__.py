@@ -12,7 +12,7 @@ The house, from pure to shell; a module imports only from its own floor or one a
               recall  strangers  hearing  engine  feed  dispatch  others  condition  pauses
               insync  questions  poller  listener  link  links
     socket    views  params  results  scorecard  contract  discover  lookback  subscriptions
-              survey/  enquiries  statistician  sampler  overview  trading  methods
+              survey/  trading  enquiries  statistician  sampler  overview  methods
               server
     root      desk  supervisor  plugins  __main__
     clients   client/  cli/

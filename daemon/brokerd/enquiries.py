@@ -37,14 +37,6 @@ class Enquiries:
         self._links = links
         self._clock = clock
 
-    async def find(self, cl_ord_id: str) -> Order:
-        """Return an order from memory or history; raise UnknownOrder if there never was one."""
-        order = self._engine.blotter.get(cl_ord_id)
-        order = order or await self._history.find(cl_ord_id=cl_ord_id)
-        if order is None:
-            raise unknown_order(cl_ord_id)
-        return order
-
     async def get(self, _peer: Peer, params: AnyIdParams) -> ShownOrder:
         """Show one order."""
         return show_order(await self._find_any(params))
@@ -121,7 +113,7 @@ class Enquiries:
                 "name the order by cl_ord_id or by executor_id", reason="one_id_needed"
             )
         if params.cl_ord_id is not None:
-            return await self.find(params.cl_ord_id)
+            return await self._engine.recall.find(params.cl_ord_id)
         executor_id = params.executor_id or ""
         executor, _, venue_order_id = executor_id.partition(":")
         order = self._engine.blotter.find(executor, None, venue_order_id)

@@ -8,6 +8,7 @@ comes back with the executions it has counted, so that none counts twice.
 from collections.abc import Iterable
 
 from brokerd.blotter import Blotter
+from brokerd.commands import unknown_order
 from brokerd.errors import Busy, JournalError
 from brokerd.executor import Execution
 from brokerd.messages import Reported, Viewed
@@ -21,6 +22,17 @@ class Recall:
     def __init__(self, blotter: Blotter, history: History) -> None:
         self._blotter = blotter
         self._history = history
+
+    async def find(self, cl_ord_id: str) -> Order:
+        """
+        Return an order from wherever it is, and leave it there.
+
+        Raises UnknownOrder if there never was one, and Busy while history is behind.
+        """
+        order = self._blotter.get(cl_ord_id) or await self._history.find(cl_ord_id=cl_ord_id)
+        if order is None:
+            raise unknown_order(cl_ord_id)
+        return order
 
     async def order(self, cl_ord_id: str) -> None:
         """

@@ -176,18 +176,16 @@ class Daemon:
 
     def _made_methods(self) -> Methods:
         """Make the methods of the socket."""
-        enquiries = Enquiries(
-            engine=self._engine, history=self._history, links=self._links, clock=self._clock
-        )
         return Methods(
             Trading(
                 engine=self._engine,
-                enquiries=enquiries,
                 links=self._links,
                 clock=self._clock,
                 ids=Ids(self._epoch),
             ),
-            enquiries,
+            Enquiries(
+                engine=self._engine, history=self._history, links=self._links, clock=self._clock
+            ),
             Statistician(
                 self._surveyor,
                 links=self._links,

@@ -12,7 +12,6 @@ import msgspec
 from brokerd import results
 from brokerd.commands import unknown_order
 from brokerd.engine import Engine
-from brokerd.enquiries import Enquiries
 from brokerd.errors import (
     BrokerdError,
     Busy,
@@ -53,11 +52,8 @@ BUSY_WAIT_S = 0.01
 class Trading:
     """The methods of `order.*` that change something, over one engine."""
 
-    def __init__(
-        self, *, engine: Engine, enquiries: Enquiries, links: Links, clock: Clock, ids: Ids
-    ) -> None:
+    def __init__(self, *, engine: Engine, links: Links, clock: Clock, ids: Ids) -> None:
         self._engine = engine
-        self._enquiries = enquiries
         self._links = links
         self._clock = clock
         self._ids = ids
@@ -99,7 +95,7 @@ class Trading:
     async def replace(self, _peer: Peer, params: ReplaceParams) -> ShownOrder:
         """Ask for another quantity or price."""
         qty, px = read_replace(params)
-        order = await self._enquiries.find(params.cl_ord_id)
+        order = await self._engine.recall.find(params.cl_ord_id)
         if not order.is_final:
             link = self._links.choose(order.terms.executor)
             link.check_frozen()
@@ -119,7 +115,7 @@ class Trading:
     async def resolve(self, peer: Peer, params: ResolveParams) -> ShownOrder:
         """Take a person's word for what became of a request in doubt, if the venue will not tell."""
         check_owner(peer, "resolve a doubt")
-        order = await self._enquiries.find(params.cl_ord_id)
+        order = await self._engine.recall.find(params.cl_ord_id)
         if not order.in_doubt:
             raise not_in_doubt(order)
         link = self._links.by_name.get(order.terms.executor)
@@ -207,7 +203,7 @@ class Trading:
         try:
             return _there(await self._engine.do(message), cl_ord_id)
         except UnknownOrder:
-            raise self._done_long_ago(await self._enquiries.find(cl_ord_id)) from None
+            raise self._done_long_ago(await self._engine.recall.find(cl_ord_id)) from None
 
     async def _cancel_if_open(self, cl_ord_id: str) -> bool:
         """Ask for a cancel, however busy it is: half of "all" is no answer."""

@@ -2,7 +2,7 @@
 
 import random
 from collections.abc import Callable, Coroutine, Sequence
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import msgspec
 from tests.simulation.loop import Time
@@ -10,6 +10,7 @@ from tests.simulation.oracle import Oracle
 from tests.simulation.story import Story
 from tests.simulation.themes import Kind
 
+from brokerd.enquiries import Enquiries
 from brokerd.errors import BrokerdError, DuplicateClOrdId, UnknownOrder
 from brokerd.params import AnyIdParams, OrderParams, ReplaceParams, SubmitParams
 from brokerd.trading import Trading
@@ -19,10 +20,17 @@ PAUSE_S = (0.02, 0.8)
 FINAL = {"filled", "canceled", "rejected", "expired"}
 
 Answer = ShownOrder | BrokerdError
-Ask = Callable[[Trading], Coroutine[Any, Any, ShownOrder]]
+Ask = Callable[["Methods"], Coroutine[Any, Any, ShownOrder]]
 
 read_submit = msgspec.json.Decoder(SubmitParams).decode
 read_replace = msgspec.json.Decoder(ReplaceParams).decode
+
+
+class Methods(NamedTuple):
+    """What a bot may call."""
+
+    trading: Trading
+    enquiries: Enquiries
 
 
 class Daemon(Protocol):
@@ -80,7 +88,7 @@ class Bot:
         """Ask for every order that was ever acknowledged: each must still be known."""
         for cl_ord_id in self.answered:
             params = AnyIdParams(cl_ord_id=cl_ord_id)
-            self._call(cl_ord_id, lambda trading, p=params: trading.get(None, p))  # type: ignore[misc,arg-type]
+            self._call(cl_ord_id, lambda on, p=params: on.enquiries.get(None, p))  # type: ignore[misc,arg-type]
 
     def _act(self) -> None:
         if self._is_done:
@@ -134,23 +142,23 @@ class Bot:
 
     def _submit(self, cl_ord_id: str) -> None:
         params = read_submit(self.asked[cl_ord_id])
-        self._call(cl_ord_id, lambda trading: trading.submit(None, params))  # type: ignore[arg-type]
+        self._call(cl_ord_id, lambda on: on.trading.submit(None, params))  # type: ignore[arg-type]
 
     def _cancel(self, cl_ord_id: str) -> None:
         params = OrderParams(cl_ord_id)
-        self._call(cl_ord_id, lambda trading: trading.cancel(None, params))  # type: ignore[arg-type]
+        self._call(cl_ord_id, lambda on: on.trading.cancel(None, params))  # type: ignore[arg-type]
 
     def _replace(self, cl_ord_id: str) -> None:
         change: dict[str, str] = {"cl_ord_id": cl_ord_id, "qty": str(self._rng.randint(1, 30))}
         if self._rng.random() < 0.5 and b'"market"' not in self.asked[cl_ord_id]:
             change["px"] = str(self._rng.randint(90, 110))
         params = read_replace(msgspec.json.encode(change))
-        self._call(cl_ord_id, lambda trading: trading.replace(None, params))  # type: ignore[arg-type]
+        self._call(cl_ord_id, lambda on: on.trading.replace(None, params))  # type: ignore[arg-type]
 
     def _look(self, cl_ord_id: str) -> None:
         params = AnyIdParams(cl_ord_id=cl_ord_id)
-        method = self._rng.choice((Trading.get, Trading.check))
-        self._call(cl_ord_id, lambda trading: method(trading, None, params))  # type: ignore[arg-type]
+        method = self._rng.choice((Enquiries.get, Enquiries.check))
+        self._call(cl_ord_id, lambda on: method(on.enquiries, None, params))  # type: ignore[arg-type]
 
     def _call(self, cl_ord_id: str, ask: Ask) -> None:
         self._daemon.call(ask, lambda answer: self._take(cl_ord_id, answer))

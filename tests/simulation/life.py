@@ -6,7 +6,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
-from tests.simulation.bots import Answer, Ask
+from tests.simulation.bots import Answer, Ask, Methods
 from tests.simulation.disk import MemoryHistory, MemoryJournal
 from tests.simulation.loop import VirtualLoop
 from tests.simulation.network import SimulatedExecutor
@@ -14,6 +14,7 @@ from tests.simulation.network import SimulatedExecutor
 from brokerd.blotter import Change
 from brokerd.clock import SteadyClock
 from brokerd.desk import Desk
+from brokerd.enquiries import Enquiries
 from brokerd.errors import BrokerdError
 from brokerd.events import DaemonStopped
 from brokerd.ids import Ids
@@ -43,7 +44,7 @@ class Life:
         self, world: "World", number: int, on_end: Callable[[BaseException | None], None]
     ) -> None:
         self.is_serving = False
-        self.trading: Trading
+        self.methods: Methods
         self._world = world
         self._on_end = on_end
         self._asked_to_stop = asyncio.Event()
@@ -88,7 +89,7 @@ class Life:
 
     async def _answer(self, ask: Ask, answer: Callable[[Answer], None]) -> None:
         try:
-            found: Answer = await ask(self.trading)
+            found: Answer = await ask(self.methods)
         except BrokerdError as error:
             found = error
         if not self.loop.is_over:
@@ -102,12 +103,15 @@ class Life:
         async with asyncio.TaskGroup() as group:
             tasks = await self.desk.start(group, self.epoch)
             self._world.oracle.on_start(self.desk.engine.blotter)
-            self.trading = Trading(
-                engine=self.desk.engine,
-                history=self.history,  # type: ignore[arg-type]
-                links=self.desk.links,
-                clock=self.clock,
-                ids=Ids(self.epoch),
+            engine, links = self.desk.engine, self.desk.links
+            self.methods = Methods(
+                Trading(engine=engine, links=links, clock=self.clock, ids=Ids(self.epoch)),
+                Enquiries(
+                    engine=engine,
+                    history=self.history,  # type: ignore[arg-type]
+                    links=links,
+                    clock=self.clock,
+                ),
             )
             tasks.append(group.create_task(self._watch(), name="watcher"))
             self.is_serving = True
