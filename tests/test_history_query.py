@@ -60,9 +60,9 @@ ORDER_QUERIES = st.builds(
     symbol=st.none() | SYMBOLS,
     side=st.none() | st.sampled_from(Side),
     group=st.just({}) | GROUPS,
-    group_by=st.lists(st.sampled_from(["user", "st.rat", "none"]), max_size=2, unique=True).map(
-        tuple
-    ),
+    group_by=st.lists(
+        st.sampled_from(["user", "st.rat", '"', "none"]), max_size=2, unique=True
+    ).map(tuple),
     latest_group=st.booleans(),
     by=st.sampled_from(["created", "closed", "filled"]),
     since_ns=MAYBE_TIME,
@@ -202,11 +202,16 @@ async def told(directory: Path, story: Story, ask: Any) -> None:
     st.lists(ORDER_QUERIES, min_size=8, max_size=8),
     st.sampled_from([1, 5_000]),
     st.sampled_from([-1, 2, 5_000]),
+    st.sampled_from([0, 2, 200]),
 )
 def test_a_list_of_orders_is_a_filter_over_all_of_them(
-    specs: list[dict[str, Any]], queries: list[OrderQuery], sort_max: int, few_max: int
+    specs: list[dict[str, Any]],
+    queries: list[OrderQuery],
+    sort_max: int,
+    few_max: int,
+    values_max: int,
 ) -> None:
-    """Whatever index is walked; with a small `sort_max` or `few_max` the other plan is taken."""
+    """Whatever index is walked; with a small bound of one road the other is taken."""
     story = tell_all(specs)
 
     async def ask(history: SqliteHistory) -> None:
@@ -215,8 +220,10 @@ def test_a_list_of_orders_is_a_filter_over_all_of_them(
 
     with pytest.MonkeyPatch.context() as patch, tempfile.TemporaryDirectory() as place:
         patch.setattr("brokerd.history.read.SORT_MAX", sort_max)
-        patch.setattr("brokerd.history.read.FEW_MAX", few_max)
-        patch.setattr("brokerd.history.read.WALK_STEP", 1 + sort_max // 2)
+        patch.setattr("brokerd.history.latest.FEW_MAX", few_max)
+        patch.setattr("brokerd.history.latest.VALUES_MAX", values_max)
+        patch.setattr("brokerd.history.latest.LOOK_MAX", 1 + values_max // 2)
+        patch.setattr("brokerd.history.latest.WALK_STEP", 1 + sort_max // 2)
         asyncio.run(told(Path(place), story, ask))
 
 
@@ -278,3 +285,32 @@ async def test_the_latest_of_a_group_is_the_latest_of_those_that_match(tmp_path:
         assert [order.cl_ord_id for order in orders] == ["bot-4", "bot-3"]
 
     await told(tmp_path, story, ask)
+
+
+@pytest.mark.parametrize("last", [{}, {"pair": "p300"}, {"strategy": "s1"}])
+async def test_the_latest_by_a_key_of_few_values_reads_no_more_groups_than_it_shows(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, last: dict[str, str]
+) -> None:
+    """300 groups of three strategies, perhaps one of none: only what is told leaves the database."""
+    monkeypatch.setattr("brokerd.history.latest.FEW_MAX", -1)
+    story = Story()
+    for no in range(1, 301):
+        story.tell(submit(no, T0_NS + no, group={"pair": f"p{no}", "strategy": f"s{no % 3}"}))
+    story.tell(submit(301, T0_NS + 301, group=last))
+    rows: list[Any] = []
+
+    async def ask(history: SqliteHistory) -> None:
+        fetched = history._fetched
+
+        async def counted(*what: Any) -> list[Any]:
+            found = await fetched(*what)
+            rows.extend(found)
+            return found
+
+        monkeypatch.setattr(history, "_fetched", counted)
+        query = OrderQuery(latest_group=True, group_by=("strategy",))
+        page = await history.list_orders(query)
+        assert list(page.items) == expected_orders(story, query)
+
+    await told(tmp_path, story, ask)
+    assert len(rows) <= 20

@@ -10,7 +10,6 @@ index range with the fewest orders in it; everything else is checked on each row
 
 import base64
 import binascii
-from collections.abc import Sequence
 from typing import Any, Generic, Literal, TypeVar
 
 import msgspec
@@ -170,6 +169,17 @@ def add_window(where: Where, column: str, query: OrderQuery | FillQuery) -> None
         where.add(f"{column} < ?", query.until_ns)
 
 
+def add_group(where: Where, query: OrderQuery | FillQuery, names: str) -> None:
+    """Add the pairs of a group; `names` is the table that tells created_at_ns and no."""
+    for key, value in query.group.items():
+        where.add(
+            "EXISTS (SELECT 1 FROM order_tags x WHERE x.key = ? AND x.value = ?"
+            f" AND x.created_at_ns = {names}.created_at_ns AND x.no = {names}.no)",
+            group_tag(key),
+            value,
+        )
+
+
 def order_page(
     query: OrderQuery, drivers: list[Driver], after: Key | None
 ) -> tuple[str, list[Any]]:
@@ -179,7 +189,7 @@ def order_page(
         owner = driver.names if query.by == "created" else "o"
         time, no = f"{owner}.{column}", f"{owner}.no"
         where = order_conditions(query)
-        _add_group(where, query, driver.names)
+        add_group(where, query, driver.names)
         where.add(f"{time} IS NOT NULL")
         add_window(where, time, query)
         if after is not None:
@@ -195,24 +205,10 @@ def order_page(
     return f"{union} ORDER BY at_ns DESC, no DESC LIMIT ?", [*params, query.limit + 1]
 
 
-def matching(query: OrderQuery, drivers: list[Driver]) -> tuple[str, list[Any]]:
-    """Return the SQL of every order that matches: rows (group id, created_at_ns, no)."""
-    pieces, params = list[str](), list[Any]()
-    for driver in drivers:
-        where = latest_conditions(query)
-        _add_group(where, query, driver.names)
-        pieces.append(
-            f"SELECT o.group_id, o.created_at_ns, o.no FROM {driver.source}"
-            f" WHERE {driver.where} AND {where}"
-        )
-        params += (*driver.params, *where.params)
-    return " UNION ALL ".join(pieces), params
-
-
 def fill_page(query: FillQuery, driver: Driver, after: Key | None) -> tuple[str, list[Any]]:
     """Return the SQL of a page: rows (body, executor, symbol, side, at_ns, seq), one too many."""
     where = _terms_conditions(query)
-    _add_group(where, query, driver.names)
+    add_group(where, query, driver.names)
     if query.cl_ord_id is not None:
         where.add("o.cl_ord_id = ?", query.cl_ord_id)
     add_window(where, "f.at_ns", query)
@@ -223,47 +219,6 @@ def fill_page(query: FillQuery, driver: Driver, after: Key | None) -> tuple[str,
         f" WHERE {driver.where} AND {where} ORDER BY f.at_ns DESC, f.seq DESC LIMIT ?"
     )
     return sql, [*driver.params, *where.params, query.limit + 1]
-
-
-def groups_below(query: OrderQuery, bound: Key, count: int) -> tuple[str, list[Any]]:
-    """Return the SQL of one step over the groups, newest first: (at_ns, no, id, keys)."""
-    where = Where()
-    where.add("newest_at_ns <= ? AND (newest_at_ns, newest_no) < (?, ?)", bound[0], *bound)
-    if query.by == "created" and query.since_ns is not None:
-        where.add("newest_at_ns >= ?", query.since_ns)
-    for key, value in query.group.items():
-        where.add(
-            "EXISTS (SELECT 1 FROM group_tags WHERE key = ? AND value = ? AND group_id = id)",
-            key,
-            value,
-        )
-    sql = (
-        f"SELECT newest_at_ns, newest_no, id, keys FROM groups INDEXED BY groups_newest WHERE {where}"
-        " ORDER BY newest_at_ns DESC, newest_no DESC LIMIT ?"
-    )
-    return sql, [*where.params, count]
-
-
-def latest_conditions(query: OrderQuery) -> Where:
-    """Return what an order `o` of a group must fulfil; without any, a group's newest is its latest."""
-    where, column = order_conditions(query), f"o.{TIME_COLUMNS[query.by]}"
-    if query.by != "created":
-        where.add(f"{column} IS NOT NULL")
-    add_window(where, column, query)
-    return where
-
-
-def latest_in(where: Where, ids: Sequence[int]) -> tuple[str, list[Any]]:
-    """Return the SQL for the newest order that matches in each group: (group id, at_ns, no)."""
-    order = f"FROM orders o INDEXED BY orders_group WHERE o.group_id = g.id AND {where}"
-    sql = (
-        f"WITH g AS MATERIALIZED (SELECT g.id, (SELECT o.created_at_ns {order}"
-        " ORDER BY o.created_at_ns DESC LIMIT 1) AS at_ns"
-        f" FROM groups g WHERE g.id IN {placeholders(len(ids))})"
-        f" SELECT g.id, g.at_ns, (SELECT max(o.no) {order} AND o.created_at_ns = g.at_ns)"
-        " FROM g WHERE g.at_ns IS NOT NULL"
-    )
-    return sql, [*where.params, *ids, *where.params]
 
 
 def check_limit(limit: int) -> None:
@@ -309,13 +264,3 @@ def _terms_conditions(query: OrderQuery | FillQuery) -> Where:
         if (value := getattr(query, column)) is not None:
             where.add(f"o.{column} = ?", value)
     return where
-
-
-def _add_group(where: Where, query: OrderQuery | FillQuery, names: str) -> None:
-    for key, value in query.group.items():
-        where.add(
-            "EXISTS (SELECT 1 FROM order_tags x WHERE x.key = ? AND x.value = ?"
-            f" AND x.created_at_ns = {names}.created_at_ns AND x.no = {names}.no)",
-            group_tag(key),
-            value,
-        )

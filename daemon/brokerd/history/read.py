@@ -1,7 +1,9 @@
 """
-The reading side of the read model: questions, each answered from one consistent state.
+The reading side of the read model: what bots list.
 
-A question waits first until everything that was durable when it was asked has been applied.
+A question waits first until everything that was durable when it was asked has been applied. A page
+is read by one statement, from one state; the latest of each group by several, so that an order
+that changes meanwhile is told as it is by then.
 """
 
 # ruff: noqa: S608 - only words of our own are pasted into SQL, every value is a parameter
@@ -11,13 +13,12 @@ from collections.abc import Sequence
 from typing import Any
 
 import aiosqlite
-import msgspec
 from msgspec import Struct
 
 from brokerd.events import OrderTraded
+from brokerd.history.latest import Latest
 from brokerd.history.lookup import HistoryLookup
 from brokerd.history.query import (
-    NEVER_NS,
     Driver,
     FillQuery,
     Key,
@@ -28,10 +29,6 @@ from brokerd.history.query import (
     encode_cursor,
     fill_page,
     group_driver,
-    groups_below,
-    latest_conditions,
-    latest_in,
-    matching,
     order_page,
     statuses,
     tags,
@@ -43,19 +40,8 @@ from brokerd.states import OrdStatus
 from brokerd.storage import READ_MAX, Journal, Row
 from brokerd.terms import Side
 
-WALK_STEP = 1_000
-"""Groups looked at by one statement of `latest_group`."""
-
-FEW_MAX = 2_000
-"""Orders that are quicker looked at one by one than found by walking all groups."""
-
 SORT_MAX = 5_000
 """Orders that are quicker sorted than looked for along an index of times."""
-
-Combination = tuple[str | None, ...]
-"""The values of the keys that are grouped by."""
-
-decode_keys = msgspec.json.Decoder(dict[str, str]).decode
 
 
 class Fill(Struct, frozen=True, kw_only=True):
@@ -99,7 +85,8 @@ class HistoryReader(HistoryLookup):
         after = decode_cursor(by, query.cursor)
         await self._synced_now()
         if query.latest_group:
-            found = await self._latest(query, after)
+            keys = await Latest(self._fetch, query, after).page(*await self._drivers(query))
+            found = await self._bodies(keys)
         else:
             _, drivers = await self._drivers(query)
             found = await self._fetch(*order_page(query, drivers, after)) if drivers else []
@@ -176,67 +163,6 @@ class HistoryReader(HistoryLookup):
         # Its rows are not in order of time: worth it only where few are to be sorted.
         return [(int(size), driver)] if size <= SORT_MAX else []
 
-    async def _latest(self, query: OrderQuery, after: Key | None) -> list[tuple[bytes, int, int]]:
-        """
-        Return a page of the newest order of each combination: rows (body, created_at_ns, no).
-
-        Where few orders match they are all looked at. Else the groups are walked, newest first,
-        until the page is certain: no group further down holds an order newer than the step's last,
-        so that whatever is newer than that is its combination's latest.
-        """
-        newest: dict[Combination, Key] = {}
-        below = after or (NEVER_NS, NEVER_NS)
-        size, drivers = await self._drivers(query)
-        if size <= FEW_MAX:
-            await self._take_all(query, drivers, newest)
-            page = sorted((key for key in newest.values() if key < below), reverse=True)
-            return await self._bodies(page[: query.limit + 1])
-        bound: Key | None = (NEVER_NS, NEVER_NS)
-        page = []
-        while bound is not None and len(page) <= query.limit:
-            walked = await self._fetch(*groups_below(query, bound, WALK_STEP))
-            await self._take_latest(query, walked, newest)
-            bound = walked[-1][:2] if len(walked) == WALK_STEP else None
-            certain = (
-                key for key in newest.values() if key < below and (bound is None or key >= bound)
-            )
-            page = sorted(certain, reverse=True)[: query.limit + 1]
-        return await self._bodies(page)
-
-    async def _take_all(
-        self, query: OrderQuery, drivers: list[Driver], newest: dict[Combination, Key]
-    ) -> None:
-        """Look at every order that matches."""
-        found = await self._fetch(*matching(query, drivers)) if drivers else []
-        ids = list({group_id for group_id, _, _ in found})
-        sql = f"SELECT id, keys FROM groups WHERE id IN {placeholders(len(ids))}"
-        combinations = {
-            group_id: _combination(decode_keys(text), query.group_by)
-            for group_id, text in await self._fetch(sql, ids)
-        }
-        for group_id, at_ns, no in found:
-            combination = combinations[group_id]
-            newest[combination] = max((at_ns, no), newest.get(combination, (at_ns, no)))
-
-    async def _take_latest(
-        self, query: OrderQuery, walked: list[Any], newest: dict[Combination, Key]
-    ) -> None:
-        """Bring `newest` up to date with the groups of one step."""
-        combinations: dict[int, Combination] = {}
-        keys: list[tuple[int, int, int]] = []
-        for at_ns, no, group_id, text in walked:
-            combination = _combination(decode_keys(text), query.group_by)
-            # A group that ends before what its combination has already cannot add to it.
-            if (at_ns, no) > newest.get(combination, (-NEVER_NS, 0)):
-                combinations[group_id] = combination
-                keys.append((group_id, at_ns, no))
-        where = latest_conditions(query)
-        if where.texts and keys:
-            keys = await self._fetch(*latest_in(where, list(combinations)))
-        for group_id, at_ns, no in keys:
-            combination = combinations[group_id]
-            newest[combination] = max((at_ns, no), newest.get(combination, (at_ns, no)))
-
     async def _bodies(self, keys: list[Key]) -> list[tuple[bytes, int, int]]:
         sql = f"SELECT no, body FROM orders WHERE no IN {placeholders(len(keys))}"
         bodies = dict(await self._fetch(sql, [no for _, no in keys]))
@@ -250,10 +176,3 @@ def _tag_driver(key: str, value: str) -> Driver:
 
 def _status_driver(ord_status: OrdStatus) -> Driver:
     return Driver("orders o INDEXED BY orders_status", "o.ord_status = ?", (ord_status.value,))
-
-
-def _combination(group: dict[str, str], group_by: tuple[str, ...]) -> Combination:
-    """Return what tells one combination from another: the asked values, or all keys and values."""
-    if group_by:
-        return tuple(group.get(key) for key in group_by)
-    return tuple(text for item in sorted(group.items()) for text in item)
