@@ -1,6 +1,7 @@
 """The seeds: whatever the network, the venue, the disk and the clock do, the promises hold."""
 
 import asyncio
+import math
 import random
 
 import pytest
@@ -10,8 +11,10 @@ from tests.simulation.disk import Disk
 from tests.simulation.farm import live_some
 from tests.simulation.loop import BusyLoop, Time, VirtualLoop
 from tests.simulation.mutants import MUTANTS, applied
+from tests.simulation.oracle import Oracle
 from tests.simulation.pinned import pinned_seeds
-from tests.simulation.world import World, live, stage
+from tests.simulation.story import Story
+from tests.simulation.world import SETTLED_AFTER_S, World, live, stage
 
 from brokerd.events import DaemonStopped, Entry, OrderEvent, encode_entry, event_name
 
@@ -42,6 +45,24 @@ def test_the_same_seed_is_the_same_run_byte_for_byte() -> None:
     with stage():
         assert lived(17) == lived(17)
         assert lived(17) != lived(18)
+
+
+def test_a_seed_is_watched_to_the_bound_unless_all_has_settled_and_nothing_more_is_heard(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def lasted_s() -> float:
+        world = World(17)
+        assert world.run() is None
+        return world.time.now_s
+
+    with stage():
+        early_s = lasted_s()
+        monkeypatch.setattr(Oracle, "has_settled", lambda _: False)
+        to_the_bound_s = lasted_s()
+        monkeypatch.undo()
+        monkeypatch.setattr(Story, "newest_s", math.inf)
+        assert lasted_s() == to_the_bound_s
+    assert early_s < to_the_bound_s - SETTLED_AFTER_S / 2
 
 
 def test_the_seeds_see_everything_that_the_journal_can_say_of_an_order_and_every_fault() -> None:

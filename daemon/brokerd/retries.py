@@ -20,6 +20,9 @@ DELAY_S_MAX = 30.0
 HEALTHY_AFTER_S = 60.0
 """How long a connection must have lasted for its end not to count as one more failure."""
 
+WORTH_ASKING_AGAIN = (VenueUnavailable, OutcomeUnknown)
+"""What a question may come to that was not answered: a refusal would only be repeated."""
+
 log = structlog.get_logger(__name__)
 
 T = TypeVar("T")
@@ -45,9 +48,31 @@ async def ask_again(
     Raises the last VenueUnavailable or OutcomeUnknown after `tries_max` tries or `time_s_max`, or
     when the venue wants to be left alone for longer than that. Each try needs a deadline of its own.
     """
+    give_up_s = asyncio.get_running_loop().time() + time_s_max
+    try:
+        return await question()
+    except WORTH_ASKING_AGAIN as error:
+        first = error
+    # Nearly every question is answered at once, and the library takes longer to set up than to ask.
+    return await _ask_on(question, first, what, tries_max, give_up_s)
+
+
+async def _ask_on(
+    question: Callable[[], Awaitable[T]],
+    first: Exception,
+    what: str,
+    tries_max: int,
+    give_up_s: float,
+) -> T:
+    """Go on with a question whose first try came to `first`."""
     tries = iter(range(1, tries_max + 1))
+    failed = [first]
     loop = asyncio.get_running_loop()
-    give_up_s = loop.time() + time_s_max
+
+    async def ask() -> T:
+        if failed:
+            raise failed.pop()
+        return await question()
 
     def wait_s(error: Exception) -> float:
         return delay_s(next(tries), _retry_after_s(error))
@@ -62,16 +87,16 @@ async def ask_again(
     # Its `logger` is a bare generic, the one unknown in its type.
     patiently = backoff.on_exception(  # pyright: ignore[reportUnknownMemberType]
         backoff.runtime,
-        (VenueUnavailable, OutcomeUnknown),
+        WORTH_ASKING_AGAIN,
         value=wait_s,
         max_tries=tries_max,
-        max_time=time_s_max,
+        max_time=give_up_s - loop.time(),
         jitter=None,
         giveup=is_vain,
         on_backoff=tell,
         logger=None,
     )
-    return await patiently(question)()
+    return await patiently(ask)()
 
 
 def _retry_after_s(error: Exception) -> float | None:

@@ -9,7 +9,7 @@ import asyncio
 import heapq
 from collections import deque
 from collections.abc import Callable, Coroutine
-from contextvars import Context
+from contextvars import Context, copy_context
 from itertools import count
 from typing import Any
 
@@ -59,6 +59,32 @@ class Time:
         self.now_s = until_s
 
 
+class Call(asyncio.TimerHandle):
+    """What asyncio's handles are, without what a seed never asks of its two thousand."""
+
+    __slots__ = ()
+
+    def __init__(
+        self, callback: Callable[..., object], args: tuple[Any, ...], context: Context | None
+    ) -> None:
+        self._callback = callback
+        self._args = args
+        self._context = copy_context() if context is None else context
+        self._cancelled = False
+
+    def __repr__(self) -> str:
+        return f"{self._callback!r} of {self._args!r}"
+
+    def cancel(self) -> None:
+        """Make it pass by: it stays where it waits."""
+        self._cancelled = True
+
+    def run(self) -> None:
+        """Do it, unless it was cancelled; raises what it raises."""
+        if not self._cancelled:
+            self._context.run(self._callback, *self._args)
+
+
 class VirtualLoop(asyncio.AbstractEventLoop):
     """
     The loop of one run of the daemon. `end` may come between any two of its calls.
@@ -73,13 +99,12 @@ class VirtualLoop(asyncio.AbstractEventLoop):
         on_error: Callable[[BaseException | None], None],
     ) -> None:
         self._time = time
-        self._ready: deque[asyncio.Handle] = deque()
+        self._ready: deque[Call] = deque()
         self._on_kill = on_kill
         self._on_error = on_error
         self.kill_in: int | None = None
         self.is_over = False
         self.steps_at_once = 0
-        self.steps = 0
 
     def run_ready(self) -> None:
         """Run what is ready, and what that makes ready, until nothing is."""
@@ -91,13 +116,11 @@ class VirtualLoop(asyncio.AbstractEventLoop):
                     self.kill_in = None
                     self._on_kill()
                     return
-            handle = ready.popleft()
-            self.steps += 1
+            call = ready.popleft()
             self.steps_at_once += 1
             if self.steps_at_once > STEPS_AT_ONCE_MAX:
-                raise BusyLoop(f"{STEPS_AT_ONCE_MAX} calls and no time passed: {handle!r}")
-            if not handle.cancelled():
-                handle._run()
+                raise BusyLoop(f"{STEPS_AT_ONCE_MAX} calls and no time passed: {call!r}")
+            self._run(call)
 
     def end(self) -> None:
         """Take the run to pieces: its tasks are cancelled, and nothing they do is seen outside."""
@@ -107,10 +130,16 @@ class VirtualLoop(asyncio.AbstractEventLoop):
         budget = STEPS_AT_ONCE_MAX
         while self._ready and budget:
             budget -= 1
-            handle = self._ready.popleft()
-            if not handle.cancelled():
-                handle._run()
+            self._run(self._ready.popleft())
         self._ready.clear()
+
+    def _run(self, call: Call) -> None:
+        try:
+            call.run()
+        except (SystemExit, KeyboardInterrupt):
+            raise
+        except BaseException as error:  # noqa: BLE001 - as asyncio does: a violation is one, too
+            self.call_exception_handler({"exception": error})
 
     # What asyncio asks of a loop.
 
@@ -128,10 +157,10 @@ class VirtualLoop(asyncio.AbstractEventLoop):
 
     def call_soon(
         self, callback: Callable[..., object], *args: Any, context: Context | None = None
-    ) -> asyncio.Handle:
-        handle = asyncio.Handle(callback, args, self, context)
-        self._ready.append(handle)
-        return handle
+    ) -> Call:
+        call = Call(callback, args, context)
+        self._ready.append(call)
+        return call
 
     def call_later(
         self,
@@ -139,7 +168,7 @@ class VirtualLoop(asyncio.AbstractEventLoop):
         callback: Callable[..., object],
         *args: Any,
         context: Context | None = None,
-    ) -> asyncio.TimerHandle:
+    ) -> Call:
         return self.call_at(self._time.now_s + delay, callback, *args, context=context)
 
     def call_at(
@@ -148,18 +177,15 @@ class VirtualLoop(asyncio.AbstractEventLoop):
         callback: Callable[..., object],
         *args: Any,
         context: Context | None = None,
-    ) -> asyncio.TimerHandle:
-        handle = asyncio.TimerHandle(when, callback, args, self, context)
+    ) -> Call:
+        call = Call(callback, args, context)
         if not self.is_over:
-            self._time.at(when, self._due, handle)
-        return handle
+            self._time.at(when, self._due, call)
+        return call
 
-    def _due(self, handle: asyncio.TimerHandle) -> None:
-        if not self.is_over and not handle.cancelled():
-            self._ready.append(handle)
-
-    def _timer_handle_cancelled(self, handle: asyncio.TimerHandle) -> None:
-        """A cancelled timer is passed over when it is due."""
+    def _due(self, call: Call) -> None:
+        if not self.is_over and not call.cancelled():
+            self._ready.append(call)
 
     def create_future(self) -> asyncio.Future[Any]:
         return asyncio.Future(loop=self)

@@ -298,20 +298,28 @@ class Oracle:
                     self.violated("journal before send", ours, "an order nobody has on record")
                 self._claims.check_refused_replaces(orders)
 
+    def has_settled(self) -> bool:
+        """Whether every order is as it should be long after everything has healed."""
+        return not any(self._wrong_at_end(each) for each in self.fold.orders.values())
+
     def _check_end(self, order: Order) -> None:
+        wrong = self._wrong_at_end(order)
+        if wrong is not None:
+            self._fail(wrong[0], order, wrong[1])
+
+    def _wrong_at_end(self, order: Order) -> tuple[str, str] | None:
+        """Return the promise that is broken, and how; None if all is well."""
         venue = self.venues[order.terms.executor]
         known = venue.orders_of(order.venue_cl_ord_id)
         is_told = venue.capabilities.query_closed or not order.is_external
         if any(each.is_forgotten for each in known) or not is_told:
-            return
+            return None
         counted = {each for each, name in self._counted.items() if name == order.cl_ord_id}
         real = {e.exec_id for each in known for e in each.executions}
         if counted != real:
-            what = f"missing {sorted(real - counted)}, invented {sorted(counted - real)}"
-            self._fail(FILLS, order, what)
+            return FILLS, f"missing {sorted(real - counted)}, invented {sorted(counted - real)}"
         wrong = unsettled(order, known, venue.capabilities)
-        if wrong is not None:
-            self._fail("everything settles", order, wrong)
+        return None if wrong is None else ("everything settles", wrong)
 
     def _check_questions(self, order: Order, explained: float) -> None:
         """Hold the questions that an order cost to what time, runs and its own events explain."""

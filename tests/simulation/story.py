@@ -16,6 +16,11 @@ class Story:
     def __init__(self) -> None:
         self._lines: deque[tuple[float, str, str, tuple[Any, ...], str]] = deque(maxlen=LINES_KEPT)
 
+    @property
+    def newest_s(self) -> float:
+        """When something happened last, but for polls that find nothing new."""
+        return self._lines[-1][0] if self._lines else STARTS_S
+
     def tell(self, now_s: float, who: str, what: str, *args: Any, about: str = "") -> None:
         """Add a line: `what` is a format for `args`; `about` names an order, or else everybody."""
         self._lines.append((now_s, who, what, args, about))

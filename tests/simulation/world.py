@@ -29,6 +29,12 @@ from brokerd.limits import Limits
 SETTLED_AFTER_S = 240.0
 """The bound: the longest delay, window and lag, two questions at the slowest rate, a reconnect."""
 
+QUIET_S = 45.0
+"""A seed that has settled, and of which so long nothing was heard, is over: three looks, any delay."""
+
+LOOK_S = 15.0
+"""How often a seed is asked whether it is over."""
+
 STEPS_S = (-3600.0, -30.0, -1.0, 1.0, 30.0, 3600.0)
 LAST_ANSWERS_S = 15.0
 SIZES = (
@@ -155,7 +161,7 @@ class World:
             self._start()
             self._pass(self._trouble_s)
             self._heal()
-            self._pass(SETTLED_AFTER_S)
+            self._settle()
             for bot in self.bots:
                 bot.ask_for_all()
             self._pass(LAST_ANSWERS_S)
@@ -260,6 +266,15 @@ class World:
         for bot in self.bots:
             bot.stop()
         self._is_healed = True
+
+    def _settle(self) -> None:
+        """Let the bound pass, or as much of it as anything happens in: the rest is polls."""
+        end_s = self.time.now_s + SETTLED_AFTER_S
+        while (left_s := end_s - self.time.now_s) > 0:
+            is_quiet = self.story.newest_s + QUIET_S <= self.time.now_s
+            if is_quiet and self.oracle.has_settled():
+                break
+            self._pass(min(left_s, LOOK_S))
 
     def _arm_kill(self) -> None:
         if self._life is not None and not self._is_healed:
