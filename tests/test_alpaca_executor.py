@@ -625,6 +625,12 @@ class TestConnecting:
                 await _connected(executor_for(server.url))
             assert "s3cret" not in str(caught.value)
 
+    async def test_a_key_that_the_venue_quotes_is_not_told_on(self) -> None:
+        said = b'{"code":50010000,"message":"no s3cret-canary today"}'
+        async with raw_server(reply(500, said)) as server:
+            with pytest.raises(OutcomeUnknown, match=r"no .redacted. today"):
+                await _connected(executor_for(server.url))
+
     async def test_a_stream_that_refuses_the_key_is_for_the_operator_too(self) -> None:
         async with VenueServer(VenueConfig(dialect="alpaca", market="none")) as venue:
             config = AlpacaConfig(base_url=venue.urls["rest"])

@@ -16,6 +16,7 @@ from cryptography.hazmat.primitives.serialization import (
     PublicFormat,
 )
 from msgspec.structs import replace
+from tests.rawhttp import raw_server, reply
 from tests.scripted import CLOCK, until
 
 from brokerd.errors import OutcomeUnknown, VenueUnavailable
@@ -588,3 +589,27 @@ async def test_market_quotes_come_and_vanish_with_their_stream(rest: Desk) -> No
 def _bid(desk: Desk) -> Decimal | None:
     quote = desk.executor.quote("BTCUSDT")
     return quote.bid_px if quote else None
+
+
+@pytest.mark.parametrize("key", ["rest_url", "ws_api_url", "stream_url"])
+def test_a_key_never_goes_over_the_network_in_the_clear(key: str) -> None:
+    scheme = "http" if key == "rest_url" else "ws"
+    with pytest.raises(ValueError, match=key):
+        BinanceConfig(credential="k", **{key: f"{scheme}://venue.example"})
+    assert BinanceConfig(credential="k", **{key: f"{scheme}://127.0.0.1:1"})
+    assert BinanceConfig(credential="k", **{key: f"{scheme}s://venue.example"})
+
+
+async def test_a_key_that_the_venue_quotes_is_not_told_on() -> None:
+    said = b'{"code":-2015,"msg":"Invalid API-key key-canary"}'
+    key = Credential(api_key=Secret("key-canary"), secret=Secret(SECRET))
+    async with raw_server(reply(401, said)) as server:
+        config = BinanceConfig(
+            credential="k", rest_url=server.url, ws_api_url=server.url, stream_url=server.url
+        )
+        executor = BinanceExecutor("binance", config, key, clock=CLOCK)
+        try:
+            with pytest.raises(VenueUnavailable, match=r"Invalid API-key .redacted."):
+                await executor.connect()
+        finally:
+            await executor.aclose()

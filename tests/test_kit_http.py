@@ -9,7 +9,8 @@ from tests.rawhttp import raw_server, reply
 from tests.scripted import until
 
 from brokerd.outcomes import NoAnswer
-from brokerd_adapters.kit import Deadlines, Http, Unanswered, Unsent
+from brokerd.secrets import Secret
+from brokerd_adapters.kit import Credential, Deadlines, Http, Unanswered, Unsent
 
 METHODS = ["GET", "PUT", "DELETE", "POST"]
 CANARY = "hunter2-canary"
@@ -62,6 +63,14 @@ async def test_a_redirect_is_an_answer_and_never_followed(method: str, status: i
         async with raw_server(sent) as seen, Http(seen.url) as http:
             answer = await http.request(method, "/order", body=body_for(method))
     assert (answer.status, len(seen.requests), elsewhere.requests) == (status, 1, [])
+
+
+async def test_a_refusal_that_quotes_the_key_comes_without_it() -> None:
+    key = Credential(api_key=Secret("known-as-canary"), secret=Secret("canary/of+the=secret"))
+    said = b'{"message":"known-as-canary and canary/of+the=secret do not fit"}'
+    async with raw_server(reply(403, said)) as seen, Http(seen.url, blank=key.blank) as http:
+        answer = await http.request("GET", "/order")
+    assert answer.body == b'{"message":"[redacted] and [redacted] do not fit"}'
 
 
 @pytest.mark.parametrize("status", [200, 204, 400, 409, 418, 429, 500, 503])

@@ -8,11 +8,13 @@ from typing import Any
 import msgspec
 import pytest
 from aiohttp import WSMessage, WSMsgType, web
+from tests.rawhttp import raw_server, reply
 from tests.scripted import until
 
 from brokerd.errors import VenueUnavailable
 from brokerd.outcomes import NoAnswer
-from brokerd_adapters.kit import JsonSocket, Unanswered, Unsent
+from brokerd.secrets import Secret
+from brokerd_adapters.kit import Credential, JsonSocket, Unanswered, Unsent
 
 Message = dict[str, Any]
 Script = Callable[[web.WebSocketResponse], Awaitable[None]]
@@ -206,6 +208,26 @@ async def test_a_refused_handshake_is_nothing_sent_and_tells_the_status() -> Non
             async with socket_to(url.replace("/ws", "/hunter2-canary")):
                 pass
     assert "canary" not in str(caught.value) + repr(caught.value) + str(caught.value.data)
+
+
+@pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
+async def test_a_redirect_of_the_handshake_is_not_followed(status: int) -> None:
+    """The first frame may be our key: it is for the venue that was configured."""
+    async with (
+        raw_server(reply(200)) as elsewhere,
+        raw_server(reply(status, b"", f"Location: {elsewhere.url}/ws")) as seen,
+    ):
+        with pytest.raises(Unsent, match=f"a redirect, status {status}"):
+            async with socket_to(seen.url.replace("http", "ws") + "/ws"):
+                pass
+    assert (len(seen.requests), elsewhere.requests) == (1, [])
+
+
+async def test_a_frame_that_quotes_the_key_comes_without_it() -> None:
+    key = Credential(api_key=Secret("known-as-canary"), secret=Secret("secret-canary"))
+    async with venue(echo) as url, socket_to(url, blank=key.blank) as socket:
+        said = await socket.request("1", b'{"id":"1","msg":"no secret-canary"}', deadline_s=5)
+    assert said == {"id": "1", "msg": "no [redacted]"}
 
 
 async def test_requests_that_wait_are_bounded() -> None:

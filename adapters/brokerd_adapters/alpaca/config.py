@@ -6,11 +6,10 @@ from msgspec import Meta, Struct
 
 from brokerd.errors import ConfigError
 from brokerd_adapters.alpaca.requests import REQUESTS_A_MINUTE
+from brokerd_adapters.kit import check_address
 
 PAPER_URL, LIVE_URL = "https://paper-api.alpaca.markets", "https://api.alpaca.markets"
 SYMBOLS_MAX = 200
-
-_LOOPBACK = ("http://127.0.0.1:", "http://[::1]:", "http://localhost:")
 
 
 class AlpacaConfig(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -68,9 +67,8 @@ class AlpacaConfig(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True
     def __post_init__(self) -> None:
         """Raise ValueError, naming the key, for what types alone do not exclude."""
         for key in ("base_url", "data_url", "data_stream_url"):
-            url: str = getattr(self, key).replace("ws", "http", 1)
-            if url and not url.startswith(("https://", *_LOOPBACK)):
-                raise ValueError(f"{key} is an https or wss address, or one of this host")
+            if url := getattr(self, key):
+                check_address(key, url)
         if self.data_url and not self.symbols:
             raise ValueError("data_url needs symbols: quotes are for those")
 

@@ -39,7 +39,7 @@ class Quotes:
         self._name = name
         self._config = config
         self._credential = credential
-        self._http = Http(config.data_url, headers=key_headers(credential))
+        self._http = Http(config.data_url, headers=key_headers(credential), blank=credential.blank)
         self._latest: dict[str, Quote] = {}
         self._wanted = frozenset(config.symbols)
         self._stack = AsyncExitStack()
@@ -115,7 +115,11 @@ class Quotes:
     async def _stream(self, path: str, symbols: list[str]) -> None:
         url = self._config.data_stream_url.rstrip("/") + path
         socket: JsonSocket[Messages] = JsonSocket(
-            self._name, url, decode=_read_messages, reply_to=_reply_to
+            self._name,
+            url,
+            decode=_read_messages,
+            reply_to=_reply_to,
+            blank=self._credential.blank,
         )
         async with socket:
             secret = self._credential.secret.reveal() if self._credential.secret else ""

@@ -63,6 +63,7 @@ class Rest:
         self.http = Http(
             url,
             headers=key_headers(credential),
+            blank=credential.blank,
             deadlines=Deadlines(total_s=deadline_s),
             body_bytes_max=BODY_BYTES_MAX,
         )

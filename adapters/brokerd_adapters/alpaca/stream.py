@@ -71,7 +71,9 @@ async def trade_updates(
 
     Raises ConfigError for a key that is refused, VenueUnavailable for what may pass.
     """
-    socket: JsonSocket[Message] = JsonSocket(name, url, decode=read_frame, reply_to=_reply_to)
+    socket: JsonSocket[Message] = JsonSocket(
+        name, url, decode=read_frame, reply_to=_reply_to, blank=credential.blank
+    )
     async with socket:
         secret = credential.secret.reveal() if credential.secret else ""
         asked = requests.authenticate(credential.api_key.reveal(), secret)

@@ -4,13 +4,19 @@ from typing import Annotated, Literal
 
 from msgspec import Meta, Struct
 
+from brokerd_adapters.kit import check_address
+
 REST_URL = "https://api.binance.com"
 WS_API_URL = "wss://ws-api.binance.com:443/ws-api/v3"
 STREAM_URL = "wss://stream.binance.com:9443"
 
 
 class BinanceConfig(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """The table of one Binance Spot executor. The addresses are those of the live exchange."""
+    """
+    The table of one Binance Spot executor. The addresses are those of the live exchange.
+
+    Plain `http` and `ws` are for a venue on this host: a key never goes over the network in the clear.
+    """
 
     adapter: Annotated[Literal["binance"], Meta(description="this adapter")] = "binance"
     credential: Annotated[
@@ -58,3 +64,8 @@ class BinanceConfig(Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tru
             description="how far the venue's answers may trail behind what it has done; not documented",
         ),
     ] = 5.0
+
+    def __post_init__(self) -> None:
+        """Raise ValueError, naming the key, for an address where a key would go in the clear."""
+        for key in ("rest_url", "ws_api_url", "stream_url"):
+            check_address(key, getattr(self, key))

@@ -113,7 +113,10 @@ class BinanceExecutor:
         self._key = Key(
             credential.api_key, signer, self._offset, recv_window_ms=config.recv_window_ms
         )
-        self._http = Http(config.rest_url, deadlines=Deadlines(total_s=deadline_s))
+        self._blank = credential.blank
+        self._http = Http(
+            config.rest_url, deadlines=Deadlines(total_s=deadline_s), blank=self._blank
+        )
         rest = RestRoad(self._http, self._key, self._meters)
         self._roads = Roads(rest, self._budget, self._meters, self._offset, clock)
         self._questions = Questions(
@@ -231,7 +234,11 @@ class BinanceExecutor:
     async def stream(self) -> AsyncGenerator[AsyncIterator[Report], None]:
         """Open the WebSocket connection: while it lasts, it carries orders and events."""
         socket: JsonSocket[Envelope] = JsonSocket(
-            self.name, self._config.ws_api_url, decode=decode, reply_to=reply_to
+            self.name,
+            self._config.ws_api_url,
+            decode=decode,
+            reply_to=reply_to,
+            blank=self._blank,
         )
         async with AsyncExitStack() as stack:
             async with self._budget.spend(CONNECT_COST, Priority.QUESTION):

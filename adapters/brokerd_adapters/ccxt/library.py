@@ -34,7 +34,7 @@ from brokerd_adapters.ccxt.promises import Exchange
 from brokerd_adapters.ccxt.words import UNREADABLE, part
 from brokerd_adapters.kit.budget import Budget, shared_budget
 from brokerd_adapters.kit.faults import Unanswered, Unsent
-from brokerd_adapters.kit.http import DEADLINE_S, sent_once, whole
+from brokerd_adapters.kit.http import DEADLINE_S, never_redirected, sent_once, whole
 from brokerd_adapters.kit.limits import Pause, Priority, Window
 
 WINDOW_S = 10
@@ -135,7 +135,7 @@ class Library:
             self._session = aiohttp.ClientSession(
                 connector=aiohttp.TCPConnector(limit=32),
                 cookie_jar=aiohttp.DummyCookieJar(),
-                middlewares=(self._witness, sent_once),
+                middlewares=(self._witness, never_redirected, sent_once),
             )
             self._exchange.own_session = False
             self._exchange.session = self._session
@@ -210,7 +210,7 @@ class Library:
     async def _witness(
         self, request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType
     ) -> aiohttp.ClientResponse:
-        """See what goes over the wire (a middleware), and let no redirect be followed."""
+        """See what goes over the wire (a middleware)."""
         call = _CALL.get()
         try:
             response = await handler(request)
@@ -224,9 +224,6 @@ class Library:
             call.on_wire, call.status = True, response.status
         if response.status in _STATUS_TOO_MANY:
             self._pause(call, response)
-        if 300 <= response.status < 400:
-            response.close()
-            raise Unanswered(NoAnswer.GARBLED, f"a redirect, status {response.status}")
         return response
 
     def _pause(self, call: Call | None, response: aiohttp.ClientResponse) -> None:

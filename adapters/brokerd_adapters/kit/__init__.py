@@ -5,6 +5,7 @@ What every adapter to a real venue needs, so that none invents it again.
     http           one request on the wire for each call: never a second one, never a redirect
     ws             one WebSocket connection: requests with replies, events, and where the gap is
     decoders       readers of what a venue sends, safe in any thread
+    addresses      where a venue may be
     credentials    key files, and who may read them
     signers        HMAC, RSA and Ed25519
     clock_offset   the venue's time for signing, or a refusal to sign
@@ -15,6 +16,7 @@ What every adapter to a real venue needs, so that none invents it again.
 """
 
 from brokerd_adapters.background import Background
+from brokerd_adapters.kit.addresses import check_address
 from brokerd_adapters.kit.budget import Budget, Charge, key_mark, shared_budget
 from brokerd_adapters.kit.clock_offset import ClockOffset
 from brokerd_adapters.kit.credentials import Credential, load_credential
@@ -48,6 +50,7 @@ __all__ = [
     "Unsent",
     "Watch",
     "Window",
+    "check_address",
     "decoder",
     "key_mark",
     "load_credential",

@@ -20,9 +20,12 @@ from msgspec import Meta, Struct
 from brokerd.config.load import Config
 from brokerd.config.settings import config_error, decode
 from brokerd.errors import ConfigError
-from brokerd.secrets import Secret
+from brokerd.secrets import REDACTED, Secret
 
 FILE_BYTES_MAX = 64 * 1024
+
+QUOTED_BYTES_MIN = 8
+"""Keys are longer than that; what is shorter may stand in any text by chance."""
 
 _NAME = re.compile(r"[\w][\w.@-]{0,254}", re.ASCII)
 _PLACE = re.compile(r"\(at [a-z0-9, ]+\)\Z")
@@ -44,6 +47,14 @@ class Credential(Struct, frozen=True, kw_only=True):
         """Raise ValueError unless there is exactly one way to sign."""
         if (self.secret is None) == (self.private_key is None):
             raise ValueError("it needs either secret or private_key")
+
+    def blank(self, said: bytes) -> bytes:
+        """Return what a venue said without the parts of the key that go over the wire."""
+        for each in (self.api_key, self.secret):
+            text = each.reveal().encode() if each else b""
+            if len(text) >= QUOTED_BYTES_MIN:
+                said = said.replace(text, REDACTED.encode())
+        return said
 
 
 def load_credential(name: str, config: Config, kind: type[T]) -> T:

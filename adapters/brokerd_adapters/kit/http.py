@@ -5,11 +5,11 @@ aiohttp by itself sends GET, PUT and DELETE again when a reply is lost, and foll
 a POST again. An order must not be sent by anybody who does not know the journal, so:
 
     - a client middleware turns a lost reply into `Unanswered` before aiohttp's retry sees it;
-    - redirects are answers, never followed;
+    - redirects are answers, never followed: a key goes to the venue and to nobody else;
     - every call has a deadline for the whole, for the connection and for each read.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Self
 
 import aiohttp
@@ -57,7 +57,8 @@ class Http:
     One venue's HTTP, as an async context manager; connections are kept and shared.
 
     `headers` go with every request. A key in one of them is as safe here as in the `Secret` it came
-    from: no error of this class shows a header, a query or a body.
+    from: no error of this class shows a header, a query or a body. `blank` takes it out of a refusal
+    that quotes it, for who tells of that (`Credential.blank`).
     """
 
     def __init__(
@@ -65,12 +66,14 @@ class Http:
         base_url: str,
         *,
         headers: Mapping[str, str] | None = None,
+        blank: Callable[[bytes], bytes] = bytes,
         deadlines: Deadlines | None = None,
         body_bytes_max: int = BODY_BYTES_MAX,
         connections_max: int = 64,
     ) -> None:
         self._base_url = base_url.rstrip("/")
         self._headers = dict(headers or {})
+        self._blank = blank
         self._deadlines = deadlines or Deadlines()
         self._body_bytes_max = body_bytes_max
         self._connections_max = connections_max
@@ -119,7 +122,8 @@ class Http:
                 method, url, data=body, headers=headers, allow_redirects=False
             ) as response:
                 read = await self._read(response, f"{method} {path}")
-                return HttpAnswer(response.status, response.headers, read)
+                said = read if response.ok else self._blank(read)
+                return HttpAnswer(response.status, response.headers, said)
         except (aiohttp.ClientError, HttpProcessingError, TimeoutError, OSError) as error:
             raise _translated(error, f"{method} {path}") from None
 
@@ -153,6 +157,17 @@ async def sent_once(
         raise
     except (aiohttp.ServerDisconnectedError, aiohttp.ClientOSError) as error:
         raise _translated(error, f"{request.method} {request.url.path}") from None
+
+
+async def never_redirected(
+    request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType
+) -> aiohttp.ClientResponse:
+    """Stand where `allow_redirects` cannot be said (a middleware): a redirect is no answer there."""
+    response = await handler(request)
+    if 300 <= response.status < 400:
+        response.close()
+        raise Unanswered(NoAnswer.GARBLED, f"a redirect, status {response.status}")
+    return response
 
 
 def _translated(error: Exception, what: str) -> Unsent | Unanswered:

@@ -19,6 +19,7 @@ from brokerd.errors import BrokerdError
 from brokerd.guard import guarded
 from brokerd.outcomes import NoAnswer
 from brokerd_adapters.kit.faults import Unanswered, Unsent
+from brokerd_adapters.kit.http import never_redirected
 from brokerd_adapters.subscription import Subscription
 
 CLOSE_S_MAX = 2.0
@@ -38,9 +39,9 @@ class JsonSocket(Generic[M]):
     A connection, as an async context manager that is entered and left by the same task.
 
     `name` is the executor's, for the log. `decode` reads one frame, text or binary, and raises
-    ValueError or msgspec's errors if it cannot. `reply_to` says
-    which request a message answers. What no request waits for (any longer) is an event: a late
-    reply is evidence, too.
+    ValueError or msgspec's errors if it cannot; `blank` takes our key out of it before
+    (`Credential.blank`). `reply_to` says which request a message answers. What no request waits for
+    (any longer) is an event: a late reply is evidence, too.
     """
 
     def __init__(
@@ -51,6 +52,7 @@ class JsonSocket(Generic[M]):
         decode: Callable[[bytes], M],
         reply_to: Callable[[M], str | None],
         headers: Mapping[str, str] | None = None,
+        blank: Callable[[bytes], bytes] = bytes,
         connect_s: float = 5.0,
         heartbeat_s: float = 10.0,
         message_bytes_max: int = 4 * 1024 * 1024,
@@ -62,6 +64,7 @@ class JsonSocket(Generic[M]):
         self._decode = decode
         self._reply_to = reply_to
         self._headers = headers
+        self._blank = blank
         self._connect_s = connect_s
         self._heartbeat_s = heartbeat_s
         self._message_bytes_max = message_bytes_max
@@ -84,6 +87,7 @@ class JsonSocket(Generic[M]):
                 aiohttp.ClientSession(
                     cookie_jar=aiohttp.DummyCookieJar(),
                     timeout=ClientTimeout(total=None, connect=self._connect_s),
+                    middlewares=(never_redirected,),
                 )
             )
             self._ws = await self._connected(session)
@@ -112,6 +116,8 @@ class JsonSocket(Generic[M]):
                     max_msg_size=self._message_bytes_max,
                     decode_text=False,
                 )
+        except Unanswered as error:
+            raise Unsent(f"no WebSocket connection: {error}") from None
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
             # A foreign text may quote the URL, and some venues have a key in it.
             status = getattr(error, "status", None)
@@ -177,7 +183,7 @@ class JsonSocket(Generic[M]):
             if frame.type not in _DATA:
                 return _ending(frame.type, frame.data, frame.extra)
             try:
-                message = self._decode(frame.data)
+                message = self._decode(self._blank(frame.data))
             except (ValueError, MsgspecError, RecursionError) as error:
                 return f"a frame of {len(frame.data)} bytes cannot be read: {type(error).__name__}"
             self._hand_over(message)
