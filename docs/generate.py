@@ -36,9 +36,9 @@ from brokerd.states import COARSE, FINAL, RESOLVED, TRANSITIONS, ExecType, OrdSt
 from brokerd_adapters.alpaca import AlpacaConfig
 from brokerd_adapters.alpaca.outcomes import OUTCOMES as ALPACA
 from brokerd_adapters.binance import BinanceConfig
-from brokerd_adapters.binance.verdicts import OUTCOMES as BINANCE
+from brokerd_adapters.binance.outcomes import OUTCOMES as BINANCE
 from brokerd_adapters.ccxt import CcxtConfig
-from brokerd_adapters.ccxt.outcomes import TABLE as CCXT
+from brokerd_adapters.ccxt.outcomes import OUTCOMES as CCXT
 from brokerd_adapters.paper import PaperConfig
 from brokerd_adapters.paper.outcomes import OUTCOMES as PAPER
 

@@ -7,6 +7,7 @@ import pytest
 from tests.fixtures.alpaca.bodies import activities, body, changed, order
 
 from brokerd.executor import PlaceOrder
+from brokerd.secrets import Secret
 from brokerd.terms import OrdType, Side, Terms, TimeInForce
 from brokerd_adapters.alpaca import requests
 from brokerd_adapters.alpaca.wire import (
@@ -26,6 +27,7 @@ from brokerd_adapters.alpaca.wire import (
     quote_of,
     time_ns,
 )
+from brokerd_adapters.kit import Credential
 
 D = Decimal
 LIMIT = Terms(
@@ -229,15 +231,17 @@ class TestAsking:
             "&after=1970-01-01T00%3A00%3A00.000000000Z&order_id=o&page_token=t%3A%3Au"
         )
 
+    KEY = Credential(api_key=Secret("k"), secret=Secret("s"))
+
     def test_quotes_are_asked_for_as_documented(self) -> None:
         assert requests.latest_quotes(["AAPL", "SPY"], "iex") == "symbols=AAPL%2CSPY&feed=iex"
         assert requests.latest_quotes(["BTC/USD"]) == "symbols=BTC%2FUSD"
-        sent = msgspec.json.decode(requests.data_authenticate("k", "s"))
+        sent = msgspec.json.decode(requests.data_authenticate(self.KEY))
         assert sent == {"action": "auth", "key": "k", "secret": "s"}
         asked = msgspec.json.decode(requests.data_subscribe(["AAPL"]))
         assert asked == {"action": "subscribe", "quotes": ["AAPL"]}
 
     def test_the_stream_is_asked_for_as_documented(self) -> None:
-        sent = msgspec.json.decode(requests.authenticate("k", "s"))
+        sent = msgspec.json.decode(requests.authenticate(self.KEY))
         assert sent == {"action": "authenticate", "data": {"key_id": "k", "secret_key": "s"}}
         assert msgspec.json.decode(requests.LISTEN)["data"] == {"streams": ["trade_updates"]}

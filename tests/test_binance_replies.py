@@ -11,8 +11,8 @@ from brokerd.executor import Accepted, InDoubt, NotSent, Refused
 from brokerd.outcomes import NoAnswer, Verdict
 from brokerd.states import ExecType as E
 from brokerd_adapters.binance import replies
+from brokerd_adapters.binance.outcomes import OUTCOMES
 from brokerd_adapters.binance.shapes import Envelope, read
-from brokerd_adapters.binance.verdicts import OUTCOMES
 
 AT_NS = 1_700_000_000_000_000_000
 NEW, CANCEL, REPLACE = RequestKind.NEW, RequestKind.CANCEL, RequestKind.REPLACE

@@ -24,7 +24,7 @@ from brokerd.outcomes import Verdict
 from brokerd.secrets import Secret
 from brokerd_adapters.ccxt import CcxtConfig, CcxtCredential, CcxtExecutor, promises, words
 from brokerd_adapters.ccxt.library import Library, _about
-from brokerd_adapters.ccxt.outcomes import NOT_EXECUTED, REFUSALS, TABLE
+from brokerd_adapters.ccxt.outcomes import NOT_EXECUTED, OUTCOMES, REFUSALS
 from brokerd_adapters.ccxt.promises import Exchange
 from brokerd_adapters.ccxt.questions import Questions
 
@@ -40,7 +40,7 @@ KINDS = {
 @pytest.mark.parametrize("name", sorted(KINDS))
 def test_every_exception_of_ccxt_has_its_verdict(name: str) -> None:
     """Also one that a newer ccxt adds: it must be given a thought, not a default."""
-    verdict = TABLE.judge(K.NEW, code=name, message="whatever").verdict
+    verdict = OUTCOMES.judge(K.NEW, code=name, message="whatever").verdict
     kind = KINDS[name]
     if name in NOT_EXECUTED:
         assert issubclass(kind, errors.OperationFailed)
@@ -91,7 +91,7 @@ def test_every_exception_of_ccxt_has_its_verdict(name: str) -> None:
 def test_what_is_said_is_judged_with_the_status(
     operation: K, status: int, code: str, message: str, verdict: V
 ) -> None:
-    row = TABLE.judge(operation, status=status, code=code, message=message)
+    row = OUTCOMES.judge(operation, status=status, code=code, message=message)
     assert row.verdict is verdict
 
 

@@ -277,16 +277,22 @@ async def test_requests_run_side_by_side_but_no_more_than_there_are_lanes(
         assert (at.venue.under_way_most, len(at.venue.calls)) == (3, 5)
 
 
+async def its_lane_hangs(at: Desk) -> asyncio.Event:
+    """Let an order hang on its way to the venue, where there is one lane, until the event is set."""
+    leave = asyncio.Event()
+    at.venue.script["place"].append(leave)
+    await at.submit("blocks")
+    await until(lambda: at.venue.under_way == 1)
+    return leave
+
+
 async def test_a_cancel_goes_out_while_every_other_lane_hangs(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(module, "LANES", 1)
     async with desk(tmp_path) as at:
         await at.acknowledged()
-        leave = asyncio.Event()
-        at.venue.script["place"].append(leave)
-        await at.submit("blocks")
-        await until(lambda: at.venue.under_way == 1)
+        leave = await its_lane_hangs(at)
         await at.submit("waits")
         await at.engine.do(Cancel("x", CLOCK.now_ns()))
         await until(lambda: len(at.venue.calls) == 3, "the cancel is out")
@@ -300,10 +306,7 @@ async def test_an_order_that_is_canceled_while_it_waits_for_a_lane_is_never_sent
 ) -> None:
     monkeypatch.setattr(module, "LANES", 1)
     async with desk(tmp_path) as at:
-        leave = asyncio.Event()
-        at.venue.script["place"].append(leave)
-        await at.submit("blocks")
-        await until(lambda: at.venue.under_way == 1)
+        leave = await its_lane_hangs(at)
         await at.submit("waits")
         await at.engine.do(Cancel("waits", CLOCK.now_ns()))
         leave.set()
@@ -319,10 +322,7 @@ async def test_a_replace_that_waits_for_a_lane_gives_way_to_the_cancel(
     monkeypatch.setattr(module, "LANES", 1)
     async with desk(tmp_path) as at:
         await at.acknowledged()
-        leave = asyncio.Event()
-        at.venue.script["place"].append(leave)
-        await at.submit("blocks")
-        await until(lambda: at.venue.under_way == 1)
+        leave = await its_lane_hangs(at)
         await at.engine.do(Replace("x", D(20), None, CLOCK.now_ns()))
         await at.engine.do(Cancel("x", CLOCK.now_ns()))
         leave.set()

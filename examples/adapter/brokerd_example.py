@@ -52,6 +52,7 @@ from brokerd_adapters.kit import (
     Unsent,
     Watch,
     Window,
+    check_address,
     load_credential,
     make_signer,
     outcome_of,
@@ -80,7 +81,7 @@ CAPABILITIES = Capabilities(
 
 # 2. What each answer proves, with the page that says so. What is not in the table is in doubt.
 
-TABLE = OutcomeTable(
+OUTCOMES = OutcomeTable(
     [
         Row(
             verdict=Verdict.IN_DOUBT,
@@ -225,6 +226,10 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     symbols: Annotated[tuple[str, ...], Meta(min_length=1, description="what is traded")]
     poll_s: Annotated[float, Meta(ge=0.05, le=60, description="how often it is asked")] = 1.0
 
+    def __post_init__(self) -> None:
+        """Raise ValueError for an address where the key would go in the clear."""
+        check_address("rest_url", self.rest_url)
+
 
 class Said(OutcomeUnknown):
     """The venue answered a question with an error: that is no answer."""
@@ -246,7 +251,11 @@ class ExampleExecutor:
         self._settings = settings
         self._clock = clock
         self._signer = make_signer(credential, settings.credential)
-        self._http = Http(settings.rest_url, headers={"X-MBX-APIKEY": credential.api_key.reveal()})
+        self._http = Http(
+            settings.rest_url,
+            headers={"X-MBX-APIKEY": credential.api_key.reveal()},
+            blank=credential.blank,
+        )
         self._offset = ClockOffset(clock, error_s_max=CAPABILITIES.clock_error_s)
         self._budget: Budget = shared_budget(settings.rest_url, clock)
         self._instruments: dict[str, Instrument] = {}
@@ -389,13 +398,13 @@ class ExampleExecutor:
                 )
             told = _decoded(answer.body)
         except (Unsent, Unanswered) as error:
-            return outcome_of(error, kind, TABLE, signed_at_ns=signed_at_ns)
+            return outcome_of(error, kind, OUTCOMES, signed_at_ns=signed_at_ns)
         finally:
             self._watch.look()
         if str(told.get("code", "")) == "-1021":
             self._offset.forget()
         if answer.status != 200:
-            return TABLE.outcome(
+            return OUTCOMES.outcome(
                 kind,
                 status=answer.status,
                 code=str(told.get("code", "")),

@@ -22,21 +22,8 @@ async def subject(directory: Path) -> AsyncGenerator[Subject]:
     """Make it with a market that nearly stands still; pairs trade around the clock."""
     config = VenueConfig(dialect="alpaca", speed=1e-6, key="alpaca-key", secret=Secret(CANARY))
     async with VenueServer(config) as venue:
-
-        def made() -> AlpacaExecutor:
-            return executor_at(venue)
-
-        yield Subject(
-            executor=made(),
-            symbol=SYMBOL,
-            befall=wire.befall(venue),
-            wire_commands=wire.commands(venue),
-            cut=venue.switchboard.cut_all,
-            another=made,
-            skew=wire.skew(venue),
-            secrets=(venue.config.key, CANARY),
-            heal=venue.come_back,
-        )
+        secrets = (venue.config.key, CANARY)
+        yield wire.subject_of(venue, lambda: executor_at(venue), SYMBOL, secrets=secrets)
 
 
 def executor_at(venue: VenueServer, **keys: object) -> AlpacaExecutor:

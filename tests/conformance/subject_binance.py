@@ -21,17 +21,7 @@ async def subject(directory: Path) -> AsyncGenerator[Subject]:
     """Make it with a market that nearly stands still."""
     config = VenueConfig(dialect="binance", key=KEY, secret=Secret(SECRET), speed=1e-6)
     async with VenueServer(config) as venue:
-        yield Subject(
-            executor=executor(venue),
-            symbol="BTCUSDT",
-            befall=wire.befall(venue),
-            wire_commands=wire.commands(venue),
-            cut=venue.switchboard.cut_all,
-            another=lambda: executor(venue),
-            skew=wire.skew(venue),
-            secrets=(KEY, SECRET),
-            heal=venue.come_back,
-        )
+        yield wire.subject_of(venue, lambda: executor(venue), "BTCUSDT", secrets=(KEY, SECRET))
 
 
 def executor(venue: VenueServer, **keys: object) -> BinanceExecutor:

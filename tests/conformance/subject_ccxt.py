@@ -44,14 +44,6 @@ async def subject(directory: Path) -> AsyncGenerator[Subject]:
         def made() -> CcxtExecutor:
             return CcxtExecutor("ccxt", config_for(venue.urls), credential, clock=SystemClock())
 
-        yield Subject(
-            executor=made(),
-            symbol="BTC/USDT",
-            befall=wire.befall(venue),
-            wire_commands=wire.commands(venue),
-            cut=lambda: venue.go_down(wire.OUTAGE_S),
-            heal=venue.come_back,
-            another=made,
-            skew=wire.skew(venue),
-            secrets=(KEY, SECRET),
+        yield wire.subject_of(
+            venue, made, "BTC/USDT", secrets=(KEY, SECRET), cut=lambda: venue.go_down(wire.OUTAGE_S)
         )

@@ -34,14 +34,6 @@ async def subject(directory: Path) -> AsyncGenerator[Subject]:
         def made() -> ExampleExecutor:
             return ExampleExecutor("example", settings, credential, clock=SystemClock())
 
-        yield Subject(
-            executor=made(),
-            symbol="BTCUSDT",
-            befall=wire.befall(venue),
-            wire_commands=wire.commands(venue),
-            cut=lambda: venue.go_down(wire.OUTAGE_S),
-            heal=venue.come_back,
-            another=made,
-            skew=wire.skew(venue),
-            secrets=(KEY, SECRET),
+        yield wire.subject_of(
+            venue, made, "BTCUSDT", secrets=(KEY, SECRET), cut=lambda: venue.go_down(wire.OUTAGE_S)
         )

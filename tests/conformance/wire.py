@@ -2,6 +2,9 @@
 
 from collections.abc import Callable, Mapping
 
+from tests.conformance.subjects import Subject
+
+from brokerd.executor import Executor
 from brokerd_adapters.venue import Step, VenueServer, WireFault, WireFaults
 
 OUTAGE_S = 0.2
@@ -10,6 +13,28 @@ LONG_S = 600.0
 
 COMMANDS = ("place", "cancel", "replace", "amend")
 FAULTS = ("lose_request", "lose_reply", "unavailable", "fail", "garble", "truncate")
+
+
+def subject_of(
+    venue: VenueServer,
+    make: Callable[[], Executor],
+    symbol: str,
+    *,
+    secrets: tuple[str, ...],
+    cut: Callable[[], None] | None = None,
+) -> Subject:
+    """Return an executor at this venue, and all that may be done to the venue; `cut` ends streams."""
+    return Subject(
+        executor=make(),
+        symbol=symbol,
+        befall=befall(venue),
+        wire_commands=commands(venue),
+        cut=cut or venue.switchboard.cut_all,
+        heal=venue.come_back,
+        another=make,
+        skew=skew(venue),
+        secrets=secrets,
+    )
 
 
 def befall(venue: VenueServer) -> Mapping[str, Callable[[], None]]:

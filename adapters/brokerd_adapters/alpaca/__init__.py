@@ -11,6 +11,7 @@ Alpaca: US stocks and crypto through its Trading API v2, paper and live.
     questions   one order with its chain and fills, everything open, the account
     stream      `trade_updates`
     quotes      market data, if configured
+    promises    what it promises, and where it is weak
     executor    AlpacaExecutor: all of it behind the executor port
     config      the keys of [executors.NAME]
 

@@ -22,7 +22,6 @@ from brokerd.executor import (
     Accepted,
     Balance,
     CancelOrder,
-    Capabilities,
     Clock,
     NotSent,
     OrderRef,
@@ -36,11 +35,12 @@ from brokerd.executor import (
     Standing,
 )
 from brokerd.money import subtract
-from brokerd.terms import Instrument, OrdType, Quote, TimeInForce
+from brokerd.terms import Instrument, Quote
 from brokerd.times import NS_PER_S
 from brokerd_adapters.alpaca import requests, rules
 from brokerd_adapters.alpaca.chains import PENDING_REPLACE, REPLACED, Chain, Chains
 from brokerd_adapters.alpaca.config import AlpacaConfig, check_symbols
+from brokerd_adapters.alpaca.promises import promises, weaknesses
 from brokerd_adapters.alpaca.questions import Questions
 from brokerd_adapters.alpaca.quotes import Quotes
 from brokerd_adapters.alpaca.reports import accepted
@@ -54,21 +54,12 @@ from brokerd_adapters.alpaca.wire import (
     decode,
     decode_rows,
 )
-from brokerd_adapters.kit import DEADLINE_S, Credential
+from brokerd_adapters.kit import DEADLINE_S, Credential, not_asked
 from brokerd_adapters.kit.links import ROOM_FOR_LINK, link_id
 
-PROCESSING_BOUND_S = 10.0
-QUERY_LAG_S = 1.0
 REPLACE_UNDER_WAY_S = 0.2
 """How soon a cancel is sent again that met a replace under way."""
 ASSETS_AGE_NS_MAX = 12 * 3_600 * NS_PER_S
-
-WEAKNESSES = (
-    "the stream has no sequence numbers and no replay: a single lost event shows only by asking",
-    "a replace that crosses a fill trades its whole quantity beside that fill, more than was asked",
-    "fees are not told with fills: they count as 0 here, and appear in the account's activities",
-    "an execution is named by its order and what that had filled after it: no common id is told",
-)
 
 log = structlog.get_logger(__name__)
 
@@ -91,18 +82,7 @@ class AlpacaExecutor:
         if credential.secret is None:
             raise ConfigError(f"{name}: Alpaca's credential has an api_key and a secret")
         self.name = name
-        self.capabilities = Capabilities(
-            repeat_id="refused_forever",
-            validity_window_s=config.dead_after_s,
-            processing_bound_s=PROCESSING_BOUND_S,
-            query_lag_s=QUERY_LAG_S,
-            query_closed=True,
-            amend="new_id",
-            times_in_force=frozenset(TimeInForce) - {TimeInForce.GTD},
-            ord_types=frozenset(OrdType),
-            post_only=False,
-            is_paper=config.paper,
-        )
+        self.capabilities = promises(config)
         self._config = config
         self._credential = credential
         self._clock = clock
@@ -125,13 +105,11 @@ class AlpacaExecutor:
     def standing(self) -> Standing:
         """Return how things stand: budget, pause, weaknesses. No request is signed with a time."""
         pause = self._rest.paused
-        dead_after_s = self._config.dead_after_s
-        told = f"{dead_after_s} s is when a request is taken for dead: configured, not documented"
         return Standing(
             budget_left={"requests_1m": self._rest.left},
             paused_until_ns=pause.until_ns if pause else None,
             pause_reason=pause.reason if pause else "",
-            weaknesses=WEAKNESSES if dead_after_s is None else (*WEAKNESSES, told),
+            weaknesses=weaknesses(self._config),
         )
 
     def resume(self, paused_until_ns: int, reason: str) -> None:
@@ -181,11 +159,7 @@ class AlpacaExecutor:
         refused = rules.refused(terms, asset_class) or _id_refused(request.venue_cl_ord_id)
         if refused is not None:
             return refused
-        is_extended = (
-            self._config.extended_hours
-            and asset_class != rules.CRYPTO
-            and (terms.ord_type, terms.time_in_force) == (OrdType.LIMIT, TimeInForce.DAY)
-        )
+        is_extended = self._config.extended_hours and rules.may_be_extended(terms, asset_class)
         body = requests.place_body(request, extended_hours=is_extended)
         sent = await self._rest.command(RequestKind.NEW, "POST", requests.ORDERS, body=body)
         if not isinstance(sent, Sent):
@@ -207,7 +181,7 @@ class AlpacaExecutor:
         try:
             order_id = await self._last_link(request.ref)
         except (VenueUnavailable, OutcomeUnknown) as error:
-            return _not_asked(error)
+            return not_asked(error)
         if order_id is None:
             return Refused(reason="unknown_order", evidence="404 by client id", is_about_order=True)
         sent = await self._rest.command(kind, "DELETE", requests.order_path(order_id))
@@ -228,7 +202,7 @@ class AlpacaExecutor:
             # The link this request is to make is not there yet: it need not be asked for.
             stands = await self._questions.chain(with_changes(request.ref, replace_no=None))
         except (VenueUnavailable, OutcomeUnknown) as error:
-            return _not_asked(error)
+            return not_asked(error)
         if stands is None:
             return Refused(reason="unknown_order", evidence="404", is_about_order=True)
         asset_class = self._classes.get(request.ref.symbol, "")
@@ -342,12 +316,3 @@ def _id_refused(venue_cl_ord_id: str) -> Refused | None:
     if len(venue_cl_ord_id) + ROOM_FOR_LINK <= rules.CLIENT_ID_MAX:
         return None
     return Refused(reason="bad_client_id", evidence=f"{rules.CLIENT_ID_MAX} characters at most")
-
-
-def _not_asked(error: VenueUnavailable | OutcomeUnknown) -> NotSent:
-    """Nothing was changed: the question before the request had no answer."""
-    return NotSent(
-        reason="question_unanswered",
-        evidence=str(error),
-        retry_after_s=error.extra.get("retry_after_s"),
-    )

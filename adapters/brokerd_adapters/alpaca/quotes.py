@@ -20,7 +20,7 @@ from brokerd.retries import delay_s, failures
 from brokerd.terms import Quote
 from brokerd_adapters.alpaca import requests
 from brokerd_adapters.alpaca.config import AlpacaConfig
-from brokerd_adapters.alpaca.rest import key_headers, read
+from brokerd_adapters.alpaca.rest import read
 from brokerd_adapters.alpaca.rules import CRYPTO
 from brokerd_adapters.alpaca.wire import DataMessage, LatestQuotes, decode, quote_of
 from brokerd_adapters.kit import Background, Credential, Http, JsonSocket
@@ -39,7 +39,9 @@ class Quotes:
         self._name = name
         self._config = config
         self._credential = credential
-        self._http = Http(config.data_url, headers=key_headers(credential), blank=credential.blank)
+        self._http = Http(
+            config.data_url, headers=requests.key_headers(credential), blank=credential.blank
+        )
         self._latest: dict[str, Quote] = {}
         self._wanted = frozenset(config.symbols)
         self._stack = AsyncExitStack()
@@ -122,8 +124,7 @@ class Quotes:
             blank=self._credential.blank,
         )
         async with socket:
-            secret = self._credential.secret.reveal() if self._credential.secret else ""
-            asked = requests.data_authenticate(self._credential.api_key.reveal(), secret)
+            asked = requests.data_authenticate(self._credential)
             (state, *_) = await socket.request("auth", asked, deadline_s=REPLY_S_MAX)
             if state.T == "error":
                 raise ConfigError(f"{self._name}: the quotes are refused: {state.msg}")

@@ -15,6 +15,7 @@ from brokerd.executor import PlaceOrder
 from brokerd.money import digits
 from brokerd.terms import Terms
 from brokerd.times import rfc3339
+from brokerd_adapters.kit.credentials import Credential
 
 ORDERS = "/v2/orders"
 ORDER_BY_CLIENT_ID = "/v2/orders:by_client_order_id"
@@ -35,8 +36,15 @@ FILLS_MAX = 100
 LISTEN = b'{"action":"listen","data":{"streams":["trade_updates"]}}'
 
 
-def authenticate(key_id: str, secret_key: str) -> bytes:
+def key_headers(credential: Credential) -> dict[str, str]:
+    """Return the headers that say who asks."""
+    key_id, secret_key = _revealed(credential)
+    return {"APCA-API-KEY-ID": key_id, "APCA-API-SECRET-KEY": secret_key}
+
+
+def authenticate(credential: Credential) -> bytes:
     """Return the first message on the stream. It holds the key: it is sent, and nothing else."""
+    key_id, secret_key = _revealed(credential)
     data = {"key_id": key_id, "secret_key": secret_key}
     return msgspec.json.encode({"action": "authenticate", "data": data})
 
@@ -124,14 +132,19 @@ def latest_quotes(symbols: Iterable[str], feed: str | None = None) -> str:
     return urlencode(asked if feed is None else asked | {"feed": feed})
 
 
-def data_authenticate(key_id: str, secret_key: str) -> bytes:
+def data_authenticate(credential: Credential) -> bytes:
     """Return the first message on a stream of quotes. It holds the key."""
+    key_id, secret_key = _revealed(credential)
     return msgspec.json.encode({"action": "auth", "key": key_id, "secret": secret_key})
 
 
 def data_subscribe(symbols: Iterable[str]) -> bytes:
     """Return the message that asks for the quotes of symbols."""
     return msgspec.json.encode({"action": "subscribe", "quotes": list(symbols)})
+
+
+def _revealed(credential: Credential) -> tuple[str, str]:
+    return credential.api_key.reveal(), credential.secret.reveal() if credential.secret else ""
 
 
 def _prices(terms: Terms, px: Decimal | None) -> dict[str, str]:

@@ -16,6 +16,7 @@ from brokerd.executor import Clock, InDoubt, Outcome
 from brokerd.outcomes import NoAnswer
 from brokerd.times import NS_PER_S
 from brokerd_adapters.alpaca.outcomes import OUTCOMES
+from brokerd_adapters.alpaca.requests import key_headers
 from brokerd_adapters.alpaca.wire import BODY_BYTES_MAX, Unreadable, decode, decode_fault
 from brokerd_adapters.kit import (
     Charge,
@@ -195,12 +196,6 @@ class Rest:
             is_rolling=True,
         )
         self.budget.configure([window])
-
-
-def key_headers(credential: Credential) -> dict[str, str]:
-    """Return the headers that say who asks."""
-    secret = credential.secret.reveal() if credential.secret else ""
-    return {"APCA-API-KEY-ID": credential.api_key.reveal(), "APCA-API-SECRET-KEY": secret}
 
 
 def read(answer: HttpAnswer, kind: type[T], what: str) -> T:

@@ -75,6 +75,12 @@ def replace_refused(
     return _sub_penny("px", px)
 
 
+def may_be_extended(terms: Terms, asset_class: str) -> bool:
+    """Whether an order may trade before and after hours: limit orders of the day, for stocks."""
+    is_day_limit = (terms.ord_type, terms.time_in_force) == (OrdType.LIMIT, TimeInForce.DAY)
+    return is_day_limit and asset_class != CRYPTO
+
+
 def chain_refused(links: int) -> Refused | None:
     """Return why an order of so many links is not replaced once more, if it is not."""
     if links < CHAIN_MAX:

@@ -75,8 +75,7 @@ async def trade_updates(
         name, url, decode=read_frame, reply_to=_reply_to, blank=credential.blank
     )
     async with socket:
-        secret = credential.secret.reveal() if credential.secret else ""
-        asked = requests.authenticate(credential.api_key.reveal(), secret)
+        asked = requests.authenticate(credential)
         told = await socket.request(AUTHORIZATION, asked, deadline_s=REPLY_S_MAX)
         if not isinstance(told, Told) or told.state.status != "authorized":
             raise ConfigError(f"{name}: the stream refuses the key", hint="check the credential")

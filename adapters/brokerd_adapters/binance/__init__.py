@@ -8,7 +8,7 @@ Binance Spot, over its WebSocket API and its REST API.
     orders      its words about orders, in the port's
     events      the user data stream
     replies     what became of a request
-    verdicts    the outcome table: what each refusal proves
+    outcomes    the outcome table: what each refusal proves
     symbols     the rules of each symbol
     limits      its rate limits, by what they are called in replies
 
@@ -20,6 +20,7 @@ Binance Spot, over its WebSocket API and its REST API.
     feed        the public market streams; no key is needed
     quotes      the latest best bid and ask
     config      the keys of [executors.NAME]
+    promises    what it promises, and where it is weak
     executor    BinanceExecutor: all of it behind the executor port
 """
 

@@ -19,7 +19,6 @@ from brokerd.executor import (
     Accepted,
     Balance,
     CancelOrder,
-    Capabilities,
     Clock,
     OrderRef,
     OrderView,
@@ -38,7 +37,8 @@ from brokerd_adapters.binance import names, replies, requests
 from brokerd_adapters.binance.config import BinanceConfig
 from brokerd_adapters.binance.key import Key
 from brokerd_adapters.binance.limits import CONNECT_COST, Meters
-from brokerd_adapters.binance.questions import TRADES_BACK_S, Questions
+from brokerd_adapters.binance.promises import CLOCK_ERROR_S, WEAKNESSES, promises
+from brokerd_adapters.binance.questions import Questions
 from brokerd_adapters.binance.quotes import Quotes
 from brokerd_adapters.binance.rest import RestRoad
 from brokerd_adapters.binance.roads import Roads
@@ -59,18 +59,10 @@ from brokerd_adapters.kit import (
     shared_budget,
 )
 
-CLOCK_ERROR_S = 0.5
-"""How well the venue's time must be known to sign: it takes what is 1 s ahead at most."""
-
 MEASURE_S = 60.0
 RULES_S = 3_600.0
 FIRST_QUOTE_S = 2.0
 NUMBERS_MAX = 10_000
-
-WEAKNESSES = (
-    "the price of an order with fills cannot be replaced: one more fill on the way would come on top",
-    "an order that others cancel or amend before we heard of it loses our id: only events find it",
-)
 
 log = structlog.get_logger(__name__)
 
@@ -91,18 +83,7 @@ class BinanceExecutor:
         deadline_s: float = DEADLINE_S,
     ) -> None:
         self.name = name
-        self.capabilities = Capabilities(
-            repeat_id="refused_while_open",
-            validity_window_s=config.recv_window_ms / 1_000,
-            processing_bound_s=config.processing_bound_s,
-            query_lag_s=config.query_lag_s,
-            clock_error_s=CLOCK_ERROR_S,
-            query_closed=True,
-            amend="cancel_replace",
-            times_in_force=frozenset(requests.TIMES_IN_FORCE),
-            exec_id_scope="symbol",
-            executions_back_s=TRADES_BACK_S,
-        )
+        self.capabilities = promises(config)
         self._config = config
         self._clock = clock
         self._deadline_s = deadline_s

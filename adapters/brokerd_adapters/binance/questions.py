@@ -12,6 +12,7 @@ from msgspec import Raw
 from brokerd.errors import OutcomeUnknown
 from brokerd.executor import Balance, Clock, Execution, OrderRef, OrderView, Report, Snapshot
 from brokerd_adapters.binance import names, orders, requests
+from brokerd_adapters.binance.promises import TRADES_BACK_S
 from brokerd_adapters.binance.requests import TRADES_PAGE, Call
 from brokerd_adapters.binance.roads import Roads
 from brokerd_adapters.binance.shapes import (
@@ -30,9 +31,6 @@ from brokerd_adapters.binance.shapes import (
 from brokerd_adapters.kit.clock_offset import ClockOffset
 from brokerd_adapters.kit.faults import understood
 from brokerd_adapters.kit.links import link, link_id
-
-TRADES_BACK_S = 7 * 86_400.0
-"""How far back executions are looked for by symbol; older ones are found with their orders."""
 
 LOOK_SYMBOLS_MAX = 50
 """Symbols whose executions one look asks for: each costs 20 of a minute's 6,000 weight."""

@@ -4,6 +4,7 @@ What a reply means: from an answer on either road to what became of the request.
 A good reply that cannot be read, or is about another order, is as good as none: doubt.
 """
 
+from collections.abc import Callable
 from typing import TypeVar
 
 from msgspec import Raw, Struct
@@ -19,6 +20,7 @@ from brokerd.executor import (
 )
 from brokerd.outcomes import NoAnswer, Verdict
 from brokerd_adapters.binance import orders
+from brokerd_adapters.binance.outcomes import OUTCOMES
 from brokerd_adapters.binance.shapes import (
     AmendReply,
     CancelReplaceReply,
@@ -28,7 +30,6 @@ from brokerd_adapters.binance.shapes import (
     RetryShape,
     read,
 )
-from brokerd_adapters.binance.verdicts import OUTCOMES
 from brokerd_adapters.kit.http import whole
 
 MS_PER_S = 1_000
@@ -85,39 +86,35 @@ def from_envelope(envelope: Envelope) -> Answer:
 
 def placed(request: PlaceOrder, answer: Answer, signed_at_ns: int) -> Outcome:
     """Say what became of a new order."""
-    if not answer.is_good:
-        return _judged(RequestKind.NEW, answer, signed_at_ns)
     cl_ord_id = request.venue_cl_ord_id
-    try:
+
+    def told() -> tuple[Report, ...]:
         order = _about(OrderShape, answer.result, request.terms.symbol, cl_ord_id)
-        return _accepted(orders.placed(order, cl_ord_id), signed_at_ns)
-    except ValueError as error:
-        return _unreadable(RequestKind.NEW, answer, error, signed_at_ns)
+        return orders.placed(order, cl_ord_id)
+
+    return _outcome(RequestKind.NEW, answer, told, signed_at_ns)
 
 
 def canceled(request: CancelOrder, answer: Answer, signed_at_ns: int) -> Outcome:
     """Say what became of a cancel."""
-    if not answer.is_good:
-        return _judged(RequestKind.CANCEL, answer, signed_at_ns)
     ref = request.ref
-    try:
+
+    def told() -> tuple[Report, ...]:
         order = _about(OrderShape, answer.result, ref.symbol, ref.venue_cl_ord_id)
-        return _accepted(orders.canceled(order, ref.venue_cl_ord_id), signed_at_ns)
-    except ValueError as error:
-        return _unreadable(RequestKind.CANCEL, answer, error, signed_at_ns)
+        return orders.canceled(order, ref.venue_cl_ord_id)
+
+    return _outcome(RequestKind.CANCEL, answer, told, signed_at_ns)
 
 
 def amended(request: ReplaceOrder, answer: Answer, signed_at_ns: int) -> Outcome:
     """Say what became of an amend."""
-    if not answer.is_good:
-        return _judged(RequestKind.REPLACE, answer, signed_at_ns)
     ref = request.ref
-    try:
+
+    def told() -> tuple[Report, ...]:
         reply = _about(AmendReply, answer.result, ref.symbol, ref.venue_cl_ord_id)
-        reports = orders.amended(reply, ref.venue_cl_ord_id, request.replace_no)
-        return _accepted(reports, signed_at_ns)
-    except ValueError as error:
-        return _unreadable(RequestKind.REPLACE, answer, error, signed_at_ns)
+        return orders.amended(reply, ref.venue_cl_ord_id, request.replace_no)
+
+    return _outcome(RequestKind.REPLACE, answer, told, signed_at_ns)
 
 
 def replaced(request: ReplaceOrder, answer: Answer, signed_at_ns: int) -> Outcome:
@@ -171,6 +168,21 @@ def _about(kind: type[S], body: Raw, symbol: str, cl_ord_id: str) -> S:
     if not orders.is_about(symbol, cl_ord_id, reply):
         raise ValueError("it is about another order")
     return reply
+
+
+def _outcome(
+    operation: RequestKind,
+    answer: Answer,
+    told: Callable[[], tuple[Report, ...]],
+    signed_at_ns: int,
+) -> Outcome:
+    """Return what a good answer tells, or what the table says of any other."""
+    if not answer.is_good:
+        return _judged(operation, answer, signed_at_ns)
+    try:
+        return _accepted(told(), signed_at_ns)
+    except ValueError as error:
+        return _unreadable(operation, answer, error, signed_at_ns)
 
 
 def _accepted(reports: tuple[Report, ...], signed_at_ns: int) -> Accepted:

@@ -15,11 +15,11 @@ from brokerd.errors import OutcomeUnknown, VenueUnavailable
 from brokerd.events import RequestKind
 from brokerd.executor import Clock, Outcome
 from brokerd_adapters.binance.limits import WEIGHT, Meters
+from brokerd_adapters.binance.outcomes import OUTCOMES
 from brokerd_adapters.binance.replies import Answer
 from brokerd_adapters.binance.requests import Call
 from brokerd_adapters.binance.rest import Heard, Road
 from brokerd_adapters.binance.session import Session
-from brokerd_adapters.binance.verdicts import OUTCOMES
 from brokerd_adapters.kit.budget import Budget, Charge
 from brokerd_adapters.kit.clock_offset import ClockOffset
 from brokerd_adapters.kit.faults import Unanswered, Unsent, outcome_of

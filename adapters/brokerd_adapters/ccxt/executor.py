@@ -39,10 +39,10 @@ from brokerd_adapters.background import Background
 from brokerd_adapters.ccxt import promises, words
 from brokerd_adapters.ccxt.config import CcxtConfig, CcxtCredential
 from brokerd_adapters.ccxt.library import Call, Library, Spoken
-from brokerd_adapters.ccxt.outcomes import TABLE
+from brokerd_adapters.ccxt.outcomes import OUTCOMES
 from brokerd_adapters.ccxt.questions import Questions
 from brokerd_adapters.kit.clock_offset import ClockOffset
-from brokerd_adapters.kit.faults import Unanswered, Unsent, outcome_of
+from brokerd_adapters.kit.faults import Unanswered, Unsent, not_asked, outcome_of
 from brokerd_adapters.kit.http import DEADLINE_S
 from brokerd_adapters.kit.limits import Priority
 from brokerd_adapters.kit.watch import Watch
@@ -217,14 +217,14 @@ class CcxtExecutor:
             self._check_clock()
             answer, call = await self._library.call(method, *arguments, priority=priority)
         except Unsent as error:
-            return outcome_of(error, kind, TABLE)
+            return outcome_of(error, kind, OUTCOMES)
         except Unanswered as error:
             signed_at_ns = error.extra.get("sent_at_ns")
-            return outcome_of(error, kind, TABLE, signed_at_ns=signed_at_ns)
+            return outcome_of(error, kind, OUTCOMES, signed_at_ns=signed_at_ns)
         except Spoken as error:
             if error.kind == "InvalidNonce":
                 self._offset.forget()
-            return TABLE.outcome(
+            return OUTCOMES.outcome(
                 kind,
                 status=error.status,
                 code=error.kind,
@@ -265,8 +265,7 @@ class CcxtExecutor:
         try:
             shown = await self._questions.order(ref)
         except (VenueUnavailable, OutcomeUnknown) as error:
-            # Only a question was put.
-            return outcome_of(Unsent(str(error)), RequestKind.CANCEL, TABLE)
+            return not_asked(error)
         if shown is None:
             return Refused(reason="order_not_found", is_about_order=True)
         found = replace(ref, venue_order_id=shown.venue_order_id)

@@ -278,21 +278,7 @@ def _base_error() -> type[Exception]:
 
 def _made(config: CcxtConfig, credential: CcxtCredential, deadline_s: float) -> Any:
     """Make ccxt's object for the exchange; raises ConfigError."""
-    if importlib.util.find_spec("ccxt") is None:
-        raise ConfigError(
-            'adapter = "ccxt" needs the ccxt library, which is not installed',
-            hint="pip install 'brokerd[ccxt]'",
-        )
-    library, streaming = (
-        importlib.import_module(name) for name in ("ccxt.async_support", "ccxt.pro")
-    )
-    known = cast("list[str]", library.exchanges)
-    if config.exchange not in known:
-        raise ConfigError(
-            f"ccxt has no exchange {config.exchange}; {suggest(config.exchange, known)}"
-        )
-    kind = getattr(streaming, config.exchange, None) or getattr(library, config.exchange)
-    exchange = kind(
+    exchange = _kind(config.exchange)(
         {**credential.for_ccxt(), "enableRateLimit": True, "timeout": deadline_s * 1_000}
     )
     exchange.number = Decimal
@@ -307,6 +293,27 @@ def _made(config: CcxtConfig, credential: CcxtCredential, deadline_s: float) -> 
     exchange.options = exchange.deep_extend(exchange.options, options, _plain(config.options))
     if sends_again(exchange.options):
         raise ConfigError(f"ccxt sends orders of {config.exchange} again by itself")
+    _check_key(exchange, config)
+    return exchange
+
+
+def _kind(name: str) -> Any:
+    """Return ccxt's class for an exchange, with streams where it has them; raises ConfigError."""
+    if importlib.util.find_spec("ccxt") is None:
+        raise ConfigError(
+            'adapter = "ccxt" needs the ccxt library, which is not installed',
+            hint="pip install 'brokerd[ccxt]'",
+        )
+    library, streaming = (
+        importlib.import_module(module) for module in ("ccxt.async_support", "ccxt.pro")
+    )
+    known = cast("list[str]", library.exchanges)
+    if name not in known:
+        raise ConfigError(f"ccxt has no exchange {name}; {suggest(name, known)}")
+    return getattr(streaming, name, None) or getattr(library, name)
+
+
+def _check_key(exchange: Any, config: CcxtConfig) -> None:
     lacking = [
         word
         for word, is_needed in exchange.requiredCredentials.items()
@@ -316,7 +323,6 @@ def _made(config: CcxtConfig, credential: CcxtCredential, deadline_s: float) -> 
         raise ConfigError(
             f"{config.exchange} needs {', '.join(lacking)} in the credential {config.credential}"
         )
-    return exchange
 
 
 def _in_sandbox(exchange: Any) -> None:

@@ -65,7 +65,7 @@ TROUBLE = (
 )
 """What an exchange says that does not know itself what became of an order."""
 
-TABLE = OutcomeTable(
+OUTCOMES = OutcomeTable(
     [
         Row(
             verdict=Verdict.NOT_SENT,

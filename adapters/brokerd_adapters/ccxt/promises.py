@@ -21,8 +21,9 @@ EXECUTIONS_BACK_DAYS = 7
 class Exchange(Struct, frozen=True, kw_only=True):
     """
     What ccxt says of an exchange. `open_orders` and the like are parts of its `features`;
-    `recv_window_s` is how long ccxt lets a request be good for, where it does. `takes_client_id` and `asks_client_id` say whether its
-    `create_order` and `fetch_order` know of client ids: ccxt has no flag for it.
+    `recv_window_s` is how long ccxt lets a request be good for, where it does. `takes_client_id` and
+    `asks_client_id` say whether its `create_order` and `fetch_order` know of client ids: ccxt has no
+    flag for it.
     """
 
     exchange_id: str

@@ -21,7 +21,7 @@ from brokerd_adapters.kit.budget import Budget, Charge, key_mark, shared_budget
 from brokerd_adapters.kit.clock_offset import ClockOffset
 from brokerd_adapters.kit.credentials import Credential, load_credential
 from brokerd_adapters.kit.decoders import decoder
-from brokerd_adapters.kit.faults import Unanswered, Unsent, outcome_of, understood
+from brokerd_adapters.kit.faults import Unanswered, Unsent, not_asked, outcome_of, understood
 from brokerd_adapters.kit.http import DEADLINE_S, Deadlines, Http, HttpAnswer, whole
 from brokerd_adapters.kit.limits import Cost, Limits, Pause, Priority, Window
 from brokerd_adapters.kit.signers import Signer, make_signer
@@ -55,6 +55,7 @@ __all__ = [
     "key_mark",
     "load_credential",
     "make_signer",
+    "not_asked",
     "outcome_of",
     "reports_of",
     "shared_budget",

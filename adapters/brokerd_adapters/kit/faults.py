@@ -42,6 +42,15 @@ def understood(
         raise OutcomeUnknown(told, reason="answer_unreadable") from None
 
 
+def not_asked(error: VenueUnavailable | OutcomeUnknown) -> NotSent:
+    """Return what became of a request that was not sent: the question before it had no answer."""
+    return NotSent(
+        reason="question_unanswered",
+        evidence=str(error),
+        retry_after_s=error.extra.get("retry_after_s"),
+    )
+
+
 def outcome_of(
     error: Unsent | Unanswered,
     operation: RequestKind,
