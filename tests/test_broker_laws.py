@@ -281,7 +281,7 @@ class AnyWorld(RuleBasedStateMachine):
 
     def check_evidence(self, before: Order, after: Order, message: Message) -> None:
         match message:
-            case Viewed(view=None) if before.is_final:
+            case Viewed(view=None) if before.is_final and before.replacing is None:
                 # No more can come of a cancel of what is filled, found or not.
                 assert [each.kind for each in before.requests] == [RequestKind.CANCEL]
                 assert after.is_final

@@ -385,6 +385,9 @@ def test_a_bot_that_cancels_again_and_again_does_not_keep_the_venues_news_out() 
     assert (play.order.qty, play.order.venue_order_id) == (D(20), "2-x")
 
 
+TOO_MUCH = "15 of 10 filled, and no replace explains it"
+
+
 def filled_beyond_its_quantity() -> Play:
     """An order of 10 that filled 15: the report of the replace that allowed it was lost."""
     play = Play().acknowledged()
@@ -420,18 +423,63 @@ def test_an_order_filled_beyond_its_quantity_is_open_again_when_it_is_shown_open
     [
         view(qty=D(10), cum_qty=D(15), ord_status=S.FILLED),
         view(qty=D(10), cum_qty=D(15), ord_status=S.PARTIALLY_FILLED),
-        None,
     ],
-    ids=["shown filled", "shown open with too much", "shown no more"],
+    ids=["shown filled", "shown open with too much"],
 )
 def test_a_venue_that_fills_too_much_for_real_is_disputed_and_asked_no_more(
-    shown: OrderView | None,
+    shown: OrderView,
 ) -> None:
     play = filled_beyond_its_quantity()
     told = play.tell(viewed(shown, asked_at_ns=30, absence_after_ns=None))
     assert told == ["report_disputed"]
     assert play.order.is_settled
-    assert show_order(play.order).dispute == "15 of 10 filled, and no replace explains it"
+    assert show_order(play.order).dispute == TOO_MUCH
+
+
+@pytest.mark.parametrize("forgets_closed", [True, False], ids=["forgetful", "not in sync"])
+def test_an_order_filled_beyond_its_quantity_does_not_settle_by_an_absence_that_proves_nothing(
+    *, forgets_closed: bool
+) -> None:
+    """It may be open with what a replace raised it to; who forgets closed orders cannot deny that."""
+    play = filled_beyond_its_quantity()
+    for asked_at_ns in (30, 10**9, 10**18):
+        absent = viewed(None, asked_at_ns=asked_at_ns, absence_after_ns=None)
+        assert play.tell(replace(absent, forgets_closed=forgets_closed)) == ["ASK"]
+    assert not play.order.is_settled
+    shown = view(qty=D(19), cum_qty=D(15), ord_status=S.PARTIALLY_FILLED)
+    assert play.tell(viewed(shown, asked_at_ns=10**18 + 1)) == ["order_replaced"]
+    assert play.order.leaves_qty == D(4)
+
+
+@pytest.mark.parametrize(
+    ("forgets_closed", "asked_at_ns", "told"),
+    [
+        (True, 30, ["report_disputed"]),
+        (True, 21, ["ASK"]),
+        (False, 30, ["ASK"]),
+    ],
+    ids=["forgetful", "asked before its end was heard", "not in sync"],
+)
+def test_terms_of_an_order_that_has_ended_are_looked_for_no_more_where_they_never_show(
+    *, forgets_closed: bool, asked_at_ns: int, told: list[str]
+) -> None:
+    play = filled_beyond_its_quantity()
+    play.tell(reported(report(E.CANCELED), at_ns=21))
+    absent = viewed(None, asked_at_ns=asked_at_ns, absence_after_ns=None)
+    assert play.tell(replace(absent, forgets_closed=forgets_closed)) == told
+    assert play.order.is_settled == (told != ["ASK"])
+
+
+def test_another_dispute_does_not_end_the_search_for_the_terms_of_a_replace() -> None:
+    play = Play().acknowledged()
+    assert play.tell(answered(Refused(reason="margin"), at_ns=9)) == ["report_disputed"]
+    assert play.tell(reported(traded("t", 15), at_ns=20)) == ["order_traded", "ASK"]
+    assert not play.order.is_settled
+    told = play.tell(viewed(view(S.FILLED, cum_qty=D(15)), asked_at_ns=30))
+    assert told == ["report_disputed"]
+    assert play.order.is_settled
+    assert play.order.dispute == "the venue told of an order that is new: rejected", "the first"
+    assert play.tell(viewed(view(S.FILLED, cum_qty=D(15)), asked_at_ns=40)) == []
 
 
 def test_an_order_filled_beyond_its_quantity_is_not_found_twice_before_that_is_disputed() -> None:

@@ -298,6 +298,43 @@ def test_a_cancel_of_what_a_replace_may_have_raised_is_not_over_because_the_orde
     assert "order_canceled" in play.tell(reported(report(E.CANCELED), at_ns=40))
 
 
+def test_a_replace_in_doubt_of_a_filled_order_that_its_venue_has_forgotten_is_over() -> None:
+    """No view of it will come, and a person is not believed where the venue answers."""
+    play = filled()
+    play.cancel(20)
+    play.tell(answered(LOST, at_ns=21, request=K.CANCEL, final_at_ns=FINAL_NS))
+    assert play.tell(viewed(None, asked_at_ns=FINAL_NS - 1)) == ["ASK"], "it may still arrive"
+    assert play.tell(viewed(None, asked_at_ns=FINAL_NS)) == ["order_not_found", "ASK"]
+    assert exposure_of(play.order) == REST, "one answer is not enough"
+    assert play.tell(viewed(None, asked_at_ns=FINAL_NS + 10)) == ["order_expired"]
+    assert (play.order.ord_status, play.order.requests) == (S.FILLED, ())
+    assert exposure_of(play.order) == NOTHING
+    assert play.order.is_settled
+
+
+@pytest.mark.parametrize("final_at_ns", [None, FINAL_NS], ids=["it never expires", "not in sync"])
+def test_it_is_not_over_where_the_replace_may_still_arrive_or_absence_proves_nothing(
+    final_at_ns: int | None,
+) -> None:
+    play = filled()
+    play.tell(answered(LOST, at_ns=21, request=K.REPLACE, final_at_ns=final_at_ns))
+    for asked_at_ns in (FINAL_NS, 10**9, 10**18):
+        after_ns = 10 if final_at_ns is None else None
+        told = play.tell(viewed(None, asked_at_ns=asked_at_ns, absence_after_ns=after_ns))
+        assert told == ["ASK"]
+    assert exposure_of(play.order) == REST
+
+
+def test_what_a_replace_in_doubt_explains_is_not_disputed_because_it_is_not_found() -> None:
+    """Of 1 whose replace to 10 had no answer, 5 are filled: that is the replace."""
+    play = filled()
+    play.tell(reported(traded("u", 4), at_ns=12))
+    for asked_at_ns in (FINAL_NS, FINAL_NS + 10):
+        assert "report_disputed" not in play.tell(viewed(None, asked_at_ns=asked_at_ns))
+    assert not play.order.disputed
+    assert play.order.replacing is None
+
+
 @pytest.mark.parametrize(("filled_qty", "is_over"), [(2, True), (5, False)])
 def test_a_filled_order_ends_its_cancel_at_once_unless_more_was_filled_than_was_asked_for(
     filled_qty: int, is_over: bool

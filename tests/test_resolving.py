@@ -172,6 +172,34 @@ def test_an_order_that_is_not_in_doubt_is_nobodys_to_decide() -> None:
     assert refusal(settled, said()).reason == "not_in_doubt"
 
 
+def filled_beyond_its_quantity() -> Play:
+    play = Play().acknowledged()
+    assert play.tell(reported(traded("t", 15), at_ns=20)) == ["order_traded", "ASK"]
+    return play
+
+
+def test_a_person_may_say_that_an_order_filled_beyond_its_quantity_is_over() -> None:
+    """Where closed orders are not shown, no evidence will ever tell that."""
+    play = filled_beyond_its_quantity()
+    assert play.tell(said(R.DONE, is_answered=True, shows_closed=False)) == ["report_disputed"]
+    assert play.order.is_settled
+    assert play.order.dispute == (
+        "15 of 10 filled, and no replace explains it: uid 1000 says that it is over, looked at the"
+        " venue's page"
+    )
+    assert play.news[0].entry.event.road is Road.OPERATOR
+    assert play.tell(reported(traded("u", 1), at_ns=30)) == ["order_traded"], (
+        "it counts all the same"
+    )
+
+
+def test_of_such_an_order_there_is_no_other_word_and_none_where_the_venue_can_tell() -> None:
+    play = filled_beyond_its_quantity()
+    for outcome in (R.EXECUTED, R.NOT_EXECUTED):
+        assert refusal(play, said(outcome)).reason == "not_in_doubt"
+    assert refusal(play, said(R.DONE, is_answered=True)).reason == "venue_can_tell"
+
+
 def test_an_unknown_order_is_an_error() -> None:
     play = Play()
     assert play.tell(said()) == []

@@ -1,9 +1,13 @@
 """
 How doubt ends: what a venue's complete answer about one order proves.
 
-A view is read as the reports that would have led to it. "No such order" is evidence only when the
-request can no longer arrive and the order could have been seen, and it takes two such answers. No
-time that passes ends a doubt.
+Rule 1: a view is read as the reports that would have led to it (`_as_reports`).
+Rule 2: what it shows ends the doubts that it is evidence for (`_settle_request`).
+Rule 3: "no such order" is evidence only when the request can no longer arrive and the order could
+        have been seen (`absence_counts_from_ns`), and it takes two such answers (`_absent`).
+Rule 4: no time that passes ends a doubt.
+
+docs/guarantees.md, Doubt, has them in words, in the order in which they stand here.
 """
 
 from msgspec.structs import replace
@@ -19,7 +23,7 @@ from brokerd.events import (
     RequestRetried,
 )
 from brokerd.executor import Execution, OrderView, Report
-from brokerd.merge import dispute, merge, next_steps
+from brokerd.merge import dispute, dispute_overfill, merge, next_steps
 from brokerd.messages import (
     Action,
     Decision,
@@ -45,36 +49,36 @@ def viewed(stage: Stage, message: Viewed) -> Decision:
     order = stage.get(message.cl_ord_id)
     if order is None:
         return Decision((Stranger(message),))
+    resent: tuple[Action, ...] = ()
     if message.view is None:
         _absent(stage, by_this_run(order, message.waits_anew), message)
-        return Decision(next_steps(stage, order.cl_ord_id, message.at_ns))
-    is_current = message.asked_at_ns > order.heard_at_ns
-    has_terms = is_current or _shows_replace(order, message, message.view)
-    replace_no = _replace_over(order, message, message.view)
-    for report in _as_reports(order, message.view, has_terms=has_terms, replace_no=replace_no):
-        latest = stage.get(order.cl_ord_id) or order
-        reported = Reported(
-            order.terms.executor, report, message.road, message.at_ns, quote=message.quote
-        )
-        merge(stage, latest, reported)
-    view = message.view
-    if is_current and (view.ord_status in FINAL or view.cum_qty > view.qty):
-        _dispute_overfill(stage, order.cl_ord_id, message)
-    latest = stage.get(order.cl_ord_id) or order
-    if is_current and latest.is_final and view.ord_status not in FINAL:
-        evidence = f"the venue shows it {view.ord_status}"
-        dispute(stage, latest, message, ExecType.NEW, evidence)
-    timed = by_this_run(latest, message.waits_anew)
-    resent = _settle_requests(stage, timed, message, view)
+    else:
+        resent = _shown(stage, order, message, message.view)
     return Decision((*resent, *next_steps(stage, order.cl_ord_id, message.at_ns)))
 
 
-def _dispute_overfill(stage: Stage, cl_ord_id: str, message: Viewed) -> None:
-    """Say that the venue filled more than the order asked for, if no replace explains it."""
-    order = stage.get(cl_ord_id)
-    if order is not None and order.has_unseen_terms:
-        evidence = f"{order.cum_qty:f} of {order.qty:f} filled, and no replace explains it"
-        dispute(stage, order, message, ExecType.FILL, evidence)
+def _shown(stage: Stage, order: Order, message: Viewed, view: OrderView) -> tuple[Action, ...]:
+    """Merge a view, tell what in it cannot be, and end the doubts that it is evidence for."""
+    is_current = message.asked_at_ns > order.heard_at_ns
+    has_terms = is_current or _shows_replace(order, message, view)
+    replace_no = _replace_over(order, message, view)
+    for report in _as_reports(order, view, has_terms=has_terms, replace_no=replace_no):
+        executor = order.terms.executor
+        told = Reported(executor, report, message.road, message.at_ns, quote=message.quote)
+        merge(stage, order, told)
+    latest = stage.get(order.cl_ord_id) or order
+    if is_current:
+        _dispute(stage, latest, message, view)
+    return _settle_requests(stage, by_this_run(latest, message.waits_anew), message, view)
+
+
+def _dispute(stage: Stage, order: Order, message: Viewed, view: OrderView) -> None:
+    """Say what in a view contradicts what was heard before the question left."""
+    if order.has_unseen_terms and (view.ord_status in FINAL or view.cum_qty > view.qty):
+        dispute_overfill(stage, order, message)
+    if order.is_final and view.ord_status not in FINAL:
+        evidence = f"the venue shows it {view.ord_status}"
+        dispute(stage, order, message, ExecType.NEW, evidence)
 
 
 def send_again(stage: Stage, order: Order, at_ns: int, evidence: str) -> Order:
@@ -206,36 +210,53 @@ def _absent(stage: Stage, order: Order, message: Viewed) -> None:
     """
     Weigh a complete "no such order".
 
-    It counts only if the request can no longer arrive and the order could have been seen, and it
-    takes two such answers, a processing bound and a query lag apart. A cancel of an order that is
-    filled needs no such proof, unless a replace may have raised it: at a venue that does not show
-    closed orders no more will be heard.
+    What is filled, and may not be raised, is over whether it is found or not: only a cancel of it
+    ends. Of all others it takes two answers that count.
     """
-    request = order.request
     if order.is_final and not order.may_be_raised:
-        if request and request.in_doubt and request.kind is RequestKind.CANCEL:
-            end_request(stage, request, message, "too_late")
-        return
-    if order.is_final and message.absence_after_ns is None:
-        # A venue that promises nothing has no other terms to tell, and never will.
-        if message.asked_at_ns > order.heard_at_ns:
-            _dispute_overfill(stage, order.cl_ord_id, message)
-        return
+        if order.doubted is not None:
+            end_request(stage, order.doubted, message, "too_late")
+    elif _is_told_no_more(order, message):
+        dispute_overfill(stage, order, message)
+    elif _is_evidence(order, message):
+        if order.not_found_at_ns is None:
+            at_ns, road = message.at_ns, message.road
+            stage.record(OrderNotFound(at_ns=at_ns, cl_ord_id=order.cl_ord_id, road=road))
+        else:
+            _end_absent(stage, order, message)
+
+
+def _is_told_no_more(order: Order, message: Viewed) -> bool:
+    """
+    Whether an order has ended by its venue's last word, with terms that nobody will ever tell.
+
+    Without a last word it may be open with more, which a venue that forgets closed orders cannot deny.
+    """
+    has_ended = order.stopped_by is not None and order.has_unseen_terms
+    return has_ended and message.forgets_closed and message.asked_at_ns > order.heard_at_ns
+
+
+def _is_evidence(order: Order, message: Viewed) -> bool:
+    """Whether this "no such order" is one of the two that it takes."""
     counts_from_ns = absence_counts_from_ns(order, message.absence_after_ns, message.at_ns)
-    if counts_from_ns is None or message.asked_at_ns < counts_from_ns:
-        return
-    at_ns, cl_ord_id, road = message.at_ns, order.cl_ord_id, message.road
-    if order.not_found_at_ns is None:
-        stage.record(OrderNotFound(at_ns=at_ns, cl_ord_id=cl_ord_id, road=road))
-        return
-    if order.is_final:
-        _dispute_overfill(stage, cl_ord_id, message)
+    return counts_from_ns is not None and message.asked_at_ns >= counts_from_ns
+
+
+def _end_absent(stage: Stage, order: Order, message: Viewed) -> None:
+    """End what was not found twice: it never arrived, or there is nothing of it any more."""
+    if order.is_final and order.replacing is None:
+        dispute_overfill(stage, order, message)
         return
     is_unheard = order.acked_at_ns is None
     kind: type[OrderDone] = OrderRejected if is_unheard else OrderExpired
-    reason = NOT_FOUND if is_unheard else FORGOTTEN
     stage.record(
-        kind(at_ns=at_ns, cl_ord_id=cl_ord_id, road=road, reason=reason, quote=message.quote)
+        kind(
+            at_ns=message.at_ns,
+            cl_ord_id=order.cl_ord_id,
+            road=message.road,
+            reason=NOT_FOUND if is_unheard else FORGOTTEN,
+            quote=message.quote,
+        )
     )
 
 
@@ -255,16 +276,20 @@ def by_this_run(order: Order, waits_anew: tuple[Request, ...]) -> Order:
 
 def absence_counts_from_ns(order: Order, absence_after_ns: int | None, now_ns: int) -> int | None:
     """Return the earliest time of asking at which "no such order" is evidence; None: never."""
-    if absence_after_ns is None or (order.is_final and not order.has_unseen_terms):
+    if absence_after_ns is None or (order.is_final and not order.may_be_raised):
         return None
     first_ns = order.not_found_at_ns
     if first_ns is not None:
         # One that is yet to come was stamped by an earlier run's clock, and this run has waited too.
         is_to_come = first_ns > now_ns + absence_after_ns
         return 0 if is_to_come else first_ns + absence_after_ns
-    if order.acked_at_ns is not None:
-        return order.heard_at_ns + absence_after_ns
-    return order.request.final_at_ns if order.request and order.request.in_doubt else None
+    if order.acked_at_ns is None:
+        return order.request.final_at_ns if order.request and order.request.in_doubt else None
+    if order.is_final and order.replacing is not None:
+        # What is filled is not over for as long as the replace may arrive and raise it.
+        final_at_ns = order.replacing.final_at_ns
+        return final_at_ns and max(final_at_ns, order.heard_at_ns + absence_after_ns)
+    return order.heard_at_ns + absence_after_ns
 
 
 def answer_counts_from_ns(

@@ -338,7 +338,11 @@ def _fills_missed(order: Order, event: FillsMissed) -> dict[str, Any]:
 
 def _disputed(order: Order, event: ReportDisputed) -> dict[str, Any]:
     told = f"the venue told of an order that is {order.ord_status}: {event.exec_type}"
-    return {"dispute": order.dispute or event.evidence or told, "not_found_at_ns": None}
+    return {
+        "dispute": order.dispute or event.evidence or told,
+        "is_overfilled": order.is_overfilled or event.exec_type == ExecType.FILL,
+        "not_found_at_ns": None,
+    }
 
 
 _APPLY: dict[type[OrderEvent], Callable[[Order, Any], dict[str, Any]]] = {

@@ -18,7 +18,7 @@ from brokerd.events import (
 )
 from brokerd.executor import Report
 from brokerd.fold import is_legal
-from brokerd.messages import Action, Answered, Ask, Reported, Viewed
+from brokerd.messages import Action, Answered, Ask, Reported, Resolve, Viewed
 from brokerd.orders import Order, Request
 from brokerd.states import RECORDED_AS, TRANSITIONS, ExecType, OrdStatus
 
@@ -154,12 +154,13 @@ def _note_missed_fills(stage: Stage, cl_ord_id: str, message: Reported) -> None:
 def dispute(
     stage: Stage,
     order: Order,
-    message: Reported | Viewed | Answered,
+    message: Reported | Viewed | Answered | Resolve,
     exec_type: ExecType,
     evidence: str,
 ) -> None:
-    """Record a contradiction once; polls would repeat it for ever."""
-    if not order.disputed:
+    """Record the first contradiction, and that more was filled than was asked for: polls repeat them."""
+    order = stage.get(order.cl_ord_id) or order
+    if not order.disputed or (exec_type is ExecType.FILL and not order.is_overfilled):
         stage.record(
             ReportDisputed(
                 at_ns=message.at_ns,
@@ -169,6 +170,12 @@ def dispute(
                 exec_type=exec_type,
             )
         )
+
+
+def dispute_overfill(stage: Stage, order: Order, message: Viewed | Resolve, why: str = "") -> None:
+    """Record that the venue filled more than the order asked for, and no replace is known of."""
+    evidence = f"{order.cum_qty:f} of {order.qty:f} filled, and no replace explains it{why}"
+    dispute(stage, order, message, ExecType.FILL, evidence)
 
 
 def next_steps(stage: Stage, cl_ord_id: str, at_ns: int) -> tuple[Action, ...]:

@@ -54,6 +54,8 @@ class Resolve(Struct, frozen=True, kw_only=True):
     `waits_anew` as in `Viewed`.
     """
 
+    road: ClassVar[Road] = Road.OPERATOR
+
     cl_ord_id: str
     outcome: Resolution
     by: str
@@ -131,7 +133,8 @@ class Viewed(Struct, frozen=True):
 
     `asked_at_ns` is when the question left: the view may be older than anything later.
     `absence_after_ns` is how far apart two answers of "no such order" must lie to count; None
-    where the venue forgets closed orders, so that absence proves nothing.
+    where this one proves nothing: the venue forgets closed orders, or its stream is not in sync.
+    `forgets_closed` says that the venue shows no closed orders, now or ever.
     `waits_anew` is what an earlier run left in doubt, with `final_at_ns` by this run's clock.
     """
 
@@ -143,6 +146,7 @@ class Viewed(Struct, frozen=True):
     absence_after_ns: int | None
     quote: Quote | None = None
     waits_anew: tuple[Request, ...] = ()
+    forgets_closed: bool = False
 
 
 class Seen(Struct, frozen=True):

@@ -49,7 +49,8 @@ class Order(Struct, gc=False, frozen=True, kw_only=True):
     `cum_quote` is the sum of qty x px over the fills; `not_found_at_ns` is when the first of the
     two proofs that the venue has no such order came in; `replace_no` counts the replaces that were
     asked for, `replaced_no` is the number of the last one known to be done; `dispute` is the first
-    contradiction, in words; `is_external` says that it was not sent by
+    contradiction, in words; `is_overfilled` says that one of them is of more filled than was asked for,
+    which no replace explains; `is_external` says that it was not sent by
     us: it is followed and never touched; `seq` is the order's last journal row;
     `heard_at_ns` is when the venue last told of it (at first, when it was submitted), whatever we
     asked since; `doubts_ns` is from when until when its requests were in doubt, of doubts that are
@@ -84,6 +85,7 @@ class Order(Struct, gc=False, frozen=True, kw_only=True):
     doubts_ns: tuple[tuple[int, int], ...] = ()
     not_found_at_ns: int | None = None
     dispute: str = ""
+    is_overfilled: bool = False
     is_external: bool = False
     reason: str = ""
     code: str = ""
@@ -124,9 +126,9 @@ class Order(Struct, gc=False, frozen=True, kw_only=True):
         """
         Whether more was filled than was asked for: that proves a replace we have not seen.
 
-        A venue that fills too much for real is disputed, which ends the search for other terms.
+        That a venue fills too much for real (`is_overfilled`) ends the search for other terms.
         """
-        return self.cum_qty > self.qty and not self.disputed
+        return self.cum_qty > self.qty and not self.is_overfilled
 
     @property
     def may_be_raised(self) -> bool:

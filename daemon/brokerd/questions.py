@@ -274,6 +274,7 @@ class Questions:
             absence_after_ns=self._absence_after_ns(asked_at_ns) if was_in_sync else None,
             quote=self._executor.quote(order.terms.symbol),
             waits_anew=self.waits_anew(order.cl_ord_id),
+            forgets_closed=not self._executor.capabilities.query_closed,
         )
 
     def _absence_after_ns(self, asked_at_ns: int) -> int | None:

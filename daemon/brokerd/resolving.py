@@ -10,8 +10,8 @@ from brokerd.blotter import Stage
 from brokerd.commands import unknown_order
 from brokerd.doubt import by_this_run
 from brokerd.errors import NotResolvable
-from brokerd.events import RequestResolved, Resolution, Road
-from brokerd.merge import next_steps
+from brokerd.events import RequestResolved, Resolution
+from brokerd.merge import dispute_overfill, next_steps
 from brokerd.messages import Ask, Decision, Resolve
 from brokerd.orders import Order, Request
 from brokerd.times import rfc3339
@@ -24,7 +24,7 @@ def resolve(stage: Stage, message: Resolve) -> Decision:
         return Decision(reply=unknown_order(message.cl_ord_id))
     request = by_this_run(order, message.waits_anew).doubted
     if request is None:
-        return Decision(reply=not_in_doubt(order))
+        return _resolve_unseen(stage, order, message)
     refusal = _why_not(order, request, message)
     if refusal is not None:
         return Decision(reply=refusal)
@@ -32,7 +32,7 @@ def resolve(stage: Stage, message: Resolve) -> Decision:
         RequestResolved(
             at_ns=message.at_ns,
             cl_ord_id=order.cl_ord_id,
-            road=Road.OPERATOR,
+            road=message.road,
             request=request.kind,
             outcome=message.outcome,
             by=message.by,
@@ -42,6 +42,25 @@ def resolve(stage: Stage, message: Resolve) -> Decision:
     )
     steps = next_steps(stage, order.cl_ord_id, message.at_ns)
     return Decision(steps if order.is_settled else (*steps, Ask(order)), order.cl_ord_id)
+
+
+def _resolve_unseen(stage: Stage, order: Order, message: Resolve) -> Decision:
+    """Take a person's word that an order is over which a replace, as its fills say, has raised."""
+    if not order.has_unseen_terms or message.outcome is not Resolution.DONE:
+        return Decision(reply=not_in_doubt(order))
+    if message.is_answered and message.shows_closed:
+        return Decision(reply=_venue_can_tell("with which terms the order was filled"))
+    said = f": {message.by} says that it is over, {message.reason}"
+    dispute_overfill(stage, order, message, said)
+    return Decision(next_steps(stage, order.cl_ord_id, message.at_ns), order.cl_ord_id)
+
+
+def _venue_can_tell(what: str) -> NotResolvable:
+    return NotResolvable(
+        f"the venue answers and will tell {what}",
+        reason="venue_can_tell",
+        hint="wait for it: brokerctl explain shows what is asked and answered",
+    )
 
 
 def not_in_doubt(order: Order) -> NotResolvable:
@@ -55,11 +74,7 @@ def not_in_doubt(order: Order) -> NotResolvable:
 
 def _why_not(order: Order, request: Request, message: Resolve) -> NotResolvable | None:
     if message.is_answered and message.shows_closed and request.final_at_ns is not None:
-        return NotResolvable(
-            f"the venue answers and will tell what became of the {request.kind} request",
-            reason="venue_can_tell",
-            hint="wait for it: brokerctl explain shows what is asked and answered",
-        )
+        return _venue_can_tell(f"what became of the {request.kind} request")
     arrives_until_ns = request.final_at_ns
     if arrives_until_ns is None:
         arrives_until_ns = request.asked_at_ns + message.under_way_ns

@@ -116,7 +116,7 @@ class Trading:
         """Take a person's word for what became of a request in doubt, if the venue will not tell."""
         check_owner(peer, "resolve a doubt")
         order = await self._engine.recall.find(params.cl_ord_id)
-        if not order.in_doubt:
+        if not order.in_doubt and not order.has_unseen_terms:
             raise not_in_doubt(order)
         link = self._links.by_name.get(order.terms.executor)
         is_answered = link is not None and await link.answers_about(order)
