@@ -335,6 +335,42 @@ async def test_what_is_begun_for_a_bot_that_has_gone_meanwhile_ends_at_once(tmp_
     assert was_ended
 
 
+@pytest.mark.parametrize(
+    "asked",
+    [
+        request(1, "subscribe"),
+        [request(1, "subscribe"), request(2, "ping")],
+        [request(2, "slow"), request(1, "subscribe")],
+    ],
+)
+async def test_what_a_call_begins_says_nothing_before_the_answer_of_that_call(
+    tmp_path: Path, asked: object
+) -> None:
+    """Whatever else is answered on the connection while that answer is being made."""
+    may_end = asyncio.Event()
+
+    async def answer(call: Call, peer: Peer) -> bytes:
+        if call.method == "subscribe":
+            peer.spawn(lambda: peer.send(b'"an event"'), "subscription")
+        if call.method != "ping":
+            await may_end.wait()
+        return b'{"id":%b}' % (call.id or b"")
+
+    async with asyncio.TaskGroup() as group:
+        server = Server(answer, lambda *_: False, DaemonConfig(), group)
+        async with listening(tmp_path / "socket", server):
+            reader, writer = await asyncio.open_unix_connection(str(tmp_path / "socket"))
+            writer.write(lines_of(asked))
+            for no in (7, 8, 9):
+                writer.write(lines_of(request(no, "ping")))
+                assert json.loads(await reader.readline()) == {"id": no}
+            may_end.set()
+            answered = json.loads(await reader.readline())
+            assert {"id": 1} in (answered if isinstance(answered, list) else [answered])
+            assert json.loads(await reader.readline()) == "an event"
+            writer.close()
+
+
 @pytest.mark.parametrize("kind", [socket.SOCK_DGRAM, socket.SOCK_STREAM])
 async def test_only_a_socket_that_certainly_nobody_listens_on_is_taken_away(
     tmp_path: Path, kind: socket.SocketKind

@@ -329,6 +329,18 @@ def test_in_a_batch_too_the_answer_comes_before_the_events(bot: Bot) -> None:
     assert bot.call("daemon.ping")["pong"]
 
 
+def test_other_answers_between_a_batch_and_its_answer_let_no_event_by(bot: Bot) -> None:
+    """The batch waits for the venue; the lines after it are answered meanwhile."""
+    lines = [request(no, "daemon.ping") for no in (3, 4, 5)]
+    submit = request(2, "order.submit", **market(), wait="venue")
+    bot.send([request(1, "events.subscribe", after_seq=0), submit])
+    for line in lines:
+        bot.send(line)
+    told = [bot.receive() for _ in range(5)]
+    first_event = next(no for no, each in enumerate(told) if "method" in each)
+    assert any(isinstance(each, list) for each in told[:first_event])
+
+
 def test_a_subscription_to_an_executor_that_never_was_is_refused(bot: Bot) -> None:
     with pytest.raises(Told) as refused:
         bot.call("events.subscribe", executor="papr")

@@ -37,13 +37,20 @@ Work = Callable[[], Coroutine[Any, Any, None]]
 
 
 class Peer(Protocol):
-    """The bot at the other end, as the methods see it."""
+    """The bot at the other end, as the methods see it during one call."""
 
-    uid: int | None
-    subscriptions: dict[str, asyncio.Task[None]]
+    @property
+    def uid(self) -> int | None:
+        """The bot's user."""
+        ...
+
+    @property
+    def subscriptions(self) -> dict[str, asyncio.Task[None]]:
+        """What the connection sends events by, by name."""
+        ...
 
     def spawn(self, work: Work, name: str) -> asyncio.Task[None]:
-        """Run something once the next answer is out, for as long as the connection lives."""
+        """Run something once this call's answer is out, for as long as the connection lives."""
         ...
 
     async def send(self, line: bytes) -> None:
@@ -154,7 +161,6 @@ class Connection(asyncio.Protocol):
         self._transport: asyncio.Transport | None = None
         self.subscriptions: dict[str, asyncio.Task[None]] = {}
         self._tasks: set[asyncio.Task[None]] = set()
-        self._unanswered: list[asyncio.Future[None]] = []
         self.uid: int | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -220,19 +226,8 @@ class Connection(asyncio.Protocol):
         self._start_calls()
 
     def spawn(self, work: Work, name: str) -> asyncio.Task[None]:
-        """
-        Run something until it ends or the connection does, which may have been so by now.
-
-        It begins when the next answer is out: that of a call in a batch goes out with the others'.
-        """
-        answered = asyncio.get_running_loop().create_future()
-        self._unanswered.append(answered)
-
-        async def begin() -> None:
-            await answered
-            await work()
-
-        task = self._server.group.create_task(begin(), name=name)
+        """Run something until it ends or the connection does, which may have been so by now."""
+        task = self._server.group.create_task(work(), name=name)
         if self._is_closing():
             task.cancel()
         self._tasks.add(task)
@@ -285,11 +280,12 @@ class Connection(asyncio.Protocol):
     def _start_slowly(self, received: Received) -> None:
         calls = [message for message in received.messages if isinstance(message, Call)]
         self._not_begun += len(calls)
+        caller = Caller(self)
         if received.is_batch:
-            begun = [self._server.start(self._answer(call)) for call in calls]
-            self._server.start(self._serve_batch(received, begun))
+            begun = [self._server.start(self._answer(call, caller)) for call in calls]
+            self._server.start(self._serve_batch(received, begun, caller))
         else:
-            self._server.start(self._serve(received.messages[0]))
+            self._server.start(self._serve(received.messages[0], caller))
 
     def _done(self, reply: bytes | None) -> None:
         """Take the answer to a call that needed no task."""
@@ -316,18 +312,19 @@ class Connection(asyncio.Protocol):
         if self._is_ended and not self._waiting and not self._in_flight:
             self.close()
 
-    async def _serve(self, only: Call | Failure) -> None:
+    async def _serve(self, only: Call | Failure, caller: "Caller") -> None:
         reply: bytes | None = None
         try:
             if isinstance(only, Call):
-                reply = await self._answer(only)
+                reply = await self._answer(only, caller)
             else:
                 reply = failure(only.id, only.error)
         finally:
             self._finish(1, reply)
+            caller.is_answered.set()
 
     async def _serve_batch(
-        self, received: Received, begun: list[asyncio.Task[bytes | None]]
+        self, received: Received, begun: list[asyncio.Task[bytes | None]], caller: "Caller"
     ) -> None:
         reply: bytes | None = None
         try:
@@ -338,21 +335,18 @@ class Connection(asyncio.Protocol):
             reply = batch(answers) if answers else None
         finally:
             self._finish(len(received.messages), reply)
+            caller.is_answered.set()
 
-    async def _answer(self, call: Call) -> bytes | None:
+    async def _answer(self, call: Call, caller: "Caller") -> bytes | None:
         self._not_begun -= 1
         self._server.calls += 1
-        return await self._server.answer(call, self)
+        return await self._server.answer(call, caller)
 
     def _finish(self, calls: int, reply: bytes | None) -> None:
         """Write an answer, and go on with what waited for its calls to end."""
         self._in_flight -= calls
         if reply is not None:
             self._write(reply)
-        while self._unanswered:
-            answered = self._unanswered.pop()
-            if not answered.done():
-                answered.set_result(None)
         if self._waiting:
             self._start_calls()
         else:
@@ -379,6 +373,32 @@ class Connection(asyncio.Protocol):
         log.warning("bot_stalled", uid=self.uid, stall_s=self._server.limits.stall_s)
         if self._transport is not None:
             self._transport.abort()
+
+
+class Caller:
+    """
+    The bot as the calls of one line see it.
+
+    What they spawn begins once that line is answered, whatever the connection answers meanwhile:
+    a batch is one line, and has one answer.
+    """
+
+    def __init__(self, connection: Connection) -> None:
+        self.uid = connection.uid
+        self.subscriptions = connection.subscriptions
+        self.send = connection.send
+        self.turn = connection.turn
+        self.is_answered = asyncio.Event()
+        self._connection = connection
+
+    def spawn(self, work: Work, name: str) -> asyncio.Task[None]:
+        """Run something once the line is answered, until it ends or the connection does."""
+
+        async def begin() -> None:
+            await self.is_answered.wait()
+            await work()
+
+        return self._connection.spawn(begin, name)
 
 
 def _peer_uid(connection: socket.socket | None) -> int | None:
