@@ -26,8 +26,11 @@ from tests.scripted import until
 
 from brokerd.config.load import DaemonConfig
 from brokerd.errors import ConfigError
+from brokerd.outgoing import WRITE_BUFFER_BYTES
+from brokerd.peer import Peer
 from brokerd.rpc import BATCH_MAX, LINE_BYTES_MAX, Call
-from brokerd.server import WRITE_BUFFER_BYTES, Peer, Server, listening
+from brokerd.server import Server
+from brokerd.socketfile import listening
 
 STALL_S = 1
 
@@ -324,7 +327,7 @@ async def test_what_is_begun_for_a_bot_that_has_gone_meanwhile_ends_at_once(tmp_
             writer.write(lines_of(request(1, "events.subscribe")))
             await asked.wait()
             for connection in tuple(server.connections):
-                connection._give_up()
+                connection._out._give_up()
             await until(lambda: not server.connections, "the connection is lost")
             gone.set()
             await until(lambda: begun != [], "it is begun")

@@ -16,7 +16,7 @@ from brokerd.ids import Ids
 from brokerd.links import Links
 from brokerd.messages import Answered, Replace, Reported
 from brokerd.params import FilterParams, ReplaceParams, SubmitParams
-from brokerd.server import Peer
+from brokerd.peer import Peer
 from brokerd.terms import Instrument, OrdType, Quote
 from brokerd.trading import Trading
 

@@ -11,9 +11,9 @@ The house, from pure to shell; a module imports only from its own floor or one a
     shells    config/  logs/  clock  journal/  history/  guard  retries  systemd
               recall  strangers  hearing  engine  feed  dispatch  others  condition  pauses
               insync  questions  poller  listener  link  links
-    socket    views  params  results  scorecard  contract  discover  lookback  subscriptions
-              survey/  trading  enquiries  statistician  sampler  overview  methods
-              server
+    socket    views  params  results  scorecard  contract  peer  discover  lookback
+              subscriptions  survey/  trading  enquiries  statistician  sampler  overview
+              methods  server  outgoing  connection  socketfile
     root      desk  supervisor  plugins  __main__
     clients   client/  cli/
 

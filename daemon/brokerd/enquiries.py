@@ -22,7 +22,7 @@ from brokerd.params import (
     read_window,
     several,
 )
-from brokerd.server import Peer
+from brokerd.peer import Peer
 from brokerd.views import ShownOrder, show_entry, show_fill, show_order
 
 

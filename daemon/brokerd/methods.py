@@ -27,8 +27,8 @@ from brokerd.links import Links
 from brokerd.orders import Order
 from brokerd.overview import show_link
 from brokerd.params import NoParams, SubscribeParams, ThawParams
+from brokerd.peer import Peer, check_owner
 from brokerd.rpc import NULL, Call, answer, encode, failure, notification, read_params
-from brokerd.server import Peer, check_owner
 from brokerd.statistician import Statistician
 from brokerd.subscriptions import Subscription, read_filter
 from brokerd.trading import Trading

@@ -10,7 +10,7 @@ from brokerd.executor import Clock
 from brokerd.history.model import SqliteHistory
 from brokerd.links import Links
 from brokerd.params import StatsParams, read_window, several
-from brokerd.server import Peer
+from brokerd.peer import Peer
 from brokerd.storage import Journal
 from brokerd.survey.question import Question
 from brokerd.survey.surveyor import Surveyor

@@ -26,8 +26,8 @@ from brokerd.filters import OrderFilter, matches_status, matches_terms
 from brokerd.history.model import SqliteHistory
 from brokerd.lookback import first_position
 from brokerd.params import SubscribeParams, order_filter
+from brokerd.peer import Peer
 from brokerd.rpc import notification
-from brokerd.server import Peer
 from brokerd.terms import Terms
 from brokerd.views import show_entry
 from brokerd.words import suggest

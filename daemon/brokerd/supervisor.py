@@ -35,7 +35,8 @@ from brokerd.logs.setup import EventLog
 from brokerd.methods import Methods
 from brokerd.overview import count_orders, doubts_of
 from brokerd.results import DaemonInfo
-from brokerd.server import Server, listening
+from brokerd.server import Server
+from brokerd.socketfile import listening
 from brokerd.statistician import Statistician
 from brokerd.storage import Journal
 from brokerd.survey.surveyor import Surveyor

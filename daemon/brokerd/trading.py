@@ -38,9 +38,9 @@ from brokerd.params import (
     read_terms,
     read_window,
 )
+from brokerd.peer import Peer, check_owner
 from brokerd.resolving import not_in_doubt
 from brokerd.rpc import Call, read_params
-from brokerd.server import Peer, check_owner
 from brokerd.terms import check_instrument
 from brokerd.views import ShownOrder, show_order
 

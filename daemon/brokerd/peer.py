@@ -1,0 +1,69 @@
+"""The bot at the other end, as the methods see it during one call."""
+
+import asyncio
+import os
+from collections.abc import Callable, Coroutine
+from contextlib import AbstractAsyncContextManager
+from typing import Any, Protocol
+
+from brokerd.errors import NotPermitted
+
+Work = Callable[[], Coroutine[Any, Any, None]]
+
+
+class Peer(Protocol):
+    """The bot at the other end, as the methods see it during one call."""
+
+    @property
+    def uid(self) -> int | None:
+        """The bot's user."""
+        ...
+
+    @property
+    def subscriptions(self) -> dict[str, asyncio.Task[None]]:
+        """What the connection sends events by, by name."""
+        ...
+
+    def spawn(self, work: Work, name: str) -> asyncio.Task[None]:
+        """Run something once this call's answer is out, for as long as the connection lives."""
+        ...
+
+    async def send(self, line: bytes) -> None:
+        """Write a line (without its newline) and wait until there is room for another."""
+        ...
+
+    def turn(self) -> AbstractAsyncContextManager[None]:
+        """Hold the connection's one turn for a large answer, once there is room for it."""
+        ...
+
+
+def check_owner(peer: Peer, what: str) -> None:
+    """Raise NotPermitted unless the bot is the daemon's own user, or root."""
+    if peer.uid not in {0, os.geteuid()}:
+        raise NotPermitted(f"uid {peer.uid} may not {what}", hint="ask the daemon's owner, or root")
+
+
+class Caller:
+    """
+    The bot as the calls of one line see it.
+
+    What they spawn begins once that line is answered, whatever the connection answers meanwhile:
+    a batch is one line, and has one answer.
+    """
+
+    def __init__(self, connection: Peer) -> None:
+        self.uid = connection.uid
+        self.subscriptions = connection.subscriptions
+        self.send = connection.send
+        self.turn = connection.turn
+        self.is_answered = asyncio.Event()
+        self._connection = connection
+
+    def spawn(self, work: Work, name: str) -> asyncio.Task[None]:
+        """Run something once the line is answered, until it ends or the connection does."""
+
+        async def begin() -> None:
+            await self.is_answered.wait()
+            await work()
+
+        return self._connection.spawn(begin, name)
