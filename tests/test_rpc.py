@@ -167,10 +167,24 @@ def test_a_line_with_its_newline_is_at_most_64_kib(end: bytes) -> None:
     longest = b"x" * (LINE_BYTES_MAX - 1)
     assert LineBuffer().feed(longest + b"\n") == [longest]
     buffer = LineBuffer()
-    with pytest.raises(InvalidRequest) as caught:
-        buffer.feed(longest + b"x" + end)
-    assert caught.value.reason == "line_too_long"
-    assert buffer.feed(b"{}\n") == [b"{}"], "nothing of the long line is kept"
+    assert buffer.feed(b"{}\n" + longest + b"x" + end) == [b"{}"]
+    assert buffer.fault is not None
+    assert buffer.fault.reason == "line_too_long"
+    assert buffer.feed(b"{}\n") == [], "it may be the rest of the long line"
+    buffer.end()
+    assert buffer.fault.reason == "line_too_long"
+
+
+@pytest.mark.parametrize("end", [b"", b"\r", b" "])
+def test_a_last_line_without_its_newline_is_a_fault_and_nothing_at_all_is_none(end: bytes) -> None:
+    buffer = LineBuffer()
+    assert buffer.feed(b"{}\n" + end) == [b"{}"]
+    buffer.end()
+    assert buffer.fault is None
+    assert buffer.feed(b'{"id":1}' + end) == []
+    buffer.end()
+    assert isinstance(buffer.fault, ParseError)
+    assert buffer.fault.reason == "line_unfinished"
 
 
 def test_params_are_read_by_the_methods_own_decoder() -> None:

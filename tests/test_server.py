@@ -4,9 +4,10 @@ import asyncio
 import json
 import select
 import socket
+import threading
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import Any
 from unittest.mock import AsyncMock
@@ -17,6 +18,7 @@ from tests.daemon_process import (
     Bot,
     DaemonProcess,
     HungUp,
+    Message,
     Told,
     limit,
     request,
@@ -25,11 +27,11 @@ from tests.daemon_process import (
 from tests.scripted import until
 
 from brokerd.config.load import DaemonConfig
-from brokerd.errors import ConfigError
+from brokerd.errors import ConfigError, Refused
 from brokerd.outgoing import WRITE_BUFFER_BYTES
-from brokerd.peer import Peer
+from brokerd.peer import BATCH_BYTES, Peer
 from brokerd.rpc import BATCH_MAX, LINE_BYTES_MAX, Call
-from brokerd.server import Server
+from brokerd.server import REFUSALS_EVERY_S, Server
 from brokerd.socketfile import listening
 
 STALL_S = 1
@@ -72,6 +74,27 @@ def test_a_line_of_one_byte_more_is_told_why_and_cut_off(bot: Bot) -> None:
 def test_a_line_without_an_end_is_cut_off_before_it_fills_memory(bot: Bot) -> None:
     bot.send_raw(b"[" * LINE_BYTES_MAX)
     assert bot.receive()["error"]["data"]["reason"] == "line_too_long"
+    assert bot.is_hung_up()
+
+
+def test_what_came_before_a_line_too_long_is_answered(bot: Bot) -> None:
+    """More than may be in flight at once, and in one write with the line that ends it."""
+    calls = [request(no, "order.submit", **limit(), wait="venue") for no in range(100)]
+    bot.send_raw(lines_of(*calls) + line_of(LINE_BYTES_MAX + 1) + lines_of(request(100, "x")))
+    told = [bot.receive() for _ in range(101)]
+    (refused,) = [each for each in told if each["id"] is None]
+    assert refused["error"]["data"]["reason"] == "line_too_long"
+    assert {each["id"] for each in told if "result" in each} == set(range(100))
+    assert bot.is_hung_up()
+
+
+def test_a_last_line_without_its_newline_is_not_carried_out_and_told_so(bot: Bot) -> None:
+    bot.send(request(1, "order.submit", **limit(), wait="venue"))
+    bot.send_raw(json.dumps(request(2, "order.submit", **limit(cl_ord_id="half"))).encode())
+    bot.socket.shutdown(socket.SHUT_WR)
+    told = {each["id"]: each for each in (bot.receive(), bot.receive())}
+    assert told[1]["result"]["ord_status"] == "new"
+    assert told[None]["error"]["data"]["reason"] == "line_unfinished"
     assert bot.is_hung_up()
 
 
@@ -237,12 +260,85 @@ def test_a_bot_that_never_reads_is_cut_off_and_others_do_not_notice(
         bot.call("daemon.ping")
 
 
+def test_a_bot_that_has_finished_speaking_and_never_reads_is_cut_off(
+    daemon: DaemonProcess, bot: Bot
+) -> None:
+    with daemon.bot() as half_closed:
+        half_closed.send_raw(lines_of(*[request(1, "rpc.discover")] * 60))
+        half_closed.socket.shutdown(socket.SHUT_WR)
+        until_alone(bot)
+
+
+def until_alone(bot: Bot) -> Message:
+    """Return what the daemon says of itself once it has no other connection."""
+    give_up_s = time.monotonic() + PATIENCE_S
+    while (told := bot.call("daemon.info"))["connections"] > 1:
+        assert time.monotonic() < give_up_s
+    return told
+
+
+def list_long(bot: Bot) -> None:
+    """Have 2,000 orders: a page of 1,000 is a megabyte."""
+    while bot.call("daemon.info")["orders"]["submitted"] < 2_000:
+        bot.send([request(no, "order.submit", **limit()) for no in range(BATCH_MAX)])
+        bot.receive()
+
+
+def test_the_large_answers_of_one_batch_are_bounded(daemon: DaemonProcess, bot: Bot) -> None:
+    """None goes out before all are made: 50 pages would be 50 MB at once."""
+    list_long(bot)
+    before = daemon.rss_bytes()
+    asked = [request(no, "order.list", limit=1000) for no in range(BATCH_MAX - 1)]
+    bot.send([*asked, request(BATCH_MAX, "order.submit", **limit())])
+    *lists, submitted = sorted(bot.receive(), key=lambda each: int(each["id"]))
+    made = [len(each["result"]["orders"]) for each in lists if "result" in each]
+    refused = [each["error"]["data"]["reason"] for each in lists if "error" in each]
+    assert set(made) == {1000}
+    assert len(made) * 1000 * 500 < BATCH_BYTES + WRITE_BUFFER_BYTES
+    assert refused == ["batch_answer_too_large"] * (len(asked) - len(made))
+    assert "result" in submitted
+    assert daemon.rss_bytes() - before < 8 * BATCH_BYTES
+
+
+async def test_what_nobody_is_there_to_read_is_not_made(tmp_path: Path) -> None:
+    """A bot that asks for much and is cut off would else be worked for by all its questions."""
+    made: list[bytes | None] = []
+
+    async def answer(call: Call, peer: Peer) -> bytes | None:
+        with suppress(Refused):
+            async with peer.turn():
+                made.append(call.id)
+                return b"x" * (WRITE_BUFFER_BYTES + 1)
+        return None
+
+    async with asyncio.TaskGroup() as group:
+        server = Server(answer, lambda *_: False, DaemonConfig(), group)
+        async with listening(tmp_path / "socket", server):
+            _, writer = await asyncio.open_unix_connection(str(tmp_path / "socket"), limit=1)
+            writer.write(lines_of(*[request(no, "list") for no in range(10)]))
+            await until(lambda: bool(made), "the first is made")
+            (connection,) = server.connections
+            connection._out._give_up()
+            await until(lambda: not server.connections, "the connection is lost")
+            await until(lambda: not server._under_way, "all calls have ended")
+            writer.close()
+    assert len(made) < 4
+
+
+def test_descriptions_that_nobody_reads_are_not_made() -> None:
+    with running(daemon={"in_flight_max": 1024}) as daemon, daemon.bot() as bot:
+        bot.call("rpc.discover")
+        before = daemon.rss_bytes()
+        with daemon.bot() as deaf:
+            deaf.send_raw(lines_of(*[request(1, "rpc.discover")] * 1024))
+            pings(bot, 0.5)
+            assert daemon.rss_bytes() - before < 16 << 20
+
+
 def test_large_answers_that_nobody_reads_are_not_made(daemon: DaemonProcess) -> None:
     """64 pages of 1,000 orders are 60 MB: they wait as questions, not as answers."""
     with daemon.bot() as bot:
-        while bot.call("daemon.info")["orders"]["submitted"] < 2_000:
-            bot.send([request(no, "order.submit", **limit()) for no in range(BATCH_MAX)])
-            bot.receive()
+        list_long(bot)
         bot.call("order.list", limit=1000)
         before = daemon.rss_bytes()
         with daemon.bot() as deaf:
@@ -272,6 +368,35 @@ def test_the_bot_that_is_one_too_many_is_told_busy_and_cut_off() -> None:
             bot.close()
 
 
+def test_a_flood_of_bots_too_many_holds_nobody_up_and_does_not_fill_the_log() -> None:
+    is_over = threading.Event()
+    refused: list[int] = []
+
+    def knock(daemon: DaemonProcess) -> None:
+        while not is_over.is_set():
+            with suppress(HungUp, BlockingIOError), daemon.bot() as surplus:
+                refused.append(surplus.receive()["error"]["code"])
+
+    with running(daemon={"connections_max": 2}) as daemon, daemon.bot() as bot, daemon.bot():
+        assert bot.call("daemon.ping")["pong"]
+        threads = [threading.Thread(target=knock, args=(daemon,)) for _ in range(4)]
+        began_s = time.monotonic()
+        for thread in threads:
+            thread.start()
+        while len(refused) < 500:
+            assert bot.call("order.submit", **limit())["status"] == "PENDING"
+        is_over.set()
+        for thread in threads:
+            thread.join()
+        took_s = time.monotonic() - began_s
+        assert bot.call("daemon.info")["connections"] == 2
+        assert daemon.stop() == 0
+        assert set(refused) == {303}
+        told = daemon.logged("bot_refused")
+        assert 1 <= len(told) <= 1 + took_s / REFUSALS_EVERY_S
+        assert len(told) + sum(each["untold"] for each in told) <= len(refused)
+
+
 def test_a_thousand_connections_leave_nothing_behind(daemon: DaemonProcess, bot: Bot) -> None:
     bot.call("stats.get")  # the process that answers it has its files, too
     before = daemon.fds()
@@ -283,11 +408,10 @@ def test_a_thousand_connections_leave_nothing_behind(daemon: DaemonProcess, bot:
                 one.call("events.subscribe")
             elif no % 4 == 2:
                 one.ask("order.get", cl_ord_id="nobody")
-    while True:
-        told = bot.call("daemon.info")
-        if told["connections"] == 1:
-            break
-    assert told["subscribers"] == 0
+            elif no % 8 == 3:  # gone in the middle of a batch that begins something
+                subscribe = request(1, "events.subscribe", last=5)
+                one.send([subscribe, request(2, "order.submit", **limit(), wait="venue")])
+    assert until_alone(bot)["subscribers"] == 0
     assert daemon.fds() == before
 
 

@@ -13,15 +13,11 @@ from contextlib import AbstractAsyncContextManager
 from functools import partial
 from typing import cast
 
-import structlog
-
 from brokerd.errors import BrokerdError, Busy
 from brokerd.outgoing import Outgoing
 from brokerd.peer import Caller, Work
 from brokerd.rpc import NULL, Call, Failure, LineBuffer, Received, batch, failure, receive
 from brokerd.server import Server
-
-log = structlog.get_logger(__name__)
 
 
 class Connection(asyncio.Protocol):
@@ -71,18 +67,21 @@ class Connection(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         """Cut what arrived into lines and start on them."""
-        try:
-            self._waiting.extend(self._lines.feed(data))
-        except BrokerdError as error:
-            self._refuse(error)
-            return
-        self._start_calls()
+        self._waiting.extend(self._lines.feed(data))
+        if self._lines.fault is None:
+            self._start_calls()
+        else:
+            self._refuse(self._lines.fault)
 
     def eof_received(self) -> bool:
         """
         Answer what was asked, then hang up, also on a subscriber: the bot will say no more, and one
         that has gone for good looks the same.
         """
+        if self._lines.fault is None:
+            self._lines.end()
+            if self._lines.fault is not None:
+                self._refuse(self._lines.fault)
         self._is_ended = True
         self._close_if_done()
         return True
@@ -209,7 +208,9 @@ class Connection(asyncio.Protocol):
     async def _answer(self, call: Call, caller: Caller) -> bytes | None:
         self._not_begun -= 1
         self._server.calls += 1
-        return await self._server.answer(call, caller)
+        reply = await self._server.answer(call, caller)
+        caller.unsent_bytes += len(reply or b"")
+        return reply
 
     def _finish(self, calls: int, reply: bytes | None) -> None:
         """Write an answer, and go on with what waited for its calls to end."""
@@ -223,10 +224,12 @@ class Connection(asyncio.Protocol):
         self._close_if_done()
 
     def _refuse(self, error: BrokerdError) -> None:
-        """Say why, and hang up."""
-        log.warning("bot_refused", uid=self.uid, reason=error.reason)
+        """Say why, and hang up once what was asked before is answered."""
+        self._server.refusals.log(self.uid, error.reason)
         self._out.write(failure(NULL, error))
-        self.close()
+        self._is_ended = True
+        self._start_calls()
+        self._close_if_done()
 
 
 def _peer_uid(connection: socket.socket | None) -> int | None:

@@ -191,11 +191,12 @@ class Methods:
         self._stop()
         return results.Stopping(stopping=True)
 
-    async def discover(self, _peer: Peer, _params: NoParams) -> Raw:
+    async def discover(self, peer: Peer, _params: NoParams) -> Raw:
         """Describe all methods. The document is made once: that takes as long as many submits."""
-        if self._document is None:
-            self._document = Raw(encode(openrpc()))
-        return self._document
+        async with peer.turn():
+            if self._document is None:
+                self._document = Raw(encode(openrpc()))
+            return self._document
 
     async def _run(self, subscription: Subscription, peer: Peer, name: str) -> None:
         """Send events for as long as that goes; one bot's trouble is never the daemon's end."""

@@ -11,6 +11,8 @@ from contextlib import asynccontextmanager
 
 import structlog
 
+from brokerd.errors import Refused
+
 WRITE_BUFFER_BYTES = 1024 * 1024
 """Answers a bot may leave unread before we stop reading its calls."""
 
@@ -52,9 +54,15 @@ class Outgoing:
 
     @asynccontextmanager
     async def turn(self) -> AsyncGenerator[None]:
-        """Let large answers be made one at a time, each when the one before is nearly out."""
+        """
+        Let large answers be made one at a time, each when the one before is nearly out.
+
+        Raises Refused if the bot is gone by then: nobody is left to make it for.
+        """
         async with self._turn:
             await self._room.wait()
+            if self.is_closing:
+                raise Refused("the bot is gone")
             yield
 
     def pause(self) -> None:

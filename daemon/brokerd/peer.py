@@ -2,11 +2,14 @@
 
 import asyncio
 import os
-from collections.abc import Callable, Coroutine
-from contextlib import AbstractAsyncContextManager
+from collections.abc import AsyncGenerator, Callable, Coroutine
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Any, Protocol
 
-from brokerd.errors import NotPermitted
+from brokerd.errors import InvalidRequest, NotPermitted
+
+BATCH_BYTES = 4 * 1024 * 1024
+"""What the answers to one batch may come to before it gets no more large ones."""
 
 Work = Callable[[], Coroutine[Any, Any, None]]
 
@@ -55,7 +58,7 @@ class Caller:
         self.uid = connection.uid
         self.subscriptions = connection.subscriptions
         self.send = connection.send
-        self.turn = connection.turn
+        self.unsent_bytes = 0
         self.is_answered = asyncio.Event()
         self._connection = connection
 
@@ -67,3 +70,20 @@ class Caller:
             await work()
 
         return self._connection.spawn(begin, name)
+
+    @asynccontextmanager
+    async def turn(self) -> AsyncGenerator[None]:
+        """
+        Hold the connection's turn for a large answer.
+
+        Raises InvalidRequest in a batch that holds BATCH_BYTES already: none of it goes out before
+        all of it is made.
+        """
+        async with self._connection.turn():
+            if self.unsent_bytes >= BATCH_BYTES:
+                raise InvalidRequest(
+                    f"the batch's answers have come to {self.unsent_bytes} bytes",
+                    reason="batch_answer_too_large",
+                    hint="ask for large answers in lines of their own",
+                )
+            yield

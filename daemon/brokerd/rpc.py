@@ -7,6 +7,7 @@ Specification: jsonrpc.org/specification.
 """
 
 from decimal import Decimal
+from itertools import takewhile
 from typing import Annotated, Any, TypeVar, get_args
 
 import msgspec
@@ -86,26 +87,40 @@ class LineBuffer:
     """
     Cuts a byte stream into lines; holds at most one unfinished line.
 
-    `feed` raises InvalidRequest once a line passes LINE_BYTES_MAX: nothing after it can be trusted
-    to start where a line starts, so the connection must end.
+    `fault` is why it ends before its end: once a line passes LINE_BYTES_MAX nothing after it can be
+    trusted to start where a line starts, and a last line without its newline may be half of one.
     """
 
     def __init__(self) -> None:
         self._rest = b""
+        self.fault: BrokerdError | None = None
 
     def feed(self, data: bytes) -> list[bytes]:
         """Take what arrived; return the lines it completed, without newlines, empty ones left out."""
+        if self.fault is not None:
+            return []
         if self._rest:
             data = self._rest + data
         *lines, self._rest = data.split(b"\n")
         if len(self._rest) >= LINE_BYTES_MAX or any(len(line) >= LINE_BYTES_MAX for line in lines):
             self._rest = b""
-            raise InvalidRequest(
+            self.fault = InvalidRequest(
                 f"a line is longer than {LINE_BYTES_MAX} bytes",
                 reason="line_too_long",
                 hint="send one JSON-RPC message a line; split large batches",
             )
+            lines = [*takewhile(lambda line: len(line) < LINE_BYTES_MAX, lines)]
         return [line for line in lines if line.strip()]
+
+    def end(self) -> None:
+        """Take the end of the stream."""
+        if self._rest.strip():
+            self.fault = ParseError(
+                "the last line has no newline: it may not be whole",
+                reason="line_unfinished",
+                hint="end each message with a newline",
+            )
+        self._rest = b""
 
 
 def receive(line: bytes) -> Received:

@@ -4,11 +4,17 @@ import asyncio
 from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any, Protocol, TypeVar
 
+import structlog
+
 from brokerd.peer import Peer
 from brokerd.rpc import Call
 
 DRAIN_S = 1.0
 """How long calls under way may still take once the daemon goes down."""
+
+REFUSALS_EVERY_S = 1.0
+
+log = structlog.get_logger(__name__)
 
 T = TypeVar("T")
 
@@ -54,6 +60,28 @@ class Connected(Protocol):
         ...
 
 
+class Refusals:
+    """
+    Logs which bots were turned away: one line a second, with how many went `untold` before it.
+
+    A bot that comes again at once, and again, must not fill the disk that the journal needs.
+    """
+
+    def __init__(self) -> None:
+        self._untold = 0
+        self._quiet_until_s = 0.0
+
+    def log(self, uid: int | None, reason: str) -> None:
+        """Log one, or count it."""
+        now_s = asyncio.get_running_loop().time()
+        if now_s < self._quiet_until_s:
+            self._untold += 1
+            return
+        log.warning("bot_refused", uid=uid, reason=reason, untold=self._untold)
+        self._untold = 0
+        self._quiet_until_s = now_s + REFUSALS_EVERY_S
+
+
 class Server:
     """What connections share. `answer` and `express` are what the methods make of a call."""
 
@@ -66,6 +94,7 @@ class Server:
         self.group = group
         self.connections: set[Connected] = set()
         self.calls = 0
+        self.refusals = Refusals()
         self._under_way: set[asyncio.Task[Any]] = set()
 
     def start(self, work: Coroutine[Any, Any, T]) -> asyncio.Task[T]:
