@@ -5,6 +5,7 @@ import re
 import signal
 import sqlite3
 import subprocess
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -107,6 +108,49 @@ def test_a_second_sigterm_kills() -> None:
         assert daemon.wait() == -signal.SIGTERM
         daemon.start()
         assert daemon.call("order.get", cl_ord_id="late")["cl_ord_id"] == "late"
+
+
+@pytest.mark.parametrize("stray", [signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2])
+def test_a_signal_sent_by_habit_ends_nothing_and_is_logged(stray: signal.Signals) -> None:
+    """logrotate's postrotate, a reload, a closed terminal: each of them kills by default."""
+    with running() as daemon, daemon.bot() as bot:
+        daemon.signal(stray)
+        while not (told := daemon.logged("signal_ignored")):
+            bot.call("daemon.ping")
+        assert [line["signal"] for line in told] == [stray.name]
+        assert bot.call("order.submit", **limit(), wait="venue")["ord_status"] == "new"
+        assert daemon.stop() == 0
+
+
+@pytest.mark.parametrize("stray", [signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2])
+def test_a_signal_sent_by_habit_does_not_end_a_start(stray: signal.Signals) -> None:
+    """The start stands still while it reads its configuration, out of a pipe."""
+    with DaemonProcess() as daemon:
+        wanted = daemon.config.read_text()
+        daemon.config.unlink()
+        os.mkfifo(daemon.config)
+
+        def send_then_feed() -> None:
+            with daemon.config.open("w") as pipe:  # waits for the reader
+                daemon.signal(stray)
+                pipe.write(wanted)
+
+        feeder = threading.Thread(target=send_then_feed)
+        feeder.start()
+        daemon.start()
+        feeder.join()
+        assert daemon.stop() == 0
+
+
+def test_a_signal_sent_by_habit_to_the_whole_unit_leaves_statistics_running() -> None:
+    with running() as daemon, daemon.bot() as bot:
+        bot.call("stats.get")
+        children = Path(f"/proc/{daemon.pid}/task/{daemon.pid}/children")
+        (survey,) = map(int, children.read_text().split())
+        for stray in (signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2):
+            os.kill(survey, stray)
+            bot.call("stats.get")
+        assert children.read_text().split() == [str(survey)]
 
 
 def test_a_submit_that_waits_for_the_venue_does_not_hold_up_a_stop() -> None:

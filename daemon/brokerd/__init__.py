@@ -4,7 +4,7 @@ brokerd: the broker between trading bots and venues.
 The house, from pure to shell; a module imports only from its own floor or one above it:
 
     values    money  errors  terms  events  times  ids  words  secrets
-              sockets
+              sockets  signals
     rules     states  orders  fold  limits  bounds  blotter  messages  commands  merge  doubt
               evidence  resolving  broker  gate  reconcile  filters  rpc  stats/
     ports     executor  storage  outcomes

@@ -24,6 +24,7 @@ from brokerd.errors import BrokerdError, ConfigError
 from brokerd.executor import Clock, Executor
 from brokerd.guard import Walled
 from brokerd.logs.setup import configure_logs
+from brokerd.signals import ignore_stray
 
 EX_BUG = 1
 EX_CONFIG = 78
@@ -37,6 +38,7 @@ LAST_WORD_S = 1.0
 
 def main(argv: list[str] | None = None) -> int:
     """Run the `brokerd` command; return its exit status."""
+    ignore_stray()
     arguments = command_line().parse_args(argv)
     try:
         config = load_config(find_config(arguments.config))

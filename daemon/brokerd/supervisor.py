@@ -36,6 +36,7 @@ from brokerd.methods import Methods
 from brokerd.overview import count_orders, doubts_of
 from brokerd.results import DaemonInfo
 from brokerd.server import Server
+from brokerd.signals import STOPPING, STRAY
 from brokerd.socketfile import listening
 from brokerd.statistician import Statistician
 from brokerd.storage import Journal
@@ -239,24 +240,27 @@ class Daemon:
 
     @contextmanager
     def _signals(self) -> Generator[None]:
-        """Stop in order on the first SIGTERM or SIGINT; leave the second to the kernel."""
+        """Stop in order on the first that says so; leave the second to the kernel; end by no other."""
         loop = asyncio.get_running_loop()
 
         def first(name: str) -> None:
-            for each in _STOPPING:
+            for each in STOPPING:
                 loop.remove_signal_handler(each)
                 signal.signal(each, signal.SIG_DFL)
             self.stop(name)
 
-        for each in _STOPPING:
+        before = {each: signal.getsignal(each) for each in STRAY}
+        for each in STOPPING:
             loop.add_signal_handler(each, first, each.name)
-        # A closed terminal is no reason to leave orders without their broker.
-        loop.add_signal_handler(signal.SIGHUP, lambda: log.warning("hangup_ignored"))
+        for each in STRAY:
+            loop.add_signal_handler(each, _tell_ignored, each.name)
         try:
             yield
         finally:
-            for each in (*_STOPPING, signal.SIGHUP):
+            for each in (*STOPPING, *STRAY):
                 loop.remove_signal_handler(each)
+            for each, handler in before.items():
+                signal.signal(each, handler)
 
     def _pending_since_ns(self) -> int | None:
         return self._engine.pending_since_ns
@@ -287,7 +291,9 @@ class Daemon:
         )
 
 
-_STOPPING = (signal.SIGTERM, signal.SIGINT)
+def _tell_ignored(name: str) -> None:
+    hint = "the log goes to stderr: no file to reopen; a restart reads the configuration again"
+    log.warning("signal_ignored", signal=name, hint=hint)
 
 
 def _told_progress() -> Progress:

@@ -18,6 +18,7 @@ from msgspec import Raw
 from brokerd.journal.sqlite import FULL, code, is_damage
 from brokerd.rpc import encode as encode_result
 from brokerd.scorecard.show import show_statistics
+from brokerd.signals import ignore_stray
 from brokerd.survey.answers import TooMuch
 from brokerd.survey.question import Answered, Asked, decode_asked, encode
 from brokerd.survey.schema import remove
@@ -33,6 +34,7 @@ STEPS_PER_LINE = 5
 
 def main(argv: list[str]) -> int:
     """Answer lines until there are no more; 1 if the survey's file, or the disk, failed."""
+    ignore_stray()  # they come to every process of a unit or a terminal
     with suppress(OSError):  # a sandbox may forbid it: statistics are worth more than manners
         os.nice(NICE)
     gc.set_threshold(GARBAGE_EVERY)
