@@ -6,7 +6,6 @@ whatever is not a clear answer comes back as doubt.
 """
 
 import asyncio
-from collections import deque
 from contextlib import suppress
 
 from brokerd.engine import Engine
@@ -46,25 +45,6 @@ def order_ref(order: Order) -> OrderRef:
     )
 
 
-class _Queue:
-    """What waits for a lane, first come first served."""
-
-    def __init__(self) -> None:
-        self._orders: deque[Order] = deque()
-        self._waiting = asyncio.Semaphore(0)
-
-    def __len__(self) -> int:
-        return len(self._orders)
-
-    def put(self, order: Order) -> None:
-        self._orders.append(order)
-        self._waiting.release()
-
-    async def get(self) -> Order:
-        await self._waiting.acquire()
-        return self._orders.popleft()
-
-
 class Dispatch:
     """
     The way out to one executor. `send` never waits; `run` does the work until cancelled.
@@ -88,8 +68,8 @@ class Dispatch:
         self._deadline_s = deadline_s
         self._retry_window_ns = int(retry_window_s * 1e9)
         self._stale_ns = int(max(retry_window_s, deadline_s) * 1e9)
-        self._cancels = _Queue()
-        self._others = _Queue()
+        self._cancels = asyncio.Queue[Order]()
+        self._others = asyncio.Queue[Order]()
         self._group: asyncio.TaskGroup | None = None
         self._under_way = 0
         self._clock_error_s = 0.0
@@ -98,7 +78,7 @@ class Dispatch:
     @property
     def backlog(self) -> int:
         """How many requests wait for a lane."""
-        return len(self._cancels) + len(self._others)
+        return self._cancels.qsize() + self._others.qsize()
 
     @property
     def is_busy(self) -> bool:
@@ -108,7 +88,7 @@ class Dispatch:
     def send(self, order: Order) -> None:
         """Queue the order's outstanding request, which is on record by now."""
         is_cancel = order.request is not None and order.request.kind is RequestKind.CANCEL
-        (self._cancels if is_cancel else self._others).put(order)
+        (self._cancels if is_cancel else self._others).put_nowait(order)
 
     async def run(self) -> None:
         """Work until cancelled."""
@@ -130,7 +110,7 @@ class Dispatch:
         surplus_s = max(self._clock_error_s - promised.clock_error_s, 0.0)
         return signed_at_ns + int((promised.final_after_s + surplus_s) * 1e9)
 
-    async def _lane(self, queue: "_Queue") -> None:
+    async def _lane(self, queue: asyncio.Queue[Order]) -> None:
         while True:
             queued = await queue.get()
             if queued.request is not None:
