@@ -123,7 +123,7 @@ class Place:
     """
 
     def __init__(self, path: Path) -> None:
-        self._paths = (path, path.with_name(f"{path.name}-wal"))
+        self._paths = (str(path), f"{path}-wal")
         self._inodes: list[int | None] = []
 
     def check(self) -> None:
@@ -139,9 +139,9 @@ class Place:
                 )
 
 
-def _inode(path: Path) -> int | None:
+def _inode(path: str) -> int | None:
     try:
-        return path.stat().st_ino
+        return os.stat(path).st_ino  # noqa: PTH116 - at every commit: a Path would cost as much again
     except OSError:
         return None
 
