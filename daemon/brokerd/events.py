@@ -74,7 +74,7 @@ def without_secrets(event: Event) -> Event:
     blanked = {
         name: clean
         for name in _TOLD_OUTSIDE
-        if (clean := redact_text(told := getattr(event, name, ""))) != told
+        if (told := getattr(event, name, "")) and (clean := redact_text(told)) != told
     }
     return replace(event, **blanked) if blanked else event
 

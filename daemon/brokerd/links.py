@@ -18,6 +18,8 @@ from brokerd.words import suggest
 
 log = structlog.get_logger(__name__)
 
+_MAY_BE_MISSED = (OrderTraded, OrderReplaced, OrderDone)
+
 
 class Links:
     """All executors, by name."""
@@ -55,7 +57,7 @@ class Links:
         """Count what only asking brought to light while the stream seemed well: what it missed."""
         for change in changes:
             event, order = change.entry.event, change.order
-            if order is None or not isinstance(event, OrderTraded | OrderReplaced | OrderDone):
+            if order is None or not isinstance(event, _MAY_BE_MISSED):
                 continue
             if isinstance(event, OrderDone) and event.reason in PROVED_ABSENT:
                 continue

@@ -41,12 +41,12 @@ class OrdType(StrEnum):
     @property
     def has_px(self) -> bool:
         """Whether the order names a limit price."""
-        return self in {OrdType.LIMIT, OrdType.STOP_LIMIT}
+        return self is OrdType.LIMIT or self is OrdType.STOP_LIMIT
 
     @property
     def has_stop_px(self) -> bool:
         """Whether the order sleeps until a trigger price."""
-        return self in {OrdType.STOP, OrdType.STOP_LIMIT}
+        return self is OrdType.STOP or self is OrdType.STOP_LIMIT
 
 
 class TimeInForce(StrEnum):
@@ -57,6 +57,10 @@ class TimeInForce(StrEnum):
     FOK = "fok"
     DAY = "day"
     GTD = "gtd"
+
+
+AT_ONCE = frozenset({TimeInForce.IOC, TimeInForce.FOK})
+"""What does not rest."""
 
 
 class Quote(Struct, gc=False, frozen=True):
@@ -131,8 +135,7 @@ def check_terms(terms: Terms) -> None:
             field="expire_at",
             hint="send both, or neither",
         )
-    at_once = {TimeInForce.IOC, TimeInForce.FOK}
-    if terms.post_only and (terms.ord_type is not OrdType.LIMIT or terms.time_in_force in at_once):
+    if terms.post_only and (terms.ord_type is not OrdType.LIMIT or terms.time_in_force in AT_ONCE):
         raise InvalidOrder(
             "post_only is for limit orders that may rest",
             reason="post_only_cannot_rest",

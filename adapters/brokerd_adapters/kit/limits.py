@@ -181,7 +181,7 @@ class Limits:
         ceiling = max(limit - limit * priority // 100, amount)
         if used + amount > ceiling:
             return meter.until_room(ceiling - amount, now_ns)
-        if not used or priority is Priority.CANCEL:
+        if not used or priority is Priority.CANCEL or not self._pauses:
             return 0
         # Paced: after a pause the window opens again little by little.
         paused_until_ns = max(

@@ -18,6 +18,7 @@ from typing import Any
 import msgspec
 
 from brokerd.events import (
+    AnyEvent,
     DaemonStarted,
     Entry,
     ExecutorPaused,
@@ -136,13 +137,8 @@ class Batch:
         """Take in one journal row and the order after it. On the engine's path: no encoding here."""
         self.last_seq = seq
         event = entry.event
-        if isinstance(event, MARKS):
-            self.marks[event.executor, event_name(event)] = event
-        elif isinstance(event, QuoteSampled):
-            self.quotes.append((seq, event))
-        elif isinstance(event, DaemonStarted):
-            self.runs.append((seq, event.at_ns))
         if order is None:
+            self._note_other(seq, event)
             return
         change = self.changes.get(order.cl_ord_id)
         if change is None:
@@ -155,6 +151,15 @@ class Batch:
             change.venue_order_ids += (venue_order_id,)
         if isinstance(event, OrderTraded):
             self.fills.append((seq, event))
+
+    def _note_other(self, seq: int, event: AnyEvent) -> None:
+        """Take in what is about no order."""
+        if isinstance(event, MARKS):
+            self.marks[event.executor, event_name(event)] = event
+        elif isinstance(event, QuoteSampled):
+            self.quotes.append((seq, event))
+        elif isinstance(event, DaemonStarted):
+            self.runs.append((seq, event.at_ns))
 
     def pieces(self) -> Iterator[list[Change]]:
         """Yield the changed orders, new ones in order of submit, in pieces of one statement."""
