@@ -253,18 +253,18 @@ class Engine:
         """Take one batch through to its answers. A cl_ord_id taken long ago makes it start over."""
         while True:
             batch = self._decide_all()
-            committed = disk.create_task(self._commit(batch), name="commit")
+            committed = asyncio.Event()
+            disk.create_task(self._commit(batch, committed), name="commit")
             await asyncio.sleep(0)
             # The disk is at work: time for what the batch before calls for, and for words.
             self._act_on_last()
             answers = [reply(result) for reply, result in batch.replies]
             await self._tell_of_last()
             # If it fails, its group ends the engine right here.
-            await asyncio.wait((committed,))
-            taken = committed.result()
-            if not taken:
+            await committed.wait()
+            if not batch.taken_ids:
                 break
-            for cl_ord_id in taken:
+            for cl_ord_id in batch.taken_ids:
                 try:
                     async with asyncio.timeout(RECALL_S_MAX):
                         await self.recall.order(cl_ord_id)
@@ -332,19 +332,19 @@ class Engine:
         ]
         return batch
 
-    async def _commit(self, batch: "_Batch") -> frozenset[str]:
-        """Make a batch's events durable; return the cl_ord_ids that were taken, if that kept it."""
+    async def _commit(self, batch: "_Batch", committed: asyncio.Event) -> None:
+        """Make a batch's events durable, or note the cl_ord_ids that were taken, if that kept it."""
         self.pending_since_ns = self._clock.monotonic_ns()
         try:
             for chunk in _chunks(batch.stage.changes):
                 entries = [change.entry for change in chunk]
                 batch.bodies += await self._journal.append(chunk[0].seq, entries)
+            self.batches += 1
         except ClOrdIdTaken as error:
-            return error.taken
+            batch.taken_ids = error.taken
         finally:
             self.pending_since_ns = None
-        self.batches += 1
-        return frozenset()
+        committed.set()
 
     def limit(self, executor: str, limits: Limits) -> None:
         """Hold an executor's orders to limits. Called before it has any."""
@@ -377,6 +377,7 @@ class _Batch:
     def __init__(self, stage: Stage) -> None:
         self.stage = stage
         self.taken = 0
+        self.taken_ids: frozenset[str] = frozenset()
         self.bodies: list[bytes] = []
         self.actions: list[Send | Ask] = []
         self.strangers: list[Stranger] = []
