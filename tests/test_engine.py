@@ -38,10 +38,10 @@ from brokerd.errors import (
     UnknownOrder,
 )
 from brokerd.events import Entry, ExecutorChanged, Road
-from brokerd.executor import Accepted, InDoubt
+from brokerd.executor import Accepted, InDoubt, Refused
 from brokerd.history import read
 from brokerd.history.query import OrderQuery
-from brokerd.messages import Ask, Cancel, Send, Viewed
+from brokerd.messages import Ask, Cancel, Message, Send, Viewed
 from brokerd.orders import Order
 from brokerd.storage import ENTRIES_MAX
 
@@ -498,11 +498,44 @@ async def test_what_was_answered_is_there_after_a_restart(tmp_path: Path) -> Non
         assert list(replayed) == [before]
 
 
-def test_only_a_bare_acknowledgement_may_linger() -> None:
+async def test_the_end_of_an_order_waits_for_company_unless_a_subscriber_waits_for_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An immediate order ends just when its bot, told that the venue had it, sends the next one."""
+    monkeypatch.setattr(module, "LINGER_S", 3600)
+    async with house(tmp_path) as home:
+        for cl_ord_id in ("x", "y"):
+            await home.engine.do(submit(cl_ord_id))
+        await home.engine.tell(reported(report(E.EXPIRED, "x"), at_ns=2))
+        for _ in range(10):
+            await asyncio.sleep(0)
+        await home.engine.do(submit("z"))
+        assert home.journal.appends == [1, 1, 2]
+        feed = home.engine._feed
+        reading = asyncio.get_running_loop().create_task(feed.wait(home.journal.last_seq))
+        await until(lambda: feed.is_awaited)
+        await home.engine.tell(reported(report(E.EXPIRED, "y"), at_ns=3))
+        await reading
+        assert home.journal.appends == [1, 1, 2, 1]
+
+
+@pytest.mark.parametrize("is_awaited", [True, False])
+def test_only_what_no_bot_waits_for_may_linger(is_awaited: bool) -> None:
     """A silent acceptance becomes a doubt, and doubts, fills and refusals never wait."""
-    lingers = module._is_acknowledgement
+
+    def lingers(message: Message) -> bool:
+        return module._may_linger(message, is_awaited=is_awaited)
+
     assert lingers(answered(Accepted(reports=(report(E.NEW),)), at_ns=1))
     assert lingers(reported(report(E.NEW), at_ns=1))
+    for over in (E.CANCELED, E.EXPIRED):
+        assert lingers(reported(report(over), at_ns=1)) is not is_awaited
+        reply = Accepted(reports=(report(E.NEW), report(over)))
+        assert lingers(answered(reply, at_ns=1)) is not is_awaited
+    assert not lingers(reported(report(E.REJECTED), at_ns=1))
+    assert not lingers(answered(Refused(reason="no_funds"), at_ns=1))
+    assert not lingers(answered(InDoubt(evidence="lost"), at_ns=1))
     assert not lingers(answered(Accepted(), at_ns=1))
     assert not lingers(answered(Accepted(reports=(report(E.NEW), traded("t", 1))), at_ns=1))
     assert not lingers(reported(traded("t", 1), at_ns=1))
+    assert not lingers(Cancel("x", 1))

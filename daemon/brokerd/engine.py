@@ -53,7 +53,10 @@ RECALL_S_MAX = 0.5
 """How long a batch may wait for an order that left memory: everybody's orders wait with it."""
 
 LINGER_S = 0.001
-"""How long a bare acknowledgement that nobody waits for may wait for company on its way to disk."""
+"""How long a venue's word that nobody waits for may wait for company on its way to disk."""
+
+_ACKNOWLEDGED = frozenset({ExecType.NEW})
+_ACKNOWLEDGED_OR_OVER = frozenset({ExecType.NEW, ExecType.CANCELED, ExecType.EXPIRED})
 
 Result = Order | BrokerdError | None
 """What a message came to: the order it was about as it then is, or why nothing was done."""
@@ -232,7 +235,7 @@ class Engine:
 
     async def _linger(self) -> None:
         """
-        Let acknowledgements wait a moment for something to share their commit with.
+        Let what may wait do so for a moment, for something to share its commit with.
 
         Else the reply to one order would hold the disk just when the next order comes in.
         """
@@ -243,7 +246,7 @@ class Engine:
 
     def _put(self, message: Message, reply: Reply | None) -> None:
         self._inbox.append((message, reply))
-        if reply is not None or not _is_acknowledgement(message):
+        if reply is not None or not _may_linger(message, is_awaited=self._feed.is_awaited):
             self._is_pressing = True
         if self._must_work:
             self._pressing.set()
@@ -363,12 +366,16 @@ class Engine:
                 await self._history.flush()
 
 
-def _is_acknowledgement(message: Message) -> bool:
-    """Whether a message only says that the venue has an order, which no bot can act on."""
+def _may_linger(message: Message, *, is_awaited: bool) -> bool:
+    """
+    Whether a message only says that the venue has an order, which no bot can act on; or, while no
+    subscriber waits for events (`is_awaited`), that the venue is done with one.
+    """
+    words = _ACKNOWLEDGED if is_awaited else _ACKNOWLEDGED_OR_OVER
     if type(message) is Answered and type(message.outcome) is Accepted:
         told = {report.exec_type for report in message.outcome.reports}
-        return told == {ExecType.NEW}  # a silent one is a doubt, and doubts do not wait
-    return type(message) is Reported and message.report.exec_type is ExecType.NEW
+        return bool(told) and told <= words  # a silent one is a doubt, and doubts do not wait
+    return type(message) is Reported and message.report.exec_type in words
 
 
 class _Batch:
