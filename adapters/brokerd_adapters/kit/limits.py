@@ -67,6 +67,7 @@ class _Fixed:
 
     def __init__(self, window: Window) -> None:
         self.window = window
+        self._oldest = 0
         self._counts: dict[int, int] = {}
         self._told: dict[int, int] = {}
 
@@ -77,14 +78,18 @@ class _Fixed:
         return (at_ns + self.window.margin_ns) // self.window.interval_ns
 
     def used(self, now_ns: int) -> int:
-        possible = range(self._first(now_ns), self._last(now_ns) + 1)
-        return max(self._counts.get(number, 0) for number in possible)
+        first, last = self._first(now_ns), self._last(now_ns)
+        if first == last:
+            return self._counts.get(first, 0)
+        return max(self._counts.get(number, 0) for number in range(first, last + 1))
 
     def add(self, amount: int, at_ns: int) -> None:
         first = self._first(at_ns)
-        # One older is kept: our idea of the venue's clock may be set back a little.
-        self._counts = {n: count for n, count in self._counts.items() if n >= first - 1}
-        self._told = {n: count for n, count in self._told.items() if n >= first - 1}
+        if first != self._oldest:
+            self._oldest = first
+            # One older is kept: our idea of the venue's clock may be set back a little.
+            self._counts = {n: count for n, count in self._counts.items() if n >= first - 1}
+            self._told = {n: count for n, count in self._told.items() if n >= first - 1}
         for number in range(first, self._last(at_ns) + 1):
             count = self._counts.get(number, 0) + amount
             self._counts[number] = max(count, self._told.get(number, 0))
