@@ -42,6 +42,11 @@ _DIVISION = Context(
     traps=[DivisionByZero, InvalidOperation, Overflow],
 )
 
+# Ratios of the largest number to the smallest, with what is told after the point.
+_ROUNDING = Context(
+    prec=200, rounding=ROUND_HALF_EVEN, traps=[DivisionByZero, InvalidOperation, Overflow]
+)
+
 # Sums of very many exact products: as long as they need to be.
 _COUNTED = Context(prec=200, traps=[Inexact, InvalidOperation, Overflow])
 
@@ -127,7 +132,7 @@ def divide_units(dividend: int, divisor: int, places: int) -> int:
 
 def rounded(value: Decimal, places: int) -> Decimal:
     """Round to that many digits after the point, a half to even: figures for people."""
-    return plain(value.quantize(Decimal(1).scaleb(-places), context=_DIVISION))
+    return plain(value.quantize(Decimal(1).scaleb(-places), context=_ROUNDING))
 
 
 def is_multiple(value: Decimal, step: Decimal) -> bool:

@@ -221,6 +221,9 @@ class _Measuring:
         self._cost(kind, self.sign * (self.paid - base), base)
 
     def _cost(self, kind: str, cost: int, base: int) -> None:
+        """Count a cost; against nothing, or less, there is no ratio: a benchmark of 0 is missing."""
+        if base <= 0:
+            return
         ratio = divide_units(cost, base, RATIO_PLACES)
         self.sums[PLACES[kind]] = (1, cost, base, ratio)
         self.values.append((SPREAD_AT[kind], ratio))
@@ -228,7 +231,8 @@ class _Measuring:
     def _shortfall(self) -> None:
         """Split what the order cost against its decision; only of orders that are done."""
         order, decision_px = self.order, self.order.terms.decision_px
-        unfilled = max(self.qty - self.cum_qty, 0)
+        aimed = max(self.qty, self.cum_qty)  # what a venue filled too much was bought, too
+        unfilled = aimed - self.cum_qty
         end_quote = _fresh(order.end_quote, order.closed_at_ns)
         fee_assets = {asset for asset, fee in order.fees.items() if fee}
         is_known = fee_assets <= {order.quote_asset, order.base_asset}
@@ -238,12 +242,12 @@ class _Measuring:
         arrival_mid, decision = self.arrival_mid, units(decision_px, PX_PLACES)
         end = mid(end_quote) if end_quote is not None else arrival_mid
         parts = {
-            "shortfall_delay": self.sign * self.qty * (arrival_mid - decision),
+            "shortfall_delay": self.sign * aimed * (arrival_mid - decision),
             "shortfall_trading": self.sign * (self.paid - self.cum_qty * arrival_mid),
             "shortfall_opportunity": self.sign * unfilled * (end - arrival_mid),
             "shortfall_fees": self._fees_in_quote(),
         }
-        base = self.qty * decision
+        base = aimed * decision
         ratio = divide_units(sum(parts.values()), base, RATIO_PLACES)
         self._set(shortfall_n=1, shortfall_base=base, shortfall_ratio=ratio, **parts)
         self.values.append((SPREAD_AT["shortfall"], ratio))
@@ -260,7 +264,7 @@ class _Measuring:
         self._set(fills=len(self.fills))
         for fill in self.fills:
             for kind, mark in zip(MARKOUTS, fill.marks, strict=True):
-                if mark is not None:
+                if mark is not None and fill.px > 0:
                     ratio = divide_units(self.sign * (mark - fill.px), fill.px, RATIO_PLACES)
                     more, at = (1, fill.qty * ratio, fill.qty, ratio), PLACES[kind]
                     self.sums[at] = map(add, self.sums[at], more)
