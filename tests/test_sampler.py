@@ -1,10 +1,22 @@
 """The market is on record where statistics need it: at the send, at the end, and after each fill."""
 
+from decimal import Decimal
+
 from tests.daemon_process import exported, running
 
 from brokerd.client import Broker
 from brokerd.client.trade import Event, Trade
-from brokerd.stats.marks import HORIZONS, S_NS, Mids, dues_ns, marks
+from brokerd.stats.marks import (
+    HORIZONS,
+    S_NS,
+    SETTLED_AFTER_NS,
+    Mids,
+    dues_ns,
+    is_fresh,
+    marks,
+    spans,
+)
+from brokerd.terms import Quote
 from brokerd.times import parse_rfc3339
 
 
@@ -22,6 +34,18 @@ def test_a_mark_is_the_first_quote_in_its_grace_and_else_missing() -> None:
     seen = Mids([S_NS - 1, S_NS + 100_000_000, 5 * S_NS + 1_000_000_001], [10, 11, 12])
     assert marks(0, seen) == (11, None, None, None, None)
     assert marks(1, seen)[:2] == (11, 12)
+
+
+def test_quotes_are_looked_for_after_each_fill_and_between_none() -> None:
+    day_ns, after_ns = 86_400 * S_NS, SETTLED_AFTER_NS
+    filled = [day_ns, after_ns, 0, after_ns + 1, day_ns]
+    assert spans(filled) == [(0, 2 * after_ns + 1), (day_ns, day_ns + after_ns)]
+    assert spans([]) == []
+
+
+def test_a_quote_of_an_empty_book_is_no_benchmark() -> None:
+    for bid, ask, expected in ((1, 2, True), (0, 2, False), (1, 0, False), (-2, -1, False)):
+        assert is_fresh(Quote(Decimal(bid), Decimal(ask), 0), S_NS) is expected
 
 
 def test_the_market_is_on_record_at_send_at_the_end_and_one_second_after_fills() -> None:

@@ -148,8 +148,16 @@ def test_a_benchmark_of_0_is_none() -> None:
     )
     for measured in (found.slippage_bps, found.slippage_touch_bps, found.delay_bps):
         assert (measured.n, measured.missing, measured.bps) == (0, 1, None)
+    assert (found.arrival.n, found.arrival.missing, found.arrival.stale) == (0, 1, 1)
     assert (found.markout_bps["1s"].n, found.markout_bps["1s"].missing) == (0, 1)
     assert found.slippage_decision_bps.bps == "-10000"
+
+
+def test_a_limit_of_0_is_no_benchmark() -> None:
+    """As a venue may tell the terms of what became a market order."""
+    free = OrderReplaced(at_ns=T0, cl_ord_id="x", qty=Decimal(10), px=Decimal(0))
+    limit = row(submit(), free, traded(10, "100", MS)).slippage_limit_bps
+    assert (limit.n, limit.total, limit.bps) == (0, 1, None)
 
 
 @pytest.mark.parametrize("side", Side)

@@ -18,9 +18,9 @@ from brokerd.money import ZERO
 from brokerd.params import Window
 from brokerd.scorecard.show import show_statistics
 from brokerd.states import OrdStatus, Status
-from brokerd.stats.sample import PLACE
+from brokerd.stats.sample import PLACE, mid
 from brokerd.stats.tally import Table
-from brokerd.survey import answers, keys, schema, shelf, store
+from brokerd.survey import answers, keys, schema, shelf, source, store
 from brokerd.survey.answers import TooMuch
 from brokerd.survey.cells import Cells, Dims
 from brokerd.survey.question import Question
@@ -263,6 +263,28 @@ def test_marks_come_in_when_they_are_due(tmp_path: Path) -> None:
     with desk.followed(filled_ns + 10 * S) as kept:
         (after,) = kept.ask(question).rows.values()
     assert after["USDT"].sum("markout_1s_n") == 2
+
+
+def test_only_quotes_that_may_be_a_mark_are_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two fills a day apart that are followed in one step: what the market did between is left."""
+    desk, day_ns = Desk(tmp_path), 86_400 * S
+    story = list(life(0, T0))
+    filled_ns = max(event.at_ns for event in story if isinstance(event, OrderTraded))
+    (quoted,) = [event for event in story if isinstance(event, QuoteSampled)]
+    between = [replace(quoted, at_ns=filled_ns + n * 600 * S) for n in range(1, 144)]
+    last = [
+        replace(event, at_ns=event.at_ns + day_ns, **changed)
+        for event in story
+        for changed in ({} if isinstance(event, QuoteSampled) else {"cl_ord_id": "b"},)
+    ]
+    last[0] = replace(last[0], venue_cl_ord_id="v-b")
+    desk.tell([*story, *between, *last])
+    read: list[int] = []
+    monkeypatch.setattr(source, "mid", lambda quote: read.append(quote.at_ns) or mid(quote))
+    with desk.followed(LATER + day_ns):
+        assert sorted(set(read)) == [quoted.at_ns, quoted.at_ns + day_ns]
 
 
 @pytest.mark.parametrize(

@@ -8,6 +8,7 @@ Rule 2: dues are rounded up to the horizon's grid, so that fills near each other
 """
 
 from bisect import bisect_left
+from collections.abc import Iterable
 
 from msgspec import Struct
 
@@ -54,6 +55,18 @@ class Mids(Struct, frozen=True):
     mids: list[int]
 
 
+def spans(filled_at_ns: Iterable[int]) -> list[tuple[int, int]]:
+    """Return the times in which the marks of some fills are looked for, those that meet as one."""
+    found: list[tuple[int, int]] = []
+    for at_ns in sorted(filled_at_ns):
+        until_ns = at_ns + SETTLED_AFTER_NS
+        if found and at_ns <= found[-1][1]:
+            found[-1] = found[-1][0], until_ns
+        else:
+            found.append((at_ns, until_ns))
+    return found
+
+
 def marks(filled_at_ns: int, seen: Mids) -> tuple[int | None, ...]:
     """Return the mid price at each horizon after a fill, None where none is on record in time."""
     return tuple(_mark(seen, filled_at_ns + each.after_ns, each.grace_ns) for each in HORIZONS)
@@ -67,5 +80,5 @@ def _mark(seen: Mids, due_ns: int, grace_ns: int) -> int | None:
 
 
 def is_fresh(quote: Quote, at_ns: int) -> bool:
-    """Whether a quote is young enough to be a benchmark at that time."""
-    return at_ns - quote.at_ns <= QUOTE_AGE_NS_MAX
+    """Whether a quote is a benchmark at that time: young enough, and not of an empty book."""
+    return at_ns - quote.at_ns <= QUOTE_AGE_NS_MAX and quote.bid_px > 0 < quote.ask_px

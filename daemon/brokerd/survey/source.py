@@ -3,13 +3,14 @@
 # ruff: noqa: S608 - only words of our own are pasted into SQL, every value is a parameter
 
 import sqlite3
+from collections import defaultdict
 from collections.abc import Sequence
 
 from brokerd.history.schema import decode_fill, decode_order
 from brokerd.journal.sqlite import placeholders
 from brokerd.money import parse_decimal
 from brokerd.orders import Order
-from brokerd.stats.marks import SETTLED_AFTER_NS, Mids
+from brokerd.stats.marks import Mids, spans
 from brokerd.stats.sample import Fill, fill_of, mid
 from brokerd.terms import Quote
 
@@ -41,12 +42,11 @@ class Source:
             f" WHERE order_no IN {placeholders(len(filled))} ORDER BY seq"
         )
         rows = self._history.execute(sql, filled).fetchall()
-        spans: dict[tuple[str, str], tuple[int, int]] = {}
+        filled_at_ns: defaultdict[tuple[str, str], list[int]] = defaultdict(list)
         for no, at_ns, _ in rows:
-            where = orders[no].terms.executor, orders[no].terms.symbol
-            first, last = spans.get(where, (at_ns, at_ns))
-            spans[where] = min(first, at_ns), max(last, at_ns)
-        seen = {where: self._mids(*where, *span) for where, span in spans.items()}
+            terms = orders[no].terms
+            filled_at_ns[terms.executor, terms.symbol].append(at_ns)
+        seen = {where: self._mids(*where, spans(times)) for where, times in filled_at_ns.items()}
         found: dict[int, list[Fill]] = {}
         for no, _, body in rows:
             terms = orders[no].terms
@@ -59,13 +59,15 @@ class Source:
         sql = "SELECT at_ns FROM runs WHERE at_ns >= ? ORDER BY at_ns"
         return [at_ns for (at_ns,) in self._history.execute(sql, (from_ns,))]
 
-    def _mids(self, executor: str, symbol: str, from_ns: int, to_ns: int) -> Mids:
-        rows = self._history.execute(
+    def _mids(self, executor: str, symbol: str, within: Sequence[tuple[int, int]]) -> Mids:
+        """Return the quotes on record in these times alone: between two fills there may be a year."""
+        sql = (
             "SELECT at_ns, bid_px, ask_px FROM quotes WHERE executor = ? AND symbol = ?"
-            " AND at_ns BETWEEN ? AND ? ORDER BY at_ns",
-            (executor, symbol, from_ns, to_ns + SETTLED_AFTER_NS),
-        ).fetchall()
-        return Mids(
-            [at_ns for at_ns, _, _ in rows],
-            [mid(Quote(parse_decimal(bid), parse_decimal(ask), at_ns)) for at_ns, bid, ask in rows],
+            " AND at_ns BETWEEN ? AND ? ORDER BY at_ns"
         )
+        seen = Mids([], [])
+        for span in within:
+            for at_ns, bid, ask in self._history.execute(sql, (executor, symbol, *span)):
+                seen.at_ns.append(at_ns)
+                seen.mids.append(mid(Quote(parse_decimal(bid), parse_decimal(ask), at_ns)))
+        return seen
