@@ -13,6 +13,7 @@ from tests.scripted_daemon import ScriptedDaemon
 from brokerd.cli import main, statviews
 from brokerd.cli.errors import Exit
 from brokerd.cli.figures import amount, amounts, bps, curve, n_of, percent, span
+from brokerd.cli.terminal import Output
 
 ANSWER = json.loads((Path(__file__).parent / "fixtures" / "statistics.json").read_text())
 
@@ -71,6 +72,31 @@ def test_without_groups_there_is_a_card_with_every_figure(
     assert out.count("across a restart") == 2, "it is said only where it is so"
     assert re.search(r"gain at 5s +\+0\.43 +\+0\.40 +-1\.50 +\+0\.35 +\+2\.10 +300 of 372", out)
     assert re.search(r"filled by .*[▁▂▃▄▅▆▇█]{40} .*: \d+\.\d%", out)
+
+
+REFUSED = {"fill_ratio_qty": {"value": "0.00001", "rejected_orders": 1, "rejected_share": "0.999"}}
+NONE_REFUSED = {"fill_ratio_qty": {"value": "1", "rejected_orders": 0, "rejected_share": "0"}}
+
+
+def test_a_card_says_what_rejected_orders_are_of_the_quantity() -> None:
+    for told, words in (
+        (REFUSED, "0.0% of the quantity (99.9% of it in 1 rejected order), 8"),
+        (ANSWER["rows"][0], "87.2% of the quantity (0.9% of it in 2 rejected orders), 8"),
+        (NONE_REFUSED, "100.0% of the quantity, 8"),
+    ):
+        card = "\n".join(statviews.card(Output("table", no_color=True), ANSWER["rows"][0] | told))
+        assert words in card
+
+
+def test_a_table_says_of_the_row_with_the_most_what_was_rejected() -> None:
+    def hint(*rows: dict[str, Any]) -> list[str]:
+        found = statviews.remarks(ANSWER | {"rows": [ANSWER["rows"][0] | row for row in rows]})
+        return [each for each in found if each.startswith("filled: ")]
+
+    told = "filled: of all that was ordered, "
+    assert hint(REFUSED) == [f"{told}99.9% of it in 1 rejected order"]
+    assert hint({}, REFUSED, NONE_REFUSED) == [f"{told}in one row 99.9% of it in 1 rejected order"]
+    assert hint(NONE_REFUSED) == hint() == []
 
 
 def test_what_nobody_could_measure_is_a_dash(capsys: pytest.CaptureFixture[str]) -> None:

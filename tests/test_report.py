@@ -118,11 +118,20 @@ def test_an_order_is_measured_as_the_definitions_say() -> None:
     [
         {"arrival": None},
         {"arrival": {"bid_px": "100", "ask_px": "100.1", "at": "2026-01-31T09:29:49Z"}},
+        {"arrival": {"bid_px": "0", "ask_px": "100.1", "at": "2026-01-31T09:29:59Z"}},
         {"cum_qty": "0", "avg_px": None},
     ],
 )
 def test_what_has_no_benchmark_is_not_measured(changes: dict[str, Any]) -> None:
     assert measure(done(**changes)).bps is None
+
+
+def test_what_was_rejected_stands_beside_what_was_filled() -> None:
+    ratio = {"value": "0.00001", "rejected_orders": 1, "rejected_share": "0.999"}
+    refused = ROW | {"fill_ratio_qty": ratio, "rejected": {"insufficient_balance": 1}}
+    text = report([], told=ANSWER | {"rows": [refused]}, by_executor={"rows": [refused]})
+    assert "of the quantity; 99.9% of it in 1 rejected order; 8" in text
+    assert "1 (99.9%)" in text
 
 
 def test_a_stage_that_ran_backwards_or_was_not_reached_is_missing() -> None:

@@ -9,6 +9,7 @@ from tests.test_stats import MS, T0, S, canceled, quote, row, rows, submit, trad
 from brokerd.events import (
     Event,
     OrderAcknowledged,
+    OrderRejected,
     OrderReplaced,
     OrderSubmitted,
     OrderTraded,
@@ -108,6 +109,19 @@ def test_a_replaced_order_is_one_order_from_its_first_arrival() -> None:
     assert found.slippage_limit_bps.bps == "-49.505"  # -0.50 / 101
     assert found.time_to_fill.p50_s == 4.0
     assert found.shortfall.sum == {"USDT": "3"}  # 6 x (100.50 - 100)
+
+
+def test_one_rejected_order_far_too_large_is_told_beside_the_share_that_filled() -> None:
+    """10 and 10 filled; 1,999,980 rejected at once: 20 of 2,000,000, the rest of it in one order."""
+    filled = [
+        event for each in "ab" for event in (submit(each), traded(10, "100", MS, cl_ord_id=each))
+    ]
+    refused = OrderRejected(at_ns=T0 + MS, cl_ord_id="c", reason="insufficient_balance")
+    found = row(*filled, submit("c", qty=Decimal(1_999_980)), refused).fill_ratio_qty
+    assert (found.value, found.n) == ("0.00001", 3)
+    assert (found.rejected_orders, found.rejected_share) == (1, "0.99999")
+    none = row(*filled, submit("d")).fill_ratio_qty
+    assert (none.rejected_orders, none.rejected_share) == (0, "0")
 
 
 def test_the_curve_of_fills_of_four_orders() -> None:

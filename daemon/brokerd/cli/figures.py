@@ -43,6 +43,16 @@ def percent(value: object) -> str:
     return MISSING if number is None else f"{_rounded(_WIDE.scaleb(number, 2), 1):.1f}%"
 
 
+def rejected_part(row: Record) -> str:
+    """Say what rejected orders are of the quantity that "filled" is a share of; "" if there are none."""
+    ratio = as_record(row.get("fill_ratio_qty"))
+    number = ratio.get("rejected_orders")
+    if not number:
+        return ""
+    orders = "order" if number == 1 else "orders"
+    return f"{percent(ratio.get('rejected_share'))} of it in {count(number)} rejected {orders}"
+
+
 def span(took_s: object) -> str:
     """Return a time in seconds in the unit that suits it: 850 us, 1.2 ms, 3.40 s, 12m."""
     number = decimal(took_s)

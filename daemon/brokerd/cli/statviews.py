@@ -2,7 +2,18 @@
 
 from collections.abc import Callable, Iterator, Sequence
 
-from brokerd.cli.figures import MISSING, amounts, bps, count, curve, n_of, percent, span
+from brokerd.cli.figures import (
+    MISSING,
+    amounts,
+    bps,
+    count,
+    curve,
+    decimal,
+    n_of,
+    percent,
+    rejected_part,
+    span,
+)
 from brokerd.cli.jsontext import Record, as_record, as_records
 from brokerd.cli.plots import bar
 from brokerd.cli.terminal import GAP, Column, Output, plain_text, show
@@ -75,7 +86,23 @@ def remarks(told: Record) -> list[str]:
     """Return what goes with every answer: which orders, what the signs mean, what is not shown."""
     left_out = told.get("rows_left_out")
     more = [f"rows left out: {count(left_out)} (--limit shows more)"] if left_out else []
-    return [window_words(told), LEGEND, *more]
+    return [window_words(told), LEGEND, *_of_rejected(as_records(told.get("rows"))), *more]
+
+
+def _of_rejected(rows: Sequence[Record]) -> list[str]:
+    """Return the hint at the row of which most was ordered by rejected orders; none, if none is."""
+    parts = [
+        (
+            decimal(as_record(row.get("fill_ratio_qty")).get("rejected_share")) or 0,
+            rejected_part(row),
+        )
+        for row in rows
+    ]
+    share, part = max(parts, default=(0, ""))
+    if not share:
+        return []
+    most = part if len(rows) == 1 else f"in one row {part}"
+    return [f"filled: of all that was ordered, {most}"]
 
 
 def _how_much(row: Record) -> Iterator[tuple[str, str]]:
@@ -91,6 +118,8 @@ def _how_much(row: Record) -> Iterator[tuple[str, str]]:
     told = [
         f"{percent(as_record(row.get(name)).get('value'))} {what}" for name, what in shares.items()
     ]
+    if part := rejected_part(row):
+        told[0] += f" ({part})"
     yield "filled", ", ".join(told)
     for name in ("rejected", "canceled", "expired"):
         reasons = as_record(row.get(name))

@@ -85,6 +85,18 @@ class Ratio(Struct, frozen=True):
     value: Digits | None
 
 
+class QtyRatio(Ratio, frozen=True):
+    """
+    Filled quantity of all that was ordered, by rejected orders, too.
+
+    So many were rejected, and `rejected_share` of the quantity with them: one order far too large
+    can be nearly all of it.
+    """
+
+    rejected_orders: int
+    rejected_share: Digits | None
+
+
 class Shortfall(Struct, frozen=True):
     """
     Implementation shortfall against the decision price, in its parts, which sum exactly to `total`.
@@ -165,7 +177,7 @@ class StatsRow(Struct, frozen=True):
     time_to_first_fill: Duration
     time_to_fill: FillDuration
     filled_by: list[CurvePoint]
-    fill_ratio_qty: Ratio
+    fill_ratio_qty: QtyRatio
     orders_any_fill: Ratio
     orders_full_fill: Ratio
 

@@ -13,6 +13,7 @@ from brokerd.scorecard.shapes import (
     Doubts,
     Duration,
     FillDuration,
+    QtyRatio,
     Ratio,
     Shortfall,
     ShownWindow,
@@ -99,7 +100,7 @@ def show_row(
         time_to_first_fill=_duration(whole, "time_to_first_fill", "any_fill"),
         time_to_fill=_time_to_fill(whole),
         filled_by=_curve(whole),
-        fill_ratio_qty=_ratio(whole, "filled quantity of ordered quantity", "cum_qty", "qty"),
+        fill_ratio_qty=_qty_ratio(whole),
         orders_any_fill=_ratio(whole, "orders with a fill", "any_fill", "orders"),
         orders_full_fill=_ratio(whole, "orders filled in full", "full_fill", "orders"),
     )
@@ -250,6 +251,17 @@ def _curve(tally: Tally) -> list[CurvePoint]:
 def _ratio(tally: Tally, measured: str, part: str, whole: str) -> Ratio:
     value = figures.share(tally.sum(part), tally.sum(whole))
     return Ratio(measured, tally.sum("orders"), _digits(value))
+
+
+def _qty_ratio(tally: Tally) -> QtyRatio:
+    plain = _ratio(tally, "filled quantity of ordered quantity", "cum_qty", "qty")
+    return QtyRatio(
+        measured=plain.measured,
+        n=plain.n,
+        value=plain.value,
+        rejected_orders=tally.sum("rejected"),
+        rejected_share=_digits(figures.share(tally.sum("rejected_qty"), tally.sum("qty"))),
+    )
 
 
 def _reasons(tally: Tally, status: OrdStatus) -> dict[str, int]:

@@ -77,6 +77,8 @@ COUNTS = (
     "full_fill",
     "qty",
     "cum_qty",
+    "rejected",
+    "rejected_qty",
     "notional",
     "with_limit",
     "is_final",
@@ -177,12 +179,15 @@ class _Measuring:
 
     def _count(self) -> None:
         order, arrival = self.order, self.order.arrival
+        is_rejected = order.ord_status is OrdStatus.REJECTED
         self._set(
             orders=1,
             any_fill=int(self.cum_qty > 0),
             full_fill=int(self.cum_qty >= self.qty),
             qty=self.qty,
             cum_qty=self.cum_qty,
+            rejected=int(is_rejected),
+            rejected_qty=max(self.qty - self.cum_qty, 0) if is_rejected else 0,
             notional=self.paid,
             with_limit=int(self.cum_qty > 0 and order.px is not None),
             is_final=int(order.is_final),

@@ -68,7 +68,7 @@ def _mid(order: Record) -> Decimal | None:
     arrival = as_record(order.get("arrival"))
     bid_px, ask_px = decimal(arrival.get("bid_px")), decimal(arrival.get("ask_px"))
     at_ns, created_ns = _time_ns(arrival.get("at")), _time_ns(order.get("created_at"))
-    if bid_px is None or ask_px is None or at_ns is None or created_ns is None:
+    if not bid_px or not ask_px or at_ns is None or created_ns is None:
         return None
     if created_ns - at_ns > QUOTE_AGE_NS_MAX:
         return None

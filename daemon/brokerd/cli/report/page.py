@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from html import escape
 
-from brokerd.cli.figures import amounts, bps, count, decimal, n_of, percent, span
+from brokerd.cli.figures import amounts, bps, count, decimal, n_of, percent, rejected_part, span
 from brokerd.cli.jsontext import Record, as_record, as_records
 from brokerd.cli.report import charts
 from brokerd.cli.report.measures import Measured, worst
@@ -101,6 +101,11 @@ def _tiles(row: Record) -> Iterator[str]:
         name: percent(as_record(row.get(name)).get("value"))
         for name in ("fill_ratio_qty", "orders_full_fill")
     }
+    of_what = (
+        "of the quantity",
+        rejected_part(row),
+        f"{ratio['orders_full_fill']} of orders in full",
+    )
     yield _tile(
         "orders",
         count(row.get("orders")),
@@ -114,7 +119,7 @@ def _tiles(row: Record) -> Iterator[str]:
     yield _tile(
         "filled",
         ratio["fill_ratio_qty"],
-        f"of the quantity; {ratio['orders_full_fill']} of orders in full",
+        "; ".join(filter(None, of_what)),
     )
     yield _tile(
         "to ack",

@@ -65,9 +65,9 @@ def _measured(row: Record) -> str:
 
 
 def _rejected(row: Record) -> str:
-    return count(
-        sum(each for each in as_record(row.get("rejected")).values() if isinstance(each, int))
-    )
+    number = sum(each for each in as_record(row.get("rejected")).values() if isinstance(each, int))
+    share = as_record(row.get("fill_ratio_qty")).get("rejected_share")
+    return f"{count(number)} ({percent(share)})" if number else count(number)
 
 
 def _fees(row: Record) -> str:
@@ -87,7 +87,7 @@ _SCORES: list[Column[Record]] = [
     Column("ack p50", _figure("time_to_ack", "p50_s", span)),
     Column("ack p95", _figure("time_to_ack", "p95_s", span)),
     Column("fill p50", _figure("time_to_fill", "p50_s", span)),
-    Column("rejected", _rejected),
+    Column("rejected (of the quantity)", _rejected),
     Column("doubts", _figure("doubts", "requests", count)),
     Column("fees", _fees),
 ]
