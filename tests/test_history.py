@@ -128,6 +128,42 @@ async def test_the_fills_of_the_unsettled_come_in_one_question(tmp_path: Path) -
         assert await history.unsettled_exec_ids() == {"bot-4": {"x4"}}
 
 
+ENDLESS = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELECT count(*) FROM n"
+
+
+async def test_a_list_that_takes_too_long_is_ended_and_makes_way(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One bot's question must not be the end of everybody's, nor run on when nobody waits for it."""
+    story = a_day()
+    await live(tmp_path, story)
+    async with both(tmp_path) as (_, history):
+        monkeypatch.setattr("brokerd.history.read.LIST_S_MAX", 0.2)
+        with pytest.raises(Busy) as error:
+            await history._fetch(ENDLESS)
+        assert error.value.reason == "list_too_long"
+        monkeypatch.undo()
+        page = await history.list_orders(OrderQuery())
+        assert len(page.items) == len(story.orders)
+        assert not history.is_damaged
+
+
+async def test_a_list_that_is_interrupted_for_another_is_to_be_asked_again(tmp_path: Path) -> None:
+    await live(tmp_path, a_day())
+    async with both(tmp_path) as (_, history), asyncio.TaskGroup() as group:
+        asked = group.create_task(refused(history), name="asked")
+        while not asked.done():
+            await asyncio.sleep(0)
+            await history._lists.interrupt()
+        assert asked.result() == "list_too_long"
+
+
+async def refused(history: SqliteHistory) -> str:
+    with pytest.raises(Busy) as error:
+        await history._fetch(ENDLESS)
+    return error.value.reason
+
+
 async def test_counts_follow_every_change_of_status(tmp_path: Path) -> None:
     story = a_day()
     await live(tmp_path, story, flush_every=1)

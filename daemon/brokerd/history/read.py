@@ -8,13 +8,16 @@ that changes meanwhile is told as it is by then.
 
 # ruff: noqa: S608 - only words of our own are pasted into SQL, every value is a parameter
 
+import asyncio
 import math
+import sqlite3
 from collections.abc import Sequence
 from typing import Any
 
 import aiosqlite
 from msgspec import Struct
 
+from brokerd.errors import Busy
 from brokerd.events import OrderTraded
 from brokerd.history.latest import Latest
 from brokerd.history.lookup import HistoryLookup
@@ -34,11 +37,16 @@ from brokerd.history.query import (
     tags,
 )
 from brokerd.history.schema import decode_fill, decode_order
-from brokerd.journal.sqlite import placeholders
+from brokerd.journal.sqlite import code, placeholders
 from brokerd.orders import Order
 from brokerd.states import OrdStatus
 from brokerd.storage import READ_MAX, Journal, Row
 from brokerd.terms import Side
+
+LIST_S_MAX = 10.0
+"""How long one statement of a list may take: others wait for it, and so does the file's log."""
+
+INTERRUPTED = "SQLITE_INTERRUPT"
 
 SORT_MAX = 5_000
 """Orders that are quicker sorted than looked for along an index of times."""
@@ -110,7 +118,22 @@ class HistoryReader(HistoryLookup):
         return Page(fills, encode_cursor("fill", found[query.limit - 1][4:6]) if more else None)
 
     async def _fetch(self, sql: str, params: Sequence[Any] = ()) -> list[Any]:
-        return await self._fetched(self._lists, sql, params)
+        """
+        Run one statement for a list; Busy if that takes more than LIST_S_MAX.
+
+        Statements run in the order they came, each with the same time: the one that is interrupted
+        is the oldest there is.
+        """
+        try:
+            async with asyncio.timeout(LIST_S_MAX):
+                return await self._fetched(self._lists, sql, params)
+        except TimeoutError as error:
+            await self._lists.interrupt()
+            raise _too_long() from error
+        except sqlite3.OperationalError as error:
+            if code(error) != INTERRUPTED:
+                raise
+            raise _too_long() from error
 
     async def _drivers(self, query: OrderQuery) -> tuple[float, list[Driver]]:
         """
@@ -167,6 +190,14 @@ class HistoryReader(HistoryLookup):
         sql = f"SELECT no, body FROM orders WHERE no IN {placeholders(len(keys))}"
         bodies = dict(await self._fetch(sql, [no for _, no in keys]))
         return [(bodies[no], created_at_ns, no) for created_at_ns, no in keys]
+
+
+def _too_long() -> Busy:
+    return Busy(
+        f"the list takes longer than {LIST_S_MAX:g} s: too many orders would have to be looked at",
+        reason="list_too_long",
+        hint="ask for a shorter window of time, or with a filter that fewer orders match",
+    )
 
 
 def _tag_driver(key: str, value: str) -> Driver:
