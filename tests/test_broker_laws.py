@@ -48,6 +48,7 @@ from brokerd.states import FINAL
 
 IDS = ("x", "y")
 ABSENCE_NS = 5
+FAR_NS = 10**6
 ABSENT = {"not_found_at_venue", "forgotten_by_venue"}
 
 ids = st.sampled_from(IDS)
@@ -112,9 +113,15 @@ class AnyWorld(RuleBasedStateMachine):
         self.doubted_new: set[str] = set()
         self.absent_ns: dict[str, int] = {}
 
-    @initialize()
-    def begin(self) -> None:
+    @initialize(is_raised=st.booleans(), ns=st.none() | st.just(20))
+    def begin(self, *, is_raised: bool, ns: int | None) -> None:
+        """An order is new; or it is filled, and a replace that may have raised it had no answer."""
         self.tell(submit("x", at_ns=self.now_ns))
+        if is_raised:
+            self.tell(reported(report(E.NEW), at_ns=self.now_ns))
+            self.tell(Replace("x", D(20), None, self.now_ns))
+            self.reply_is_lost("x", ns)
+            self.venue_fills_the_rest("x")
 
     @rule(cl_ord_id=ids)
     def bot_submits(self, cl_ord_id: str) -> None:
@@ -162,6 +169,14 @@ class AnyWorld(RuleBasedStateMachine):
     @rule(data=st.data(), cl_ord_id=ids)
     def venue_reports(self, data: st.DataObject, cl_ord_id: str) -> None:
         self.tell(reported(data.draw(reports(cl_ord_id)), at_ns=self.now_ns))
+
+    @rule(cl_ord_id=ids)
+    def venue_fills_the_rest(self, cl_ord_id: str) -> None:
+        order = self.blotter.get(cl_ord_id)
+        if order is not None and order.leaves_qty:
+            rest = execution(f"rest-{self.now_ns}", order.leaves_qty)
+            told = report(E.TRADE, cl_ord_id, execution=rest)
+            self.tell(reported(told, at_ns=self.now_ns))
 
     @rule(data=st.data(), cl_ord_id=ids, ago=st.integers(0, 30), forgets=st.booleans())
     def venue_is_asked(
@@ -352,6 +367,40 @@ class AnyWorld(RuleBasedStateMachine):
             stage = Stage(self.blotter, len(self.changes) + 1)
             reply = decide(stage, Cancel(order.cl_ord_id, self.now_ns)).reply
             assert may_be_open == (reply == order.cl_ord_id)
+
+    @invariant()
+    def every_doubt_has_an_end(self) -> None:
+        """A venue that answers for ever that it knows nothing ends it, or a person is believed."""
+        for order in self.blotter:
+            stage = Stage(self.blotter, len(self.changes) + 1)
+            self.find_nothing(stage, order.cl_ord_id, FAR_NS)
+            for _ in order.requests:
+                left = stage.get(order.cl_ord_id)
+                if left is not None and left.in_doubt:
+                    reply = decide(stage, self.done(order.cl_ord_id)).reply
+                    assert reply == order.cl_ord_id, reply
+            self.find_nothing(stage, order.cl_ord_id, 3 * FAR_NS)
+            left = stage.get(order.cl_ord_id)
+            assert left is not None
+            assert not left.in_doubt
+            assert left.request is not None or not left.has_unseen_terms
+
+    @staticmethod
+    def find_nothing(stage: Stage, cl_ord_id: str, from_ns: int) -> None:
+        for at_ns in range(from_ns, from_ns + 10 * ABSENCE_NS, ABSENCE_NS):
+            decide(stage, Viewed(cl_ord_id, None, Road.QUERY, at_ns, at_ns, ABSENCE_NS))
+
+    @staticmethod
+    def done(cl_ord_id: str) -> Resolve:
+        return Resolve(
+            cl_ord_id=cl_ord_id,
+            outcome=Resolution.DONE,
+            by="uid 0",
+            reason="looked",
+            at_ns=2 * FAR_NS,
+            is_answered=True,
+            shows_closed=True,
+        )
 
     @invariant()
     def executions_count_once_and_all_of_them(self) -> None:

@@ -20,7 +20,7 @@ from tests.scripted import (
 
 from brokerd.blotter import Stage
 from brokerd.broker import decide
-from brokerd.executor import Accepted, Refused
+from brokerd.executor import Accepted, Execution, Refused
 from brokerd.messages import Stranger
 from brokerd.states import ExecType
 from brokerd.views import show_order
@@ -122,9 +122,54 @@ def test_an_acknowledgement_is_news_when_it_brings_the_time_of_sending() -> None
     assert play.tell(answered(accepted, at_ns=9)) == []
 
 
-def test_an_acknowledgement_without_the_venues_id_is_no_news() -> None:
+def test_an_acknowledgement_without_the_venues_id_is_a_sign_of_the_order_all_the_same() -> None:
     play = Play().submitted()
-    assert play.tell(reported(report(E.NEW, venue_order_id=None), at_ns=2)) == []
+    told = reported(report(E.NEW, venue_order_id=None), at_ns=2)
+    assert play.tell(told) == ["order_acknowledged"]
+    assert (play.order.ord_status, play.order.request) == (S.NEW, None)
+    assert (play.order.venue_order_id, play.order.executor_id) == (None, None)
+    assert play.tell(told) == []
+
+
+@pytest.mark.parametrize("qty", [0, -3])
+def test_an_execution_of_nothing_or_less_is_disputed_and_not_counted(qty: int) -> None:
+    """What is taken back may come as a trade below zero: what was counted stands, for somebody to see."""
+    play = Play().acknowledged()
+    play.tell(reported(traded("t", 3), at_ns=3))
+    assert play.tell(reported(traded("u", qty), at_ns=4)) == ["report_disputed"]
+    assert (play.order.cum_qty, play.order.fill_count) == (D(3), 1)
+    assert play.order.dispute == f"execution u of {qty}"
+    assert play.tell(reported(traded("u", qty), at_ns=5)) == []
+
+
+@pytest.mark.parametrize(
+    "shown",
+    [(), (execution("t", 2),), (execution("t", 4),), (execution("other", 1),)],
+    ids=["taken back", "made smaller", "made larger", "told by another name"],
+)
+def test_a_trade_that_was_taken_back_or_changed_is_disputed(shown: tuple[Execution, ...]) -> None:
+    """What was counted stands: executions are never taken back by themselves."""
+    play = Play().acknowledged()
+    play.tell(reported(traded("t", 3), at_ns=3))
+    before = play.order.cum_qty
+    told = play.tell(viewed(view(S.PARTIALLY_FILLED, executions=shown), asked_at_ns=9))
+    assert "report_disputed" in told
+    assert play.order.cum_qty >= before
+    assert "filled, and told executions of" in play.order.dispute
+
+
+@pytest.mark.parametrize(
+    ("asked_at_ns", "cum_qty"),
+    [(3, 2), (9, 5)],
+    ids=["asked before it was heard", "not all executions are shown yet"],
+)
+def test_a_view_that_does_not_add_up_or_is_older_than_a_trade_contradicts_nothing(
+    asked_at_ns: int, cum_qty: int
+) -> None:
+    play = Play().acknowledged()
+    play.tell(reported(traded("t", 3), at_ns=3))
+    shown = view(S.PARTIALLY_FILLED, executions=(execution("t", 2),), cum_qty=D(cum_qty))
+    assert "report_disputed" not in play.tell(viewed(shown, asked_at_ns=asked_at_ns, at_ns=9))
 
 
 @pytest.mark.parametrize(
@@ -257,7 +302,7 @@ def test_a_view_asked_before_the_last_news_does_not_undo_a_replace() -> None:
     old = view(S.PARTIALLY_FILLED, executions=(execution("t", 1),))
     assert play.tell(viewed(old, asked_at_ns=10, at_ns=12)) == ["order_traded"]
     assert play.order.qty == D(20), "its executions hold, its terms do not"
-    assert play.tell(viewed(view(), asked_at_ns=13)) == ["order_replaced"]
+    assert play.tell(viewed(old, asked_at_ns=13)) == ["order_replaced"]
     assert play.order.qty == D(10), "asked afterwards, it is what the venue has"
 
 

@@ -120,6 +120,24 @@ def test_an_order_found_after_a_first_not_found_starts_the_count_again(found: ob
     assert not play.order.must_be_asked
 
 
+def test_a_claim_of_fills_is_a_sign_of_the_order_and_starts_the_count_again() -> None:
+    """Between two answers of "not found" the venue tells that it filled some: it did arrive."""
+    play = doubted()
+    play.tell(viewed(None, asked_at_ns=FINAL_NS))
+    claimed = reported(report(E.TRADE, cum_qty=D(3)), at_ns=FINAL_NS + 5)
+    assert play.tell(claimed) == ["fills_missed", "ASK"]
+    assert (play.order.ord_status, play.order.request) == (S.NEW, None)
+    assert "order_rejected" not in play.tell(viewed(None, asked_at_ns=FINAL_NS + 10))
+
+
+def test_a_claim_of_fills_of_an_order_that_is_known_leaves_it_as_it_is() -> None:
+    play = cancel_doubted()
+    heard_at_ns = play.order.heard_at_ns
+    play.tell(reported(report(E.TRADE, cum_qty=D(3)), at_ns=20))
+    assert play.order.in_doubt
+    assert play.order.heard_at_ns == heard_at_ns
+
+
 def test_a_refused_repeat_is_doubt_not_refusal() -> None:
     """ "Duplicate id" says that the venue has the order: the request did happen, once."""
     play = Play().submitted()

@@ -10,6 +10,8 @@ Rule 4: no time that passes ends a doubt.
 docs/guarantees.md, Doubt, has them in words, in the order in which they stand here.
 """
 
+from functools import reduce
+
 from msgspec.structs import replace
 
 from brokerd.blotter import Stage
@@ -21,6 +23,7 @@ from brokerd.events import (
     RequestKind,
     RequestRefused,
     RequestRetried,
+    Road,
 )
 from brokerd.executor import Execution, OrderView, Report
 from brokerd.merge import dispute, dispute_overfill, merge, next_steps
@@ -33,6 +36,7 @@ from brokerd.messages import (
     Stranger,
     Viewed,
 )
+from brokerd.money import ZERO, add
 from brokerd.orders import Order, Request
 from brokerd.states import FINAL, LAST_WORDS, ExecType, OrdStatus
 
@@ -79,6 +83,13 @@ def _dispute(stage: Stage, order: Order, message: Viewed, view: OrderView) -> No
     if order.is_final and view.ord_status not in FINAL:
         evidence = f"the venue shows it {view.ord_status}"
         dispute(stage, order, message, ExecType.NEW, evidence)
+    executed = reduce(add, (each.last_qty for each in view.executions), ZERO)
+    if message.road is Road.QUERY and executed == view.cum_qty != order.cum_qty:
+        # A trade was taken back or changed, or told under two names: what was counted stands.
+        evidence = (
+            f"the venue shows {view.cum_qty:f} filled, and told executions of {order.cum_qty:f}"
+        )
+        dispute(stage, order, message, ExecType.TRADE, evidence)
 
 
 def send_again(stage: Stage, order: Order, at_ns: int, evidence: str) -> Order:

@@ -152,7 +152,7 @@ def _outstanding(requests: Iterable[Request]) -> dict[str, Any]:
 def _acknowledged(order: Order, event: OrderAcknowledged) -> dict[str, Any]:
     return {
         **_move(order, ExecType.NEW, event),
-        "venue_order_id": order.venue_order_id or event.venue_order_id,
+        "venue_order_id": order.venue_order_id or event.venue_order_id or None,
         "sent_at_ns": order.sent_at_ns or event.sent_at_ns,
         "sent_quote": order.sent_quote or event.sent_quote,
         "acked_at_ns": order.acked_at_ns or event.at_ns,
@@ -333,7 +333,13 @@ def _not_found(order: Order, event: OrderNotFound) -> dict[str, Any]:
 
 
 def _fills_missed(order: Order, event: FillsMissed) -> dict[str, Any]:
-    return {"venue_cum_qty": max(order.venue_cum_qty, event.cum_qty)}
+    """Keep what the venue claims; who claims fills of an order has it."""
+    is_news = order.acked_at_ns is None or order.not_found_at_ns is not None
+    return {
+        **(_move(order, ExecType.NEW, event) if is_news else {}),
+        "venue_cum_qty": max(order.venue_cum_qty, event.cum_qty),
+        "acked_at_ns": order.acked_at_ns or event.at_ns,
+    }
 
 
 def _disputed(order: Order, event: ReportDisputed) -> dict[str, Any]:

@@ -19,6 +19,7 @@ from brokerd.events import (
 from brokerd.executor import Report
 from brokerd.fold import is_legal
 from brokerd.messages import Action, Answered, Ask, Reported, Resolve, Viewed
+from brokerd.money import ZERO
 from brokerd.orders import Order, Request
 from brokerd.states import RECORDED_AS, TRANSITIONS, ExecType, OrdStatus
 
@@ -42,14 +43,14 @@ def _merge_acknowledgement(stage: Stage, order: Order, message: Reported) -> Non
     report = message.report
     brings_sent_at = order.sent_at_ns is None and message.sent_at_ns is not None
     is_news = order.acked_at_ns is None or order.not_found_at_ns is not None or brings_sent_at
-    if is_news and report.venue_order_id is not None:
+    if is_news:
         stage.record(
             OrderAcknowledged(
                 at_ns=message.at_ns,
                 cl_ord_id=order.cl_ord_id,
                 road=message.road,
                 evidence=message.evidence,
-                venue_order_id=report.venue_order_id,
+                venue_order_id=report.venue_order_id or "",
                 sent_at_ns=message.sent_at_ns,
                 sent_quote=message.sent_quote,
                 venue_at_ns=report.venue_at_ns,
@@ -60,6 +61,10 @@ def _merge_acknowledgement(stage: Stage, order: Order, message: Reported) -> Non
 def _merge_execution(stage: Stage, order: Order, message: Reported) -> None:
     report, execution = message.report, message.report.execution
     if execution is None or stage.has_execution(order.cl_ord_id, execution.exec_id):
+        return
+    if execution.last_qty <= ZERO:
+        evidence = f"execution {execution.exec_id} of {execution.last_qty:f}"
+        dispute(stage, order, message, ExecType.TRADE, evidence)
         return
     stage.record(
         OrderTraded(
