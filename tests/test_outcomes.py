@@ -7,13 +7,13 @@ from brokerd.executor import Accepted, Capabilities, InDoubt, NotSent, Refused
 from brokerd.outcomes import (
     MESSAGE_CHARS_MAX,
     UNKNOWN_ANSWER,
+    NoAnswer,
     OutcomeTable,
     Row,
     Verdict,
-    WireFault,
 )
 
-V, F = Verdict, WireFault
+V, F = Verdict, NoAnswer
 
 
 def row(verdict: Verdict = V.REFUSED, reason: str = "r", **conditions: object) -> Row:
