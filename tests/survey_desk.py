@@ -14,6 +14,7 @@ from brokerd.events import DaemonStarted, Event
 from brokerd.executor import Clock
 from brokerd.history.model import open_history
 from brokerd.journal.store import open_journal
+from brokerd.orders import Order
 from brokerd.states import OrdStatus, Status
 from brokerd.stats.marks import SETTLED_AFTER_NS
 from brokerd.stats.replay import samples
@@ -39,6 +40,7 @@ class Desk:
         self.survey = directory / "journal-survey.db"
         self.events: list[Event] = []
         self.entries = []
+        self._replayed: tuple[int, int, list[tuple[Sample, Order]]] = (-1, 0, [])
 
     def tell(self, events: list[Event]) -> None:
         asyncio.run(self._tell(events))
@@ -74,10 +76,7 @@ class Desk:
     def replayed(self, question: Question, *, is_exact: bool) -> Table:
         """The same question to the journal itself, one order after the other."""
         table = Table(question.group_by, is_exact=is_exact)
-        orders = {each.cl_ord_id: each for each in self.blotter() if is_measured(each)}
-        for sample, order in zip(
-            samples(self.entries, question.now_ns), orders.values(), strict=True
-        ):
+        for sample, order in self._lives(question.now_ns):
             times = {"created": order.created_at_ns, "closed": order.closed_at_ns,
                      "filled": order.last_fill_at_ns}  # fmt: skip
             if is_meant(
@@ -85,6 +84,15 @@ class Desk:
             ):
                 table.count(sample)
         return table
+
+    def _lives(self, now_ns: int) -> list[tuple[Sample, Order]]:
+        """Replay the journal; once for all questions to the same rows."""
+        rows, at_ns, lives = self._replayed
+        if (rows, at_ns) != (len(self.entries), now_ns):
+            orders = {each.cl_ord_id: each for each in self.blotter() if is_measured(each)}
+            lives = list(zip(samples(self.entries, now_ns), orders.values(), strict=True))
+            self._replayed = len(self.entries), now_ns, lives
+        return lives
 
     def blotter(self) -> Blotter:
         blotter = Blotter()
