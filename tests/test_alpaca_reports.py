@@ -3,6 +3,7 @@
 from decimal import Decimal
 
 import pytest
+from msgspec.structs import replace
 from tests.fixtures.alpaca.bodies import ROOT, activities, link, order, update
 
 from brokerd.executor import Report
@@ -13,6 +14,7 @@ from brokerd_adapters.alpaca.reports import (
     accepted,
     activity_report,
     exec_id,
+    execution,
     updated,
     viewed,
 )
@@ -134,6 +136,11 @@ class TestEvents:
     def test_the_end_of_a_link_that_was_replaced_is_not_the_orders(self) -> None:
         (report,) = told("canceled", order(replaced_by="b"))
         assert report.exec_type is E.NEW
+
+    @pytest.mark.parametrize("qty", ["0", "-1"])
+    def test_a_fill_of_nothing_is_no_answer(self, qty: str) -> None:
+        with pytest.raises(Unreadable, match="a trade of"):
+            execution(replace(activities()[0], qty=Decimal(qty)))
 
     def test_stream_and_activities_give_one_execution_one_name(self) -> None:
         first, second = activities()

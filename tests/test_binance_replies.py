@@ -150,6 +150,12 @@ def test_a_frame_without_a_status_is_no_answer() -> None:
     assert isinstance(replies.placed(place(), answer, AT_NS), InDoubt)
 
 
+@pytest.mark.parametrize("status", ["NEW", "FILLED", "OF_TOMORROW"])
+def test_a_cancels_reply_that_does_not_say_canceled_is_in_doubt(status: str) -> None:
+    answer = replies.from_http(200, bytes(raw(REPLIES["cancel"] | {"status": status})))
+    assert isinstance(replies.canceled(cancel(), answer, AT_NS), InDoubt)
+
+
 def test_a_canceled_order_list_is_not_our_order() -> None:
     assert isinstance(replies.canceled(cancel(), good("cancel_list"), AT_NS), InDoubt)
 

@@ -105,6 +105,12 @@ def test_a_trade_is_an_execution_with_its_symbol_in_its_id() -> None:
     assert report.execution.liquidity == "maker"
 
 
+@pytest.mark.parametrize("amount", [0, -1])
+def test_a_trade_of_nothing_is_no_answer(amount: int) -> None:
+    with pytest.raises(ValueError, match="a trade of"):
+        words.execution({**TRADE, "amount": amount})
+
+
 def test_a_trade_without_an_id_is_no_answer() -> None:
     """Counted twice or not at all: either would be a lie."""
     with pytest.raises(ValueError, match="no id"):
