@@ -213,6 +213,13 @@ def test_orders_sends_every_filter() -> None:
     ]
 
 
+def test_a_window_that_is_empty_is_not_all_of_time() -> None:
+    """It is mostly a shell's variable that was not set: the daemon says what is wrong with it."""
+    answer = {"requested": 0, "cl_ord_ids": []}
+    _, daemon = run({"order.cancel_all": answer}, "cancel-all", "--yes", "--last", "")
+    assert daemon.params("order.cancel_all") == [{"time": {"time_type": "relative", "last": ""}}]
+
+
 def test_columns_of_orders_are_the_tables_business() -> None:
     """The daemon refuses keys of a group that nobody asked for."""
     _, daemon = run({"order.list": {"orders": []}}, "orders", "--by", "user")
@@ -221,9 +228,12 @@ def test_columns_of_orders_are_the_tables_business() -> None:
 
 def test_fills_sends_every_filter() -> None:
     argv = "--last 1h --executor paper --symbol X --side buy --group a=b --id a-1"
+    argv += " --status closed --ord-status filled"
     _, daemon = run({"fill.list": {"fills": []}}, "fills", *argv.split())
     assert daemon.params("fill.list") == [
         {
+            "status": "CLOSED",
+            "ord_status": "filled",
             "executor": "paper",
             "symbol": "X",
             "side": "buy",

@@ -50,8 +50,8 @@ ORDERS = st.lists(
     max_size=12,
 )
 MAYBE_TIME = st.none() | TIMES
-STATUSES = st.none() | st.lists(st.sampled_from(Status), max_size=3, unique=True).map(tuple)
-ORD_STATUSES = st.none() | st.lists(st.sampled_from(OrdStatus), max_size=3).map(tuple)
+STATUSES = st.lists(st.sampled_from(Status), max_size=3, unique=True).map(tuple)
+ORD_STATUSES = st.lists(st.sampled_from(OrdStatus), max_size=3).map(tuple)
 ORDER_QUERIES = st.builds(
     OrderQuery,
     status=STATUSES,
@@ -72,6 +72,8 @@ ORDER_QUERIES = st.builds(
 FILL_QUERIES = st.builds(
     FillQuery,
     cl_ord_id=st.none() | st.sampled_from(["bot-1", "bot-2", "bot-99"]),
+    status=STATUSES,
+    ord_status=ORD_STATUSES,
     executor=st.none() | EXECUTORS,
     symbol=st.none() | SYMBOLS,
     side=st.none() | st.sampled_from(Side),
@@ -105,8 +107,15 @@ def tell_one(story: Story, no: int, fate: str, at_ns: int) -> None:
         story.tell(canceled(no, at_ns) if fate == "cancel" else rejected(no, at_ns))
 
 
-def is_any(value: object, wanted: tuple[object, ...] | None) -> bool:
-    return wanted is None or value in wanted
+def is_any(value: object, wanted: object) -> bool:
+    """Whether a value is the wanted one, or one of several; no wish lets all by."""
+    if isinstance(wanted, tuple):
+        return not wanted or value in wanted
+    return wanted is None or value == wanted
+
+
+def has_status(order: Order, query: OrderQuery | FillQuery) -> bool:
+    return is_any(order.status, query.status) and is_any(order.shown_status, query.ord_status)
 
 
 def is_within(at_ns: int | None, query: OrderQuery | FillQuery) -> bool:
@@ -142,8 +151,7 @@ def expected_orders(story: Story, query: OrderQuery) -> list[Order]:
         order
         for order in story.orders.values()
         if has_terms(order, query)
-        and is_any(order.status, query.status)
-        and is_any(order.shown_status, query.ord_status)
+        and has_status(order, query)
         and is_within(time(order, query.by), query)
     ]
     by = "created" if query.latest_group else query.by
@@ -165,6 +173,7 @@ def expected_fills(story: Story, query: FillQuery) -> list[int]:
         if order is not None
         and entry.event.__struct_config__.tag == "order_traded"
         and has_terms(order, query)
+        and has_status(story.orders[order.cl_ord_id], query)
         and is_any(order.cl_ord_id, query.cl_ord_id)
         and is_within(entry.event.at_ns, query)
     ]

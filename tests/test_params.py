@@ -7,6 +7,7 @@ import pytest
 from msgspec.structs import replace
 from tests.scripted import D, Play
 
+from brokerd.contract import METHODS, Method
 from brokerd.errors import InvalidOrder, InvalidParams, Refused
 from brokerd.params import (
     FillParams,
@@ -15,6 +16,7 @@ from brokerd.params import (
     ReplaceParams,
     SubmitParams,
     SubscribeParams,
+    TimedParams,
     TimeParams,
     Window,
     order_filter,
@@ -26,6 +28,7 @@ from brokerd.params import (
     read_time,
     read_window,
 )
+from brokerd.rpc import Call, read_params
 from brokerd.states import Status
 from brokerd.stats.tally import OWN_KEYS
 from brokerd.terms import CL_ORD_ID_MAX, OrdType, Side, TimeInForce
@@ -247,6 +250,43 @@ def test_every_parameter_has_a_limit(kind: type[Any], members: dict[str, object]
 def test_a_filter_names_no_status_one_or_several(asked: object, meant: frozenset[Status]) -> None:
     params = read(FilterParams, **({} if asked is None else {"status": asked}))
     assert order_filter(params).status == meant
+
+
+LISTS = [
+    (method, member.name)
+    for method in METHODS
+    for member in msgspec.structs.fields(method.params)
+    if "list[" in str(member.type)
+]
+
+
+@pytest.mark.parametrize(("method", "name"), LISTS, ids=lambda each: getattr(each, "name", each))
+def test_no_list_is_taken_empty(method: Method, name: str) -> None:
+    """One reader takes none for all, the next for none: a cancel of "none" must not be one of all."""
+    call = Call(method.name, msgspec.Raw(msgspec.json.encode({name: []})), None)
+    with pytest.raises(InvalidParams, match="length >= 1") as caught:
+        read_params(msgspec.json.Decoder(method.params), call)
+    assert caught.value.field == name
+    assert caught.value.hint == f"name at least one, or leave {name} out"
+
+
+def test_the_lists_that_choose_orders_are_among_them() -> None:
+    named = {(method.name, name) for method, name in LISTS}
+    listing = ("order.cancel_all", "order.list", "fill.list", "stats.get", "events.subscribe")
+    assert {(each, name) for each in listing for name in ("status", "ord_status")} <= named
+    assert ("events.subscribe", "events") in named
+
+
+@pytest.mark.parametrize("name", ["executor", "symbol"])
+def test_an_empty_name_is_refused_rather_than_matched_by_nothing(name: str) -> None:
+    """It is mostly a shell's variable that was not set, and "nothing to cancel" a wrong comfort."""
+    call = Call("order.cancel_all", msgspec.Raw(msgspec.json.encode({name: ""})), None)
+    with pytest.raises(InvalidParams) as caught:
+        read_params(msgspec.json.Decoder(TimedParams), call)
+    assert (caught.value.field, caught.value.hint) == (
+        name,
+        f"name at least one, or leave {name} out",
+    )
 
 
 def test_a_subscription_looks_back_if_it_says_how_far() -> None:

@@ -15,7 +15,7 @@ from brokerd.guard import Walled
 from brokerd.ids import Ids
 from brokerd.links import Links
 from brokerd.messages import Answered, Replace, Reported
-from brokerd.params import FilterParams, ReplaceParams, SubmitParams
+from brokerd.params import ReplaceParams, SubmitParams, TimedParams
 from brokerd.peer import Peer
 from brokerd.terms import Instrument, OrdType, Quote
 from brokerd.trading import Trading
@@ -72,7 +72,7 @@ async def test_cancel_all_goes_by_the_time_that_was_named(
     tmp_path: Path, peer: Peer, by: str, canceled: list[str]
 ) -> None:
     span = {"time_type": "relative", "last": "1h", "by": by}
-    params = msgspec.json.decode(msgspec.json.encode({"time": span}), type=FilterParams)
+    params = msgspec.json.decode(msgspec.json.encode({"time": span}), type=TimedParams)
     async with trading(tmp_path, ScriptedExecutor()) as (home, trader):
         for cl_ord_id in ("filled", "untouched"):
             await home.engine.do(submit(cl_ord_id, at_ns=CLOCK.now_ns()))
@@ -112,7 +112,7 @@ async def test_a_cancel_of_all_reaches_a_filled_order_whose_replace_may_have_rai
             fill = traded(f"t-{cl_ord_id}", 10, cl_ord_id)
             await home.engine.settle(Reported("sim", fill, "stream", 5))
             assert home.order(cl_ord_id).is_final
-        canceled = await trader.cancel_all(peer, FilterParams())
+        canceled = await trader.cancel_all(peer, TimedParams())
         assert canceled.cl_ord_ids == ["raised"]
 
 

@@ -38,7 +38,7 @@ from brokerd.errors import BrokerdError
 from brokerd.events import OrderSubmitted, RequestKind, RequestRetried
 from brokerd.executor import Executor, LinkState
 from brokerd.ids import Ids, new_epoch
-from brokerd.params import FilterParams, OrderParams
+from brokerd.params import OrderParams, TimedParams
 from brokerd.secrets import Secret
 from brokerd.trading import Trading
 from brokerd_adapters.venue import Step, VenueConfig, VenueServer, WireFault, WireFaults
@@ -222,7 +222,7 @@ class WireSeed:
                 with suppress(BrokerdError):
                     await self._submit(trading, cl_ord_id)
             unanswered = [each for each in unanswered if each not in self.acknowledged]
-            await trading.cancel_all(None, FilterParams())  # type: ignore[arg-type]
+            await trading.cancel_all(None, TimedParams())  # type: ignore[arg-type]
             left = engine.blotter.unsettled(self.dialect)
             if not left and not unanswered:
                 return

@@ -28,7 +28,7 @@ METHODS = (
     Method("order.cancel", params.OrderParams, ShownOrder, "Ask for a cancel."),
     Method(
         "order.cancel_all",
-        params.FilterParams,
+        params.TimedParams,
         results.CancelAll,
         "Ask for a cancel of every working order that matches.",
     ),

@@ -88,6 +88,8 @@ class Enquiries:
         window = read_window(params.time, self._clock.now_ns())
         query = FillQuery(
             cl_ord_id=params.cl_ord_id,
+            status=several(params.status),
+            ord_status=several(params.ord_status),
             executor=params.executor,
             symbol=params.symbol,
             side=params.side,

@@ -1,8 +1,9 @@
 """
 What the methods take: the shapes of params, and the sentences for what is wrong with them.
 
-Unknown members are refused, texts and lists have a limit. Decimals stay as they came until
-`read_number` has parsed them.
+Unknown members are refused, texts and lists have a limit. What is left out does not filter; a list
+or a name that is there and empty is refused, for it could be read as all or as none. Decimals stay
+as they came until `read_number` has parsed them.
 """
 
 import re
@@ -48,16 +49,16 @@ GROUP_PREFIX = "group."
 _TIME_NS_END = 1 << 63
 """Times are signed 64-bit nanoseconds, here and in SQLite: up to the year 2262."""
 
-Text = Annotated[str, Meta(max_length=TEXT_MAX)]
-OrderId = Annotated[str, Meta(max_length=CL_ORD_ID_MAX)]
-ExecutorId = Annotated[str, Meta(max_length=EXECUTOR_ID_MAX)]
+Text = Annotated[str, Meta(min_length=1, max_length=TEXT_MAX)]
+OrderId = Annotated[str, Meta(min_length=1, max_length=CL_ORD_ID_MAX)]
+ExecutorId = Annotated[str, Meta(min_length=1, max_length=EXECUTOR_ID_MAX)]
 GroupKey = Annotated[str, Meta(min_length=1, max_length=GROUP_TEXT_MAX)]
 GroupText = Annotated[str, Meta(max_length=GROUP_TEXT_MAX)]
 Group = Annotated[dict[GroupKey, GroupText], Meta(max_length=GROUP_KEYS_MAX)]
-Statuses = Annotated[list[Status], Meta(max_length=CHOICES_MAX)]
-OrdStatuses = Annotated[list[OrdStatus], Meta(max_length=CHOICES_MAX)]
-Events = Annotated[list[Text], Meta(max_length=CHOICES_MAX)]
-GroupKeys = Annotated[list[GroupKey], Meta(max_length=GROUP_KEYS_MAX)]
+Statuses = Annotated[list[Status], Meta(min_length=1, max_length=CHOICES_MAX)]
+OrdStatuses = Annotated[list[OrdStatus], Meta(min_length=1, max_length=CHOICES_MAX)]
+Events = Annotated[list[Text], Meta(min_length=1, max_length=CHOICES_MAX)]
+GroupKeys = Annotated[list[GroupKey], Meta(min_length=1, max_length=GROUP_KEYS_MAX)]
 Reason = Annotated[str, Meta(min_length=1, max_length=REASON_MAX)]
 Limit = Annotated[int, Meta(ge=1, le=PAGE_MAX)]
 
@@ -69,7 +70,7 @@ class NoParams(Struct, frozen=True, forbid_unknown_fields=True):
 class SubmitParams(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """A new order. Without `cl_ord_id` the daemon makes one, and a retry is another order."""
 
-    symbol: Annotated[str, Meta(min_length=1, max_length=TEXT_MAX)]
+    symbol: Text
     side: Side
     ord_type: OrdType
     qty: Number
@@ -116,7 +117,7 @@ class ResolveParams(Struct, frozen=True, forbid_unknown_fields=True):
     cl_ord_id: OrderId
     outcome: Resolution
     reason: Reason
-    venue_order_id: Annotated[str, Meta(min_length=1, max_length=TEXT_MAX)] | None = None
+    venue_order_id: Text | None = None
 
 
 class ThawParams(Struct, frozen=True, forbid_unknown_fields=True):
@@ -178,10 +179,15 @@ class FilterParams(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True
     symbol: Text | None = None
     side: Side | None = None
     group: Group = {}
+
+
+class TimedParams(FilterParams, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """Which orders are meant, of which time; what is left out does not filter."""
+
     time: TimeParams | None = None
 
 
-class ListParams(FilterParams, frozen=True, forbid_unknown_fields=True, kw_only=True):
+class ListParams(TimedParams, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """
     A page of orders, newest first; `latest_group` keeps only the newest of each group.
 
@@ -189,26 +195,22 @@ class ListParams(FilterParams, frozen=True, forbid_unknown_fields=True, kw_only=
     like a term of the order (`symbol`) is asked for as `group.<key>`.
     """
 
-    group_by: GroupKey | GroupKeys = []
+    group_by: GroupKey | GroupKeys | None = None
     latest_group: bool = False
     limit: Limit = 100
     cursor: str | None = None
 
 
-class FillParams(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """A page of fills, newest first."""
+class FillParams(FilterParams, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """A page of fills, newest first; a status is what their order is now."""
 
     cl_ord_id: OrderId | None = None
-    executor: Text | None = None
-    symbol: Text | None = None
-    side: Side | None = None
-    group: Group = {}
     time: FillTimeParams | None = None
     limit: Limit = 100
     cursor: str | None = None
 
 
-class StatsParams(FilterParams, frozen=True, forbid_unknown_fields=True, kw_only=True):
+class StatsParams(TimedParams, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """
     Whose figures, and by what: `executor`, `symbol`, `side`, `ord_type`, or any key of `group`.
 
@@ -216,11 +218,11 @@ class StatsParams(FilterParams, frozen=True, forbid_unknown_fields=True, kw_only
     there is one row for live orders and one for paper.
     """
 
-    group_by: GroupKey | GroupKeys = []
+    group_by: GroupKey | GroupKeys | None = None
     limit: Limit = 100
 
 
-class SubscribeParams(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+class SubscribeParams(FilterParams, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """
     Events from now on, or from one place in the past: after `after_seq` (0: all), since a time, or
     the `last` so many that the filters let by. A status is what the order was after the event.
@@ -230,13 +232,7 @@ class SubscribeParams(Struct, frozen=True, forbid_unknown_fields=True, kw_only=T
     since: str | None = None
     last: Annotated[int, Meta(ge=0, le=PAGE_MAX)] | None = None
     cl_ord_id: OrderId | None = None
-    status: Status | Statuses | None = None
-    ord_status: OrdStatus | OrdStatuses | None = None
-    executor: Text | None = None
-    symbol: Text | None = None
-    side: Side | None = None
-    group: Group = {}
-    events: Events = []
+    events: Events | None = None
 
     @property
     def looks_back(self) -> bool:
@@ -244,11 +240,11 @@ class SubscribeParams(Struct, frozen=True, forbid_unknown_fields=True, kw_only=T
         return self.last is not None or self.since is not None
 
 
-def order_filter(params: FilterParams | SubscribeParams) -> OrderFilter:
+def order_filter(params: FilterParams) -> OrderFilter:
     """Return which orders a method's filters mean."""
     return OrderFilter(
-        status=frozenset(several(params.status) or ()),
-        ord_status=frozenset(several(params.ord_status) or ()),
+        status=frozenset(several(params.status)),
+        ord_status=frozenset(several(params.ord_status)),
         executor=params.executor,
         symbol=params.symbol,
         side=params.side,
@@ -257,9 +253,9 @@ def order_filter(params: FilterParams | SubscribeParams) -> OrderFilter:
 
 
 def several(one_or_more: Any) -> Any:
-    """Return what a parameter gives one or more of as a tuple; None if it has none."""
+    """Return what a parameter gives one or more of as a tuple, empty if it was left out."""
     if one_or_more is None:
-        return None
+        return ()
     return (one_or_more,) if isinstance(one_or_more, str) else tuple(one_or_more)
 
 

@@ -225,6 +225,8 @@ def _hint(kind: Any, field: str | None, what: str) -> str:
     for part in path:
         known = _fields_of(known.get(part))
     name = last.partition("[")[0]
+    if "of length >= 1" in what and type(None) in get_args(known.get(name)):
+        return f"name at least one, or leave {name} out"
     if "unknown field" in what:
         return suggest(name, known)
     _, quote, word = what.partition("Invalid enum value '")

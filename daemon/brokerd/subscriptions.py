@@ -62,7 +62,7 @@ class EventFilter(Struct, frozen=True, kw_only=True):
 
 def read_filter(params: SubscribeParams) -> EventFilter:
     """Return the filter that a bot asks for; raise InvalidParams for an event that does not exist."""
-    for name in params.events:
+    for name in params.events or ():
         if name not in EVENT_NAMES:
             raise InvalidParams(
                 f"no event is named {name}",
@@ -71,7 +71,9 @@ def read_filter(params: SubscribeParams) -> EventFilter:
                 hint=suggest(name, EVENT_NAMES),
             )
     orders = order_filter(params)
-    return EventFilter(cl_ord_id=params.cl_ord_id, orders=orders, events=frozenset(params.events))
+    return EventFilter(
+        cl_ord_id=params.cl_ord_id, orders=orders, events=frozenset(params.events or ())
+    )
 
 
 class Subscription:

@@ -27,11 +27,11 @@ from brokerd.links import Links
 from brokerd.messages import Barrier, Cancel, Replace, Resolve, Submit
 from brokerd.orders import Order
 from brokerd.params import (
-    FilterParams,
     OrderParams,
     ReplaceParams,
     ResolveParams,
     SubmitParams,
+    TimedParams,
     order_filter,
     read_cl_ord_id,
     read_replace,
@@ -133,7 +133,7 @@ class Trading:
             message = link.with_promises(message)
         return show_order(_there(await self._engine.do(message), order.cl_ord_id))
 
-    async def cancel_all(self, _peer: Peer, params: FilterParams) -> results.CancelAll:
+    async def cancel_all(self, _peer: Peer, params: TimedParams) -> results.CancelAll:
         """Ask for a cancel of every working order that matches."""
         if params.executor is not None:
             # "Nothing to cancel" would be a wrong comfort after a slip of the pen.

@@ -56,8 +56,8 @@ ORD_STATUSES = (
 SIDES = ("buy", "sell")
 TIME_BY = ("created", "closed", "filled")
 
-ANY_STATUS = f"{', '.join(STATUSES)}; may be repeated"
-ANY_ORD_STATUS = f"as FIX has it: {', '.join(ORD_STATUSES)}; may be repeated"
+_STATUS_HELP = f"{', '.join(STATUSES)}; may be repeated"
+_ORD_STATUS_HELP = f"as FIX has it: {', '.join(ORD_STATUSES)}; may be repeated"
 
 TIMEOUT_S = 10.0
 
@@ -119,22 +119,9 @@ def command_parser(command: str) -> Parser:
 
 def add_order_filters(parser: Parser) -> None:
     """Declare the filters of order.list; `filters` turns them into parameters."""
-    add = parser.add_argument
-    add("--status", type=one_of(*STATUSES), action="append", metavar="STATUS", help=ANY_STATUS)
-    add_ord_status(parser)
     add_filters(parser)
-    add("--time-by", type=one_of(*TIME_BY), metavar="|".join(TIME_BY), help=_TIME_BY_HELP)
-
-
-def add_ord_status(parser: Parser) -> None:
-    """Declare the filter by the fine status."""
-    parser.add_argument(
-        "--ord-status",
-        type=one_of(*ORD_STATUSES),
-        action="append",
-        metavar="STATUS",
-        help=ANY_ORD_STATUS,
-    )
+    metavar = "|".join(TIME_BY)
+    parser.add_argument("--time-by", type=one_of(*TIME_BY), metavar=metavar, help=_TIME_BY_HELP)
 
 
 def add_filters(parser: Parser) -> None:
@@ -149,6 +136,9 @@ def add_filters(parser: Parser) -> None:
 def add_what(parser: Parser) -> None:
     """Declare the filters by what an order is, whenever it was."""
     add = parser.add_argument
+    fine = one_of(*ORD_STATUSES)
+    add("--status", type=one_of(*STATUSES), action="append", metavar="STATUS", help=_STATUS_HELP)
+    add("--ord-status", type=fine, action="append", metavar="STATUS", help=_ORD_STATUS_HELP)
     add("--executor", metavar="NAME", help="of one executor")
     add("--symbol", metavar="SYMBOL", help="of one symbol, as its venue names it: BTCUSDT")
     add("--side", type=one_of(*SIDES), metavar="|".join(SIDES), help="of one side")
@@ -158,8 +148,8 @@ def add_what(parser: Parser) -> None:
 def filters(options: Namespace) -> dict[str, Any]:
     """Return the filter parameters that were given."""
     return {
-        "status": _one_or_many(getattr(options, "status", None)),
-        "ord_status": _one_or_many(getattr(options, "ord_status", None)),
+        "status": _one_or_many(options.status),
+        "ord_status": _one_or_many(options.ord_status),
         "executor": options.executor,
         "symbol": options.symbol,
         "side": options.side,
@@ -175,9 +165,9 @@ def group_of(options: Namespace) -> dict[str, str] | None:
 
 def _time(options: Namespace) -> dict[str, str] | None:
     by = {"by": options.time_by} if getattr(options, "time_by", None) else {}
-    if options.last and (options.since or options.until):
+    if options.last is not None and (options.since or options.until):
         raise Usage("--last and --since/--until exclude each other")
-    if options.last:
+    if options.last is not None:  # an empty one is the daemon's to refuse, and not all of time
         return {"time_type": "relative", "last": options.last, **by}
     if options.since or options.until:
         bounds = {"since": options.since, "until": options.until}

@@ -103,19 +103,17 @@ def page(
     """Ask for a page of orders."""
     params = {
         **settings.filters(given),
+        **_by(group_by),
         "latest_group": settings.latest_group,
         "limit": PAGE,
         "cursor": cursor,
     }
-    if group_by:
-        params["group_by"] = [group_by] if isinstance(group_by, str) else list(group_by)
     return Request("order.list", params, read_page)
 
 
 def stats(settings: Settings, group_by: Sequence[str], given: Filters) -> Request[dict[str, Any]]:
     """Ask for execution statistics."""
-    keys = [group_by] if isinstance(group_by, str) else list(group_by)
-    return Request("stats.get", {**settings.filters(given), "group_by": keys}, read_any)
+    return Request("stats.get", {**settings.filters(given), **_by(group_by)}, read_any)
 
 
 def subscribe(after_seq: int | None, wanted: dict[str, Any]) -> Request[dict[str, Any]]:
@@ -133,6 +131,12 @@ def anything(method: str, params: dict[str, Any]) -> Request[Any]:
 
 
 _QUESTIONS = frozenset({"order.get", "order.check", "order.list", "order.explain"})
+
+
+def _by(group_by: Sequence[str]) -> dict[str, Any]:
+    """Return the keys to group by as a param; no keys are no param."""
+    keys = [group_by] if isinstance(group_by, str) else list(group_by)
+    return {"group_by": keys} if keys else {}
 
 
 def _id(trade: Trade) -> str:

@@ -52,7 +52,7 @@ SHOWN_AS: dict[Status, frozenset[OrdStatus]] = {
 
 class OrderQuery(Struct, frozen=True, kw_only=True):
     """
-    Which orders: all that are given must hold; several statuses mean any of them.
+    Which orders: all that are given must hold; several statuses mean any of them, none any at all.
 
     `since_ns` <= the time named by `by` < `until_ns`; `filled` is the last fill. With
     `latest_group` only the order created last in each distinct combination of the values of
@@ -60,8 +60,8 @@ class OrderQuery(Struct, frozen=True, kw_only=True):
     time of creation.
     """
 
-    status: tuple[Status, ...] | None = None
-    ord_status: tuple[OrdStatus, ...] | None = None
+    status: tuple[Status, ...] = ()
+    ord_status: tuple[OrdStatus, ...] = ()
     executor: str | None = None
     symbol: str | None = None
     side: Side | None = None
@@ -76,9 +76,11 @@ class OrderQuery(Struct, frozen=True, kw_only=True):
 
 
 class FillQuery(Struct, frozen=True, kw_only=True):
-    """Which fills: of which orders, and since_ns <= at_ns < until_ns, newest first."""
+    """Which fills: of which orders as they are now, and since_ns <= at_ns < until_ns, newest first."""
 
     cl_ord_id: str | None = None
+    status: tuple[Status, ...] = ()
+    ord_status: tuple[OrdStatus, ...] = ()
     executor: str | None = None
     symbol: str | None = None
     side: Side | None = None
@@ -126,12 +128,12 @@ class Where:
         return " AND ".join(self.texts) or "1"
 
 
-def statuses(query: OrderQuery) -> frozenset[OrdStatus]:
+def statuses(query: OrderQuery | FillQuery) -> frozenset[OrdStatus]:
     """Return every shown ord_status that can match, all of them if none is asked for."""
     wanted = frozenset(OrdStatus)
-    if query.status is not None:
+    if query.status:
         wanted &= frozenset[OrdStatus]().union(*(SHOWN_AS[each] for each in query.status))
-    if query.ord_status is not None:
+    if query.ord_status:
         wanted &= frozenset(query.ord_status)
     return wanted
 
@@ -151,12 +153,15 @@ def tags(query: OrderQuery | FillQuery) -> list[tuple[str, str]]:
     return found + [(group_tag(key), value) for key, value in query.group.items()]
 
 
-def order_conditions(query: OrderQuery) -> Where:
+def order_conditions(query: OrderQuery | FillQuery) -> Where:
     """Return what an order `o` must fulfil, window and group left out."""
-    where = _terms_conditions(query)
-    if query.status is not None:
+    where = Where()
+    for column in ("executor", "symbol", "side"):
+        if (value := getattr(query, column)) is not None:
+            where.add(f"o.{column} = ?", value)
+    if query.status:
         where.add(f"o.status IN {placeholders(len(query.status))}", *query.status)
-    if query.ord_status is not None:
+    if query.ord_status:
         where.add(f"o.ord_status IN {placeholders(len(query.ord_status))}", *query.ord_status)
     return where
 
@@ -207,7 +212,7 @@ def order_page(
 
 def fill_page(query: FillQuery, driver: Driver, after: Key | None) -> tuple[str, list[Any]]:
     """Return the SQL of a page: rows (body, executor, symbol, side, at_ns, seq), one too many."""
-    where = _terms_conditions(query)
+    where = order_conditions(query)
     add_group(where, query, driver.names)
     if query.cl_ord_id is not None:
         where.add("o.cl_ord_id = ?", query.cl_ord_id)
@@ -256,11 +261,3 @@ def _bad_cursor() -> InvalidParams:
         field="cursor",
         hint="send next_cursor as it came, with the same filters, or none",
     )
-
-
-def _terms_conditions(query: OrderQuery | FillQuery) -> Where:
-    where = Where()
-    for column in ("executor", "symbol", "side"):
-        if (value := getattr(query, column)) is not None:
-            where.add(f"o.{column} = ?", value)
-    return where

@@ -145,7 +145,7 @@ class HistoryReader(HistoryLookup):
         by_time = Driver(f"orders o INDEXED BY orders_{query.by}")
         choices = [(await self._tag_size(*tag), [_tag_driver(*tag)]) for tag in tags(query)]
         choices += [(size, [driver]) for size, driver in await self._group_choices(query)]
-        if query.status is not None or query.ord_status is not None:
+        if query.status or query.ord_status:
             wanted = sorted(statuses(query))
             if not wanted:
                 return 0, []
@@ -160,6 +160,9 @@ class HistoryReader(HistoryLookup):
             return Driver(f"orders o {by_order}", "o.cl_ord_id = ?", (query.cl_ord_id,))
         choices = [(await self._tag_size(*tag), _tag_driver(*tag)) for tag in tags(query)]
         choices += await self._group_choices(query)
+        if query.status or query.ord_status:
+            wanted = sorted(statuses(query))
+            choices.append((await self._status_size(wanted), _status_driver(*wanted)))
         size, driver = min(choices, key=lambda choice: choice[0], default=(SORT_MAX + 1, None))
         if driver is not None and size <= SORT_MAX:
             return Driver(f"{driver.source} {by_order}", driver.where, driver.params, driver.names)
@@ -205,5 +208,6 @@ def _tag_driver(key: str, value: str) -> Driver:
     return Driver(source, "t.key = ? AND t.value = ?", (key, value), "t")
 
 
-def _status_driver(ord_status: OrdStatus) -> Driver:
-    return Driver("orders o INDEXED BY orders_status", "o.ord_status = ?", (ord_status.value,))
+def _status_driver(*wanted: OrdStatus) -> Driver:
+    where = f"o.ord_status IN {placeholders(len(wanted))}"
+    return Driver("orders o INDEXED BY orders_status", where, wanted)

@@ -5,14 +5,10 @@ from argparse import Namespace
 from collections.abc import Iterator
 
 from brokerd.cli.arguments import (
-    ANY_STATUS,
-    STATUSES,
     Parser,
-    add_ord_status,
     add_what,
     count,
     group_of,
-    one_of,
     span_s,
     utc_time,
 )
@@ -64,8 +60,6 @@ def add_options(parser: Parser) -> None:
     )
     start.add_argument("--last", type=span_s, metavar="15m", help="that long ago: 30s, 1h, 2d")
     add = parser.add_argument
-    add("--status", type=one_of(*STATUSES), action="append", metavar="STATUS", help=ANY_STATUS)
-    add_ord_status(parser)
     add_what(parser)
     add("--id", metavar="CL_ORD_ID", help="of one order")
     add("--event", action="append", metavar="NAME", help="may be repeated: order_traded, ...")
