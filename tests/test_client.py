@@ -3,12 +3,14 @@ The Python client against a real daemon: the design's own words, and what happen
 """
 
 import asyncio
+import gc
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from decimal import Decimal
 from pathlib import Path
+from typing import Any
 
 import pytest
 from tests.daemon_process import DaemonProcess, running
@@ -358,3 +360,74 @@ def test_a_trade_says_all_that_the_daemon_shows_of_an_order() -> None:
     shown = ShownOrder.__struct_fields__
     assert {*Order.__struct_fields__} == {*shown}
     assert {*shown} <= {*vars(resting())}
+
+
+def test_a_bare_cl_ord_id_will_do_for_a_trade(broker: Broker) -> None:
+    cl_ord_id = broker.submit(resting(), wait="venue").cl_ord_id
+    assert cl_ord_id is not None
+    assert broker.replace(cl_ord_id, px="20001").cl_ord_id == cl_ord_id
+    assert broker.check_trade(cl_ord_id).is_trade
+    canceled = broker.cancel(cl_ord_id)
+    assert (canceled.cl_ord_id, canceled.symbol) == (cl_ord_id, "BTCUSDT")
+    with pytest.raises(errors.UnknownOrder):
+        broker.cancel("nobody's")
+
+
+async def test_so_it_will_with_asyncio(broker: Broker, daemon: DaemonProcess) -> None:
+    cl_ord_id = broker.submit(resting(), wait="venue").cl_ord_id
+    assert cl_ord_id is not None
+    async with AsyncBroker(daemon.socket_path) as bot:
+        assert (await bot.check_trade(cl_ord_id)).is_trade
+        assert (await bot.cancel(cl_ord_id)).cl_ord_id == cl_ord_id
+
+
+SLIPS: dict[str, tuple[Callable[[Any], Any], str]] = {
+    "a dict is submitted": (lambda b: b.submit({"symbol": "BTCUSDT"}), "takes a Trade, not a dict"),
+    "nothing is canceled": (lambda b: b.cancel(None), "its cl_ord_id, not a NoneType"),
+    "several are canceled": (lambda b: b.cancel(["a", "b"]), "its cl_ord_id, not a list"),
+    "nothing is checked": (lambda b: b.check_trade(None), "its cl_ord_id, not a NoneType"),
+    "a group that is text": (lambda _: resting(group="mm"), "group is a str"),
+    "a filter that is text": (lambda b: b.load(group="mm"), "group is a str"),
+    "a number in a group": (lambda _: resting(group={"n": 1}), "group key n is a int"),
+    "a number for a status": (lambda b: b.load(status=5), "status is a int"),
+    "no status at all": (lambda b: b.cancel_all(status=[]), "leave status out"),
+    "a limit that is text": (lambda b: b.load(limit="10"), "limit is '10'"),
+    "a limit below none": (lambda b: b.load(limit=-1), "limit is -1"),
+}
+
+
+@pytest.mark.parametrize("slip", SLIPS)
+def test_a_slip_of_the_pen_is_told_in_words(broker: Broker, slip: str) -> None:
+    do, told = SLIPS[slip]
+    with pytest.raises(errors.InvalidParams, match=told):
+        do(broker)
+
+
+def test_statuses_may_come_from_a_generator_and_the_socket_from_pathlib(
+    broker: Broker, daemon: DaemonProcess
+) -> None:
+    mine = broker.submit(resting(), wait="venue")
+    with Broker(Path(daemon.socket_path)) as other:
+        found = other.load(status=(each for each in ("OPEN", "PENDING")))  # type: ignore[arg-type]
+    assert mine.cl_ord_id in {trade.cl_ord_id for trade in found}
+
+
+@pytest.mark.filterwarnings("ignore:unclosed transport:ResourceWarning")
+def test_a_broker_for_asyncio_outlives_its_loop(daemon: DaemonProcess) -> None:
+    """A script that calls `asyncio.run` again and again waited ten seconds, then heard of no daemon."""
+    bot = AsyncBroker(daemon.socket_path)
+    for _ in range(3):
+        assert asyncio.run(bot.call("daemon.ping"))["pong"]
+    asyncio.run(bot.aclose())
+    gc.collect()
+
+
+def test_a_broker_in_use_in_one_loop_is_refused_in_another(daemon: DaemonProcess) -> None:
+    async def ask() -> None:
+        bot = AsyncBroker(daemon.socket_path)
+        await bot.call("daemon.ping")
+        with pytest.raises(errors.InvalidRequest, match="in another event loop"):
+            await asyncio.to_thread(asyncio.run, bot.call("daemon.ping"))
+        await bot.aclose()
+
+    asyncio.run(ask())

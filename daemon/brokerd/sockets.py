@@ -8,10 +8,10 @@ SYSTEM_SOCKET = "/run/brokerd/brokerd.sock"
 LOCAL_SOCKET = "var/brokerd.sock"
 
 
-def socket_paths(named: str | None) -> list[str]:
+def socket_paths(named: str | os.PathLike[str] | None) -> list[str]:
     """Return where to look: what was named, $BROKERD_SOCKET, the system's, the directory's own."""
     named = named or os.environ.get("BROKERD_SOCKET")
-    return [named] if named else [SYSTEM_SOCKET, LOCAL_SOCKET]
+    return [os.fspath(named)] if named else [SYSTEM_SOCKET, LOCAL_SOCKET]
 
 
 def connect_first(paths: list[str], timeout_s: float) -> socket.socket:

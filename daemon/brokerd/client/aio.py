@@ -4,9 +4,11 @@ several tasks run side by side over one connection.
 """
 
 import asyncio
+import socket
 from collections import deque
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
+from os import PathLike
 from typing import Any, Self, TypeVar, Unpack
 
 from brokerd.client import requests
@@ -23,6 +25,7 @@ from brokerd.client.protocol import (
 from brokerd.client.requests import LOOK_S
 from brokerd.client.settings import Filters, WithSettings
 from brokerd.client.trade import Event, Number, Order, Trade, event_of, loaded
+from brokerd.errors import InvalidRequest
 from brokerd.sockets import connect_first, socket_paths
 
 T = TypeVar("T")
@@ -32,11 +35,16 @@ UNREAD_MAX = 1_000
 
 
 class AsyncBroker(WithSettings):
-    """`Broker` for asyncio: the same methods and errors, awaited."""
+    """
+    `Broker` for asyncio: the same methods and errors, awaited.
+
+    It is used in one event loop at a time. Where that one is over (`asyncio.run` came back), it
+    connects anew in the next.
+    """
 
     def __init__(
         self,
-        socket: str | None = None,
+        socket: str | PathLike[str] | None = None,
         *,
         executor: str | None = None,
         timeout_s: float = TIMEOUT_S,
@@ -46,6 +54,7 @@ class AsyncBroker(WithSettings):
         self._timeout_s = timeout_s
         self._link: _Link | None = None
         self._connecting = asyncio.Lock()
+        self._loop: asyncio.AbstractEventLoop | None = None
 
     async def __aenter__(self) -> Self:
         return self
@@ -55,6 +64,7 @@ class AsyncBroker(WithSettings):
 
     async def aclose(self) -> None:
         """Hang up. The next call connects again."""
+        self._enter(asyncio.get_running_loop())
         if self._link is not None:
             self._link.close()
             self._link = None
@@ -66,7 +76,7 @@ class AsyncBroker(WithSettings):
         request = requests.submit(self._settings, trade, wait=wait, timeout_s=timeout_s)
         return await self._update(trade, request, extra_s=timeout_s or 0)
 
-    async def cancel(self, trade: Trade) -> Trade:
+    async def cancel(self, trade: Trade | str) -> Trade:
         """Ask for a cancel of what is left of a trade, and return it, updated."""
         return await self._update(trade, requests.cancel(trade))
 
@@ -80,13 +90,18 @@ class AsyncBroker(WithSettings):
         return list(told["cl_ord_ids"])
 
     async def replace(
-        self, trade: Trade, *, qty: Number | None = None, px: Number | None = None
+        self, trade: Trade | str, *, qty: Number | None = None, px: Number | None = None
     ) -> Trade:
         """Ask for another total quantity (filled part included) or limit price."""
         return await self._update(trade, requests.replace(trade, qty, px))
 
     async def resolve(
-        self, trade: Trade, outcome: str, *, reason: str, venue_order_id: str | None = None
+        self,
+        trade: Trade | str,
+        outcome: str,
+        *,
+        reason: str,
+        venue_order_id: str | None = None,
     ) -> Trade:
         """Say what became of a trade's request in doubt: see `Broker.resolve`."""
         return await self._update(
@@ -97,9 +112,11 @@ class AsyncBroker(WithSettings):
         """Let a frozen executor take new orders again; return the state of its link."""
         return str((await self._run(requests.thaw(executor, reason), LOOK_S))["state"])
 
-    async def check_trade(self, trade: Trade) -> Trade:
+    async def check_trade(self, trade: Trade | str) -> Trade:
         """Ask the venue about a trade, and return it, updated: see `Broker.check_trade`."""
-        return await self._update(trade, requests.check(trade)) if trade.is_trade else trade
+        if isinstance(trade, Trade) and not trade.is_trade:
+            return trade
+        return await self._update(trade, requests.check(trade))
 
     async def load(
         self,
@@ -109,6 +126,7 @@ class AsyncBroker(WithSettings):
         **filters: Unpack[Filters],
     ) -> list[Trade]:
         """Load trades, newest first: see `Broker.load`."""
+        requests.check_limit(limit)
         found: list[Trade] = []
         cursor: str | None = None
         while limit is None or len(found) < limit:
@@ -158,13 +176,15 @@ class AsyncBroker(WithSettings):
                     raise unanswered(requests.subscribe(0, {}), str(lost), was_sent=False) from lost
                 await asyncio.sleep(next(waits))
 
-    async def _update(self, trade: Trade, request: Request[Order], extra_s: float = 0) -> Trade:
-        trade.update(await self._run(request, extra_s))
-        return trade
+    async def _update(
+        self, trade: Trade | str, request: Request[Order], extra_s: float = 0
+    ) -> Trade:
+        return requests.updated(trade, await self._run(request, extra_s))
 
     async def _run(self, request: Request[T], extra_s: float = 0) -> T:
         """Call until there is an answer, as long as that is safe and there is time."""
         loop = asyncio.get_running_loop()
+        self._enter(loop)
         deadline_s, was_sent, why = (
             loop.time() + self._timeout_s + extra_s,
             False,
@@ -185,6 +205,21 @@ class AsyncBroker(WithSettings):
             await asyncio.sleep(wait_s)
         raise AssertionError("waits_s never ends")
 
+    def _enter(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Leave behind what belongs to a loop that is over; refuse to share with one that is not."""
+        if loop is self._loop:
+            return
+        if self._loop is not None and not self._loop.is_closed() and self._link is not None:
+            raise InvalidRequest(
+                "this AsyncBroker is in use in another event loop",
+                reason="another_loop",
+                hint="make one in each loop, or aclose() it there first",
+            )
+        if self._link is not None:
+            self._link.abandon()
+            self._link = None
+        self._loop, self._connecting = loop, asyncio.Lock()
+
     async def _connection(self) -> "_Link":
         async with self._connecting:
             if self._link is None or self._link.is_lost:
@@ -200,14 +235,15 @@ async def _connected(paths: list[str], timeout_s: float) -> "_Link":
         raise Lost(f"{error.filename}: {error.strerror or error}", was_sent=False) from error
     found.setblocking(False)  # noqa: FBT003 - the standard library's own signature
     loop = asyncio.get_running_loop()
-    _, link = await loop.create_unix_connection(_Link, sock=found)
+    _, link = await loop.create_unix_connection(lambda: _Link(found), sock=found)
     return link
 
 
 class _Link(asyncio.Protocol):
     """One connection. Whoever waits for it is told Lost when it ends."""
 
-    def __init__(self) -> None:
+    def __init__(self, connected: socket.socket) -> None:
+        self._socket = connected
         self._conversation = Conversation()
         self._transport: asyncio.Transport | None = None
         self._waiting: dict[int, asyncio.Future[Answer]] = {}
@@ -236,6 +272,10 @@ class _Link(asyncio.Protocol):
 
     def close(self) -> None:
         self._end("closed")
+
+    def abandon(self) -> None:
+        """Hang up where the loop is over, and with it whatever could close a transport."""
+        self._socket.close()
 
     async def call(self, request: Request[Any]) -> Any:
         """Return the result, still raw; raise the daemon's error, or Lost."""

@@ -10,6 +10,7 @@ import socket
 import threading
 import time
 from collections.abc import Iterator, Sequence
+from os import PathLike
 from typing import Any, Self, TypeVar, Unpack
 
 from brokerd.client import requests
@@ -48,7 +49,7 @@ class Broker(WithSettings):
 
     def __init__(
         self,
-        socket: str | None = None,
+        socket: str | PathLike[str] | None = None,
         *,
         executor: str | None = None,
         timeout_s: float = TIMEOUT_S,
@@ -82,7 +83,7 @@ class Broker(WithSettings):
         request = requests.submit(self._settings, trade, wait=wait, timeout_s=timeout_s)
         return self._update(trade, request, extra_s=timeout_s or 0)
 
-    def cancel(self, trade: Trade) -> Trade:
+    def cancel(self, trade: Trade | str) -> Trade:
         """Ask for a cancel of what is left of a trade, and return it, updated."""
         return self._update(trade, requests.cancel(trade))
 
@@ -96,13 +97,18 @@ class Broker(WithSettings):
         return list(told["cl_ord_ids"])
 
     def replace(
-        self, trade: Trade, *, qty: Number | None = None, px: Number | None = None
+        self, trade: Trade | str, *, qty: Number | None = None, px: Number | None = None
     ) -> Trade:
         """Ask for another total quantity (filled part included) or limit price."""
         return self._update(trade, requests.replace(trade, qty, px))
 
     def resolve(
-        self, trade: Trade, outcome: str, *, reason: str, venue_order_id: str | None = None
+        self,
+        trade: Trade | str,
+        outcome: str,
+        *,
+        reason: str,
+        venue_order_id: str | None = None,
     ) -> Trade:
         """
         Say what became of a trade's request in doubt, and return the trade, updated.
@@ -116,13 +122,15 @@ class Broker(WithSettings):
         """Let a frozen executor take new orders again; return the state of its link."""
         return str(self._run(requests.thaw(executor, reason), LOOK_S)["state"])
 
-    def check_trade(self, trade: Trade) -> Trade:
+    def check_trade(self, trade: Trade | str) -> Trade:
         """
         Ask the venue about a trade, and return it, updated; a difference goes on record.
 
         A trade without an `executor_id` is not checked: the venue cannot know it.
         """
-        return self._update(trade, requests.check(trade)) if trade.is_trade else trade
+        if isinstance(trade, Trade) and not trade.is_trade:
+            return trade
+        return self._update(trade, requests.check(trade))
 
     def load(
         self,
@@ -136,6 +144,7 @@ class Broker(WithSettings):
 
         `status` is PENDING, OPEN, CLOSED or CANCELLED, or several of them.
         """
+        requests.check_limit(limit)
         found: list[Trade] = []
         cursor: str | None = None
         while limit is None or len(found) < limit:
@@ -186,9 +195,8 @@ class Broker(WithSettings):
                     raise unanswered(requests.subscribe(0, {}), str(lost), was_sent=False) from lost
                 time.sleep(next(waits))
 
-    def _update(self, trade: Trade, request: Request[Order], extra_s: float = 0) -> Trade:
-        trade.update(self._run(request, extra_s))
-        return trade
+    def _update(self, trade: Trade | str, request: Request[Order], extra_s: float = 0) -> Trade:
+        return requests.updated(trade, self._run(request, extra_s))
 
     def _run(self, request: Request[T], extra_s: float = 0) -> T:
         """Call until there is an answer, as long as that is safe and there is time."""

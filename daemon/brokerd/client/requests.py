@@ -8,7 +8,7 @@ from msgspec import Struct
 
 from brokerd.client.protocol import Request
 from brokerd.client.settings import Filters, Settings, check_word
-from brokerd.client.trade import Number, Order, Trade, decode_order, exact, terms
+from brokerd.client.trade import Number, Order, Trade, decode_order, exact, loaded, terms
 from brokerd.errors import InvalidParams
 from brokerd.money import digits
 
@@ -34,6 +34,8 @@ def submit(
     settings: Settings, trade: Trade, *, wait: str, timeout_s: float | None
 ) -> Request[Order]:
     """Ask for a new order; a trade that was submitted before finds its order."""
+    if not isinstance(trade, Trade):  # pyright: ignore[reportUnnecessaryIsInstance]
+        raise _no_trade(trade, "a Trade", 'Trade(symbol="BTCUSDT", ...)')
     trade.stamp(settings.group, settings.executor)
     params: dict[str, Any] = {**terms(trade), "wait": wait}
     if timeout_s is not None:
@@ -41,10 +43,11 @@ def submit(
     return Request("order.submit", params, decode_order, changes=True, cl_ord_id=trade.cl_ord_id)
 
 
-def cancel(trade: Trade) -> Request[Order]:
+def cancel(trade: Trade | str) -> Request[Order]:
     """Ask for a cancel."""
-    params = {"cl_ord_id": _id(trade)}
-    return Request("order.cancel", params, decode_order, changes=True, cl_ord_id=trade.cl_ord_id)
+    cl_ord_id = _id(trade)
+    params = {"cl_ord_id": cl_ord_id}
+    return Request("order.cancel", params, decode_order, changes=True, cl_ord_id=cl_ord_id)
 
 
 def cancel_all(settings: Settings, given: Filters) -> Request[dict[str, Any]]:
@@ -56,31 +59,35 @@ def cancel_all(settings: Settings, given: Filters) -> Request[dict[str, Any]]:
     return Request("order.cancel_all", settings.whose(given), read_any, changes=True)
 
 
-def replace(trade: Trade, qty: Number | None, px: Number | None) -> Request[Order]:
+def replace(trade: Trade | str, qty: Number | None, px: Number | None) -> Request[Order]:
     """
     Ask for another total quantity or limit price.
 
     Not repeated by itself: where the first one arrived, a second would find it under way.
     """
-    params = {"cl_ord_id": _id(trade)}
+    cl_ord_id = _id(trade)
+    params = {"cl_ord_id": cl_ord_id}
     for name, value in (("qty", qty), ("px", px)):
         if value is not None:
             params[name] = digits(exact(name, value))
     return Request(
         "order.replace", params, decode_order,
-        changes=True, repeats=False, cl_ord_id=trade.cl_ord_id,
+        changes=True, repeats=False, cl_ord_id=cl_ord_id,
     )  # fmt: skip
 
 
-def resolve(trade: Trade, outcome: str, reason: str, venue_order_id: str | None) -> Request[Order]:
+def resolve(
+    trade: Trade | str, outcome: str, reason: str, venue_order_id: str | None
+) -> Request[Order]:
     """Say what became of a request in doubt. Not repeated by itself: it may be refused the second time."""
     check_word("outcome", outcome, OUTCOMES)
-    params = {"cl_ord_id": _id(trade), "outcome": outcome, "reason": reason}
+    cl_ord_id = _id(trade)
+    params = {"cl_ord_id": cl_ord_id, "outcome": outcome, "reason": reason}
     if venue_order_id is not None:
         params["venue_order_id"] = venue_order_id
     return Request(
         "order.resolve", params, decode_order,
-        changes=True, repeats=False, cl_ord_id=trade.cl_ord_id,
+        changes=True, repeats=False, cl_ord_id=cl_ord_id,
     )  # fmt: skip
 
 
@@ -90,11 +97,26 @@ def thaw(executor: str, reason: str) -> Request[dict[str, Any]]:
     return Request("executor.thaw", params, read_any, changes=True, repeats=False)
 
 
-def check(trade: Trade) -> Request[Order]:
+def check(trade: Trade | str) -> Request[Order]:
     """Ask the venue."""
-    if trade.cl_ord_id is not None:
-        return Request("order.check", {"cl_ord_id": trade.cl_ord_id}, decode_order)
-    return Request("order.check", {"executor_id": trade.executor_id}, decode_order)
+    return Request("order.check", {"cl_ord_id": _id(trade)}, decode_order)
+
+
+def updated(trade: Trade | str, order: Order) -> Trade:
+    """Return the trade with what the daemon says of it; a new one for a bare id."""
+    if not isinstance(trade, Trade):
+        return loaded(order)
+    trade.update(order)
+    return trade
+
+
+def check_limit(limit: int | None) -> None:
+    """Raise InvalidParams for what is no number of trades."""
+    is_number = isinstance(limit, int) and not isinstance(limit, bool)
+    if limit is not None and not (is_number and limit >= 0):
+        raise InvalidParams(
+            f"limit is {limit!r}", field="limit", hint="a whole number, or None for all"
+        )
 
 
 def page(
@@ -139,9 +161,21 @@ def _by(group_by: Sequence[str]) -> dict[str, Any]:
     return {"group_by": keys} if keys else {}
 
 
-def _id(trade: Trade) -> str:
+def _id(trade: Trade | str) -> str:
+    if isinstance(trade, str):
+        return trade
+    if not isinstance(trade, Trade):  # pyright: ignore[reportUnnecessaryIsInstance]
+        raise _no_trade(trade, "a Trade or its cl_ord_id", 'broker.cancel("my-order-1")')
     if trade.cl_ord_id is None:
         raise InvalidParams(
             "the trade was never submitted", reason="one_id_needed", field="cl_ord_id"
         )
     return trade.cl_ord_id
+
+
+def _no_trade(given: object, wanted: str, example: str) -> InvalidParams:
+    return InvalidParams(
+        f"this takes {wanted}, not a {type(given).__name__}",
+        reason="not_a_trade",
+        hint=f"as in {example}",
+    )

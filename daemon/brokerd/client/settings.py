@@ -1,9 +1,10 @@
 """What a client is set to: the executor, group and window that stamp its submits and filter its loads."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
-from typing import Any, TypedDict
+from typing import Any, TypedDict, cast
 
+from brokerd.client.trade import group_of
 from brokerd.errors import InvalidParams
 from brokerd.words import suggest
 
@@ -35,15 +36,7 @@ class Settings:
 
     def set_group(self, group: Mapping[str, object]) -> None:
         """Replace the group; every value must be text."""
-        told: dict[str, str] = {}
-        for key, value in group.items():
-            if not isinstance(value, str):
-                raise InvalidParams(
-                    f"group key {key} is a {type(value).__name__}", field=f"group.{key}",
-                    hint="group values are text",
-                )  # fmt: skip
-            told[key] = value
-        self.group = told
+        self.group = group_of("group", group)
 
     def set_time(
         self,
@@ -83,12 +76,16 @@ class Settings:
 
     def whose(self, given: Filters) -> dict[str, Any]:
         """Return the filters without the window that is set: whose orders, and what is given."""
-        for status in _several(given.get("status")):
-            check_word("status", status, STATUSES)
-        told: dict[str, Any] = {"group": {**self.group, **given.get("group", {})}}
+        told: dict[str, Any] = dict(given)
+        for name in {"status", "ord_status"} & told.keys():
+            told[name] = _one_or_more(name, told[name])
+        status = told.get("status")
+        for each in [status] if isinstance(status, str) else status or ():
+            check_word("status", each, STATUSES)
+        told["group"] = {**self.group, **group_of("group", given.get("group") or {})}
         if self.executor is not None:
-            told["executor"] = self.executor
-        return {**told, **{name: value for name, value in given.items() if name != "group"}}
+            told.setdefault("executor", self.executor)
+        return told
 
 
 class WithSettings:
@@ -122,8 +119,13 @@ class WithSettings:
         )
 
 
-def _several(words: str | Sequence[str] | None) -> Sequence[str]:
-    return [words] if isinstance(words, str) else words or ()
+def _one_or_more(field: str, words: object) -> str | list[str] | None:
+    """Return a word as it is, and several as a list; None for none, which does not filter."""
+    if words is None or isinstance(words, str):
+        return words
+    if not isinstance(words, Iterable):
+        raise InvalidParams(f"{field} is a {type(words).__name__}", field=field, hint="it is text")
+    return list(cast("Iterable[str]", words))
 
 
 def check_word(field: str, word: str, known: Sequence[str]) -> None:

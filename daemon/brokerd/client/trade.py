@@ -1,8 +1,9 @@
 """A trade as a bot holds it, and what the daemon's events say of it."""
 
 import os
+from collections.abc import Mapping
 from decimal import Decimal
-from typing import Any
+from typing import Any, cast
 
 import msgspec
 from msgspec import Struct
@@ -115,7 +116,7 @@ class Trade:
         self.time_in_force = time_in_force
         self.expire_at = expire_at
         self.post_only = post_only
-        self.group = dict(group or {})
+        self.group = group_of("group", group or {})
         self.cl_ord_id = cl_ord_id
         self.executor = executor
         self.executor_id: str | None = None
@@ -222,6 +223,22 @@ def exact(name: str, value: object) -> Decimal:
         field=name,
         hint=f'write it as text: {name}="{value}"',
     )
+
+
+def group_of(field: str, group: object) -> dict[str, str]:
+    """Read a group as a bot gives it: keys and values are text."""
+    if not isinstance(group, Mapping):
+        raise InvalidParams(
+            f"{field} is a {type(group).__name__}", field=field, hint='as in {"strategy": "mm"}'
+        )
+    pairs = cast("Mapping[object, object]", group)
+    for key, value in pairs.items():
+        if not isinstance(value, str):
+            raise InvalidParams(
+                f"{field} key {key} is a {type(value).__name__}", field=f"{field}.{key}",
+                hint="group values are text",
+            )  # fmt: skip
+    return {str(key): str(value) for key, value in pairs.items()}
 
 
 def _is_set(value: Any) -> bool:
