@@ -189,7 +189,7 @@ class Connection(asyncio.Protocol):
                 reply = failure(only.id, only.error)
         finally:
             self._finish(1, reply)
-            caller.is_answered.set()
+            caller.answered()
 
     async def _serve_batch(
         self, received: Received, begun: list[asyncio.Task[bytes | None]], caller: Caller
@@ -203,7 +203,7 @@ class Connection(asyncio.Protocol):
             reply = batch(answers) if answers else None
         finally:
             self._finish(len(received.messages), reply)
-            caller.is_answered.set()
+            caller.answered()
 
     async def _answer(self, call: Call, caller: Caller) -> bytes | None:
         self._not_begun -= 1

@@ -29,13 +29,9 @@ class Outgoing:
         self._stall_s = stall_s
         self._stall: asyncio.TimerHandle | None = None
         self._turn = asyncio.Lock()
+        self.has_room = True
         self._room = asyncio.Event()
         self._room.set()
-
-    @property
-    def has_room(self) -> bool:
-        """Whether the bot reads what it is told."""
-        return self._room.is_set()
 
     @property
     def is_closing(self) -> bool:
@@ -67,12 +63,13 @@ class Outgoing:
 
     def pause(self) -> None:
         """Make nothing more: the bot does not read. It has `stall_s` to begin."""
+        self.has_room = False
         self._room.clear()
         self._await_reader()
 
     def resume(self) -> None:
         """Go on: the bot reads again. One that is to be closed has no more time for it."""
-        self._room.set()
+        self._make_room()
         if not self.is_closing:
             self._stop_clock()
 
@@ -84,8 +81,12 @@ class Outgoing:
 
     def lose(self) -> None:
         """Let go of whoever waits for room: the bot is gone."""
-        self._room.set()
+        self._make_room()
         self._stop_clock()
+
+    def _make_room(self) -> None:
+        self.has_room = True
+        self._room.set()
 
     def _await_reader(self) -> None:
         if self._stall is None:

@@ -54,22 +54,41 @@ class Caller:
     a batch is one line, and has one answer.
     """
 
+    __slots__ = ("_answered", "_connection", "unsent_bytes")
+
     def __init__(self, connection: Peer) -> None:
-        self.uid = connection.uid
-        self.subscriptions = connection.subscriptions
-        self.send = connection.send
-        self.unsent_bytes = 0
-        self.is_answered = asyncio.Event()
         self._connection = connection
+        self._answered: asyncio.Event | None = None  # few calls spawn anything
+        self.unsent_bytes = 0
+
+    @property
+    def uid(self) -> int | None:
+        """The bot's user."""
+        return self._connection.uid
+
+    @property
+    def subscriptions(self) -> dict[str, asyncio.Task[None]]:
+        """What the connection sends events by, by name."""
+        return self._connection.subscriptions
 
     def spawn(self, work: Work, name: str) -> asyncio.Task[None]:
         """Run something once the line is answered, until it ends or the connection does."""
+        answered = self._answered = self._answered or asyncio.Event()
 
         async def begin() -> None:
-            await self.is_answered.wait()
+            await answered.wait()
             await work()
 
         return self._connection.spawn(begin, name)
+
+    def answered(self) -> None:
+        """Let begin what was spawned."""
+        if self._answered is not None:
+            self._answered.set()
+
+    async def send(self, line: bytes) -> None:
+        """Write a line and wait until there is room for another."""
+        await self._connection.send(line)
 
     @asynccontextmanager
     async def turn(self) -> AsyncGenerator[None]:
