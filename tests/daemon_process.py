@@ -310,7 +310,7 @@ class DaemonProcess:
 
 
 @contextmanager
-def running(state: Path | None = None, **settings: Message) -> Iterator[DaemonProcess]:
+def running(state: Path | None = None, **settings: Any) -> Iterator[DaemonProcess]:
     """A daemon that is ready; killed at the end, for a clean stop is the test's own business."""
     with DaemonProcess(state, **settings) as daemon:
         yield daemon.start()

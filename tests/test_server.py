@@ -368,6 +368,31 @@ def test_the_bot_that_is_one_too_many_is_told_busy_and_cut_off() -> None:
             bot.close()
 
 
+def test_bots_do_not_use_up_the_files_that_journal_and_venues_need() -> None:
+    """A shell allows 1,024 files at first, whatever it may allow."""
+    with running(daemon={"connections_max": 400}, under=("prlimit", "--nofile=256:1024")) as daemon:
+        with ExitStack() as stack:
+            bots = [stack.enter_context(daemon.bot()) for _ in range(400)]
+            assert all(bot.call("daemon.ping")["pong"] for bot in bots)
+            assert bots[0].call("order.submit", **limit(), wait="venue")["ord_status"] == "new"
+            assert bots[0].call("stats.get")
+        assert daemon.stop() == 0
+
+
+def test_more_bots_than_there_may_be_files_for_is_bad_configuration() -> None:
+    under = ("prlimit", "--nofile=256:1024")
+    with DaemonProcess(daemon={"connections_max": 1000}, under=under) as daemon:
+        status, said = daemon.refusal()
+    assert status == 78
+    assert "daemon.connections_max is 1000, but the process may open only 1024 files" in said
+
+
+def test_a_subscriber_that_has_finished_speaking_is_hung_up_on(bot: Bot) -> None:
+    bot.call("events.subscribe")
+    bot.socket.shutdown(socket.SHUT_WR)
+    assert bot.is_hung_up()
+
+
 def test_a_flood_of_bots_too_many_holds_nobody_up_and_does_not_fill_the_log() -> None:
     is_over = threading.Event()
     refused: list[int] = []

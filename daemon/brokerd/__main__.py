@@ -13,6 +13,7 @@ import sys
 import threading
 import traceback
 from contextlib import suppress
+from resource import RLIMIT_NOFILE, getrlimit, setrlimit
 from typing import cast
 
 import uvloop
@@ -32,6 +33,9 @@ EX_CONFIG = 78
 DEADLINE_SHARE = 0.9
 """The part of the daemon's deadline that an adapter has for itself, to say what befell a request."""
 
+FILES_KEPT = 128
+"""Files and sockets for the journal, the history, the venues and the statistics: about 30 in use."""
+
 LAST_WORD_S = 1.0
 """How long the last words may take to write."""
 
@@ -43,6 +47,7 @@ def main(argv: list[str] | None = None) -> int:
     try:
         config = load_config(find_config(arguments.config))
         adapters = _adapters(config)
+        _check_files(config)
     except ConfigError as error:
         print(error, file=sys.stderr)  # noqa: T201 - there are no logs yet
         return EX_CONFIG
@@ -92,6 +97,9 @@ def _tune() -> None:
     """
     gc.set_threshold(50_000, 50, 100)
     sys.setswitchinterval(0.0002)
+    # Few are allowed at first for the sake of programs that use select(2), which ours does not.
+    _, files_max = getrlimit(RLIMIT_NOFILE)
+    setrlimit(RLIMIT_NOFILE, (files_max, files_max))
 
 
 def _told(error: Exception) -> int:
@@ -148,6 +156,19 @@ def _check(config: Config, adapters: supervisor.Adapters) -> int:
     for plugin in plugins.plugins():
         print(f"               {plugin.name}: from {plugin.origin}")  # noqa: T201
     return 0
+
+
+def _check_files(config: Config) -> None:
+    """Raise ConfigError if bots alone could take the files that journal and venues need."""
+    connections_max = config.daemon.connections_max
+    _, files_max = getrlimit(RLIMIT_NOFILE)
+    if connections_max > files_max - FILES_KEPT:
+        raise ConfigError(
+            f"{config.path}: daemon.connections_max is {connections_max}, but the process may open "
+            f"only {files_max} files, and needs {FILES_KEPT} for itself",
+            field="daemon.connections_max",
+            hint="lower it, or raise LimitNOFILE in the unit (in a shell, ulimit -Hn)",
+        )
 
 
 def _adapters(config: Config) -> supervisor.Adapters:
