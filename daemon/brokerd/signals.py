@@ -1,9 +1,13 @@
-"""Which signals end a process of ours, and which must not. Imports next to nothing: a start pays for it."""
+"""Signals: the first SIGTERM or SIGINT stops in order, the second kills, stray ones end nothing."""
 
+import asyncio
 import signal
+from collections.abc import Callable, Generator
+from contextlib import contextmanager
+
+import structlog
 
 STOPPING = (signal.SIGTERM, signal.SIGINT)
-"""The first of them stops the daemon in order, the second kills."""
 
 STRAY = (signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2)
 """
@@ -13,8 +17,40 @@ There is nothing of the kind here, and by default each would kill (signal(7)), w
 leave orders without their broker.
 """
 
+log = structlog.get_logger(__name__)
+
 
 def ignore_stray() -> None:
     """Ignore what is not meant for us, from the start of the process on."""
     for each in STRAY:
         signal.signal(each, signal.SIG_IGN)
+
+
+@contextmanager
+def heeding(stop: Callable[[str], None]) -> Generator[None]:
+    """Call `stop` with the name of the first signal that asks to; leave the second to the kernel."""
+    loop = asyncio.get_running_loop()
+
+    def first(name: str) -> None:
+        for each in STOPPING:
+            loop.remove_signal_handler(each)
+            signal.signal(each, signal.SIG_DFL)
+        stop(name)
+
+    before = {each: signal.getsignal(each) for each in STRAY}
+    for each in STOPPING:
+        loop.add_signal_handler(each, first, each.name)
+    for each in STRAY:
+        loop.add_signal_handler(each, _tell_ignored, each.name)
+    try:
+        yield
+    finally:
+        for each in (*STOPPING, *STRAY):
+            loop.remove_signal_handler(each)
+        for each, handler in before.items():
+            signal.signal(each, handler)
+
+
+def _tell_ignored(name: str) -> None:
+    hint = "the log goes to stderr: no file to reopen; a restart reads the configuration again"
+    log.warning("signal_ignored", signal=name, hint=hint)

@@ -10,9 +10,8 @@ with it: systemd starts another, and the journal knows where this one was.
 import asyncio
 import gc
 import os
-import signal
-from collections.abc import Generator, Mapping
-from contextlib import contextmanager, suppress
+from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Protocol
 
@@ -36,7 +35,7 @@ from brokerd.methods import Methods
 from brokerd.overview import count_orders, doubts_of
 from brokerd.results import DaemonInfo
 from brokerd.server import Server
-from brokerd.signals import STOPPING, STRAY
+from brokerd.signals import heeding
 from brokerd.socketfile import listening
 from brokerd.statistician import Statistician
 from brokerd.storage import Journal
@@ -149,7 +148,7 @@ class Daemon:
 
     async def run(self) -> None:
         """Come up, serve until asked to stop, go down in order."""
-        with self._signals():
+        with heeding(self.stop):
             async with asyncio.TaskGroup() as group:
                 tasks = await self._desk.start(group, self._epoch)
                 tasks.append(group.create_task(self._surveyor.run(), name="survey"))
@@ -238,30 +237,6 @@ class Daemon:
         self._reason = self._reason or reason
         self._asked_to_stop.set()
 
-    @contextmanager
-    def _signals(self) -> Generator[None]:
-        """Stop in order on the first that says so; leave the second to the kernel; end by no other."""
-        loop = asyncio.get_running_loop()
-
-        def first(name: str) -> None:
-            for each in STOPPING:
-                loop.remove_signal_handler(each)
-                signal.signal(each, signal.SIG_DFL)
-            self.stop(name)
-
-        before = {each: signal.getsignal(each) for each in STRAY}
-        for each in STOPPING:
-            loop.add_signal_handler(each, first, each.name)
-        for each in STRAY:
-            loop.add_signal_handler(each, _tell_ignored, each.name)
-        try:
-            yield
-        finally:
-            for each in (*STOPPING, *STRAY):
-                loop.remove_signal_handler(each)
-            for each, handler in before.items():
-                signal.signal(each, handler)
-
     def _pending_since_ns(self) -> int | None:
         return self._engine.pending_since_ns
 
@@ -289,11 +264,6 @@ class Daemon:
             log_lines_dropped=self._drain.dropped,
             clock_step_s=round(self._clock.stepped_ns / 1e9, 3),
         )
-
-
-def _tell_ignored(name: str) -> None:
-    hint = "the log goes to stderr: no file to reopen; a restart reads the configuration again"
-    log.warning("signal_ignored", signal=name, hint=hint)
 
 
 def _told_progress() -> Progress:
