@@ -240,8 +240,8 @@ def test_the_documented_check_passes_with_a_credential_that_the_unit_hands_over(
     page: str, tmp_path: Path
 ) -> None:
     """Outside the unit nobody else says where the credentials are."""
-    (line,) = re.findall(
-        r"^(.*brokerd check --config [^ \n]+)", (ROOT / page).read_text(), re.MULTILINE
+    (command,) = re.findall(
+        r"^((?:.*\\\n)*.*brokerd check --config [^ \n]+)", (ROOT / page).read_text(), re.MULTILINE
     )
     etc, credential = tmp_path / "brokerd", tmp_path / "brokerd" / "credentials" / "binance-main"
     credential.parent.mkdir(parents=True)
@@ -249,7 +249,7 @@ def test_the_documented_check_passes_with_a_credential_that_the_unit_hands_over(
     credential.chmod(0o600)
     live = '[executors.binance-main]\nadapter = "binance"\ncredential = "binance-main"\n'
     (etc / "config.toml").write_text(live)
-    command = line.replace("/etc/brokerd", str(etc)).replace(
+    command = command.replace("/etc/brokerd", str(etc)).replace(
         "brokerd check", f"{sys.executable} -m brokerd check"
     )
     told = run("sh", "-c", command)
