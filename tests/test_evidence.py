@@ -277,6 +277,17 @@ def test_what_a_venue_takes_by_itself_is_no_answer_to_the_replace_under_way() ->
     assert (play.order.qty, play.order.replacing) == (D(20), None)
 
 
+@pytest.mark.parametrize("told", [{}, {"replace_no": 1}], ids=["without number", "numbered"])
+def test_a_replace_that_is_told_without_its_price_has_the_price_that_was_asked_for(
+    told: dict[str, int],
+) -> None:
+    play = Play().acknowledged()
+    play.replace(3, px=90)
+    report_ = report(E.REPLACED, qty=D(10), **told)
+    assert play.tell(reported(report_, at_ns=4)) == ["order_replaced"]
+    assert (play.order.px, play.order.request) == (D(90), None)
+
+
 def test_a_replace_report_without_a_quantity_says_nothing() -> None:
     play = Play().acknowledged()
     play.replace(3, qty=20)

@@ -387,6 +387,22 @@ def _said(outcome: Resolution) -> Resolve:
     return Resolve(cl_ord_id="x", outcome=outcome, by="uid 0", reason="looked", at_ns=9 * FINAL_NS)
 
 
+def test_a_person_is_believed_of_two_doubts_if_one_of_them_has_no_end() -> None:
+    """A filled order whose replace never expires: no answer of the venue will end the cancel."""
+    play = Play().submitted(qty=D(1))
+    play.tell(reported(report(E.NEW), at_ns=2))
+    play.replace(5, qty=10)
+    play.tell(answered(LOST, at_ns=10, request=K.REPLACE, final_at_ns=None))
+    play.tell(reported(traded("t", 1), at_ns=11))
+    play.cancel(20)
+    play.tell(answered(LOST, at_ns=21, request=K.CANCEL, final_at_ns=FINAL_NS))
+    for asked_at_ns in (FINAL_NS, 10**9, 10**18):
+        assert play.tell(viewed(None, asked_at_ns=asked_at_ns)) == ["ASK"]
+    answering = replace(_said(Resolution.DONE), is_answered=True, shows_closed=True)
+    assert "request_resolved" in play.tell(answering)
+    assert play.order.requests == ()
+
+
 # The venue takes quantity by itself.
 
 

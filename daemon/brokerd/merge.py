@@ -95,6 +95,7 @@ def _merge_replaced(stage: Stage, order: Order, message: Reported) -> None:
     wanted = order.replacing
     if replace_no is None and wanted and _same_terms(wanted, report):
         replace_no = order.replace_no
+    is_answer = replace_no is not None and replace_no == order.replace_no
     is_stale = replace_no is not None and replace_no <= order.replaced_no
     has_same_terms = report.qty == order.qty and report.px in {None, order.px}
     # Without its number, one that tells the terms in force is an older one told late.
@@ -107,7 +108,7 @@ def _merge_replaced(stage: Stage, order: Order, message: Reported) -> None:
             road=message.road,
             evidence=message.evidence,
             qty=report.qty,
-            px=report.px,
+            px=wanted.px if report.px is None and wanted and is_answer else report.px,
             venue_order_id=report.venue_order_id,
             replace_no=replace_no,
             venue_at_ns=report.venue_at_ns,

@@ -73,7 +73,9 @@ def not_in_doubt(order: Order) -> NotResolvable:
 
 
 def _why_not(order: Order, request: Request, message: Resolve) -> NotResolvable | None:
-    if message.is_answered and message.shows_closed and request.final_at_ns is not None:
+    # Of two, the replace may be the one that has no end: until that is over the other is not.
+    has_end = all(each.final_at_ns is not None for each in order.requests if each.in_doubt)
+    if message.is_answered and message.shows_closed and has_end:
         return _venue_can_tell(f"what became of the {request.kind} request")
     arrives_until_ns = request.final_at_ns
     if arrives_until_ns is None:
