@@ -17,10 +17,10 @@ from tests.daemon_process import DaemonProcess, running
 from tests.scripted_daemon import ScriptedDaemon, hang_up
 
 from brokerd import errors
-from brokerd.client import AsyncBroker, Broker, Trade
+from brokerd.client import AsyncBroker, Broker, Fill, Trade
 from brokerd.client.protocol import DaemonUnreachable
 from brokerd.client.trade import Order
-from brokerd.views import ShownOrder
+from brokerd.views import ShownFill, ShownOrder
 
 FUTURE = {"time_type": "absolute", "since": "2100-01-01T00:00:00Z"}
 
@@ -356,6 +356,10 @@ async def test_so_does_the_client_for_asyncio(broker: Broker) -> None:
             await other.thaw("paper", reason="looked")
 
 
+def test_a_fill_says_all_that_the_daemon_shows_of_one() -> None:
+    assert Fill.__struct_fields__ == ShownFill.__struct_fields__
+
+
 def test_a_trade_says_all_that_the_daemon_shows_of_an_order() -> None:
     shown = ShownOrder.__struct_fields__
     assert {*Order.__struct_fields__} == {*shown}
@@ -373,12 +377,29 @@ def test_a_bare_cl_ord_id_will_do_for_a_trade(broker: Broker) -> None:
         broker.cancel("nobody's")
 
 
+def test_fills_are_those_of_a_trade_or_of_all_that_match(broker: Broker) -> None:
+    broker.group_settings(user="filled")
+    trades = [
+        Trade(symbol="BTCUSDT", side=s, ord_type="market", qty="0.01") for s in ("buy", "sell")
+    ]
+    for trade in trades:
+        broker.submit(trade, wait="venue")
+    (bought,) = broker.fills(trades[0])
+    assert (bought.cl_ord_id, bought.last_qty) == (trades[0].cl_ord_id, Decimal("0.01"))
+    broker.time_settings("relative", last="1h")
+    assert len(broker.fills()) == 2
+    assert broker.fills(status="CLOSED", limit=1) == broker.fills()[:1]
+    assert broker.fills(status="CANCELLED") == []
+    assert broker.fills(time=FUTURE) == []
+
+
 async def test_so_it_will_with_asyncio(broker: Broker, daemon: DaemonProcess) -> None:
     cl_ord_id = broker.submit(resting(), wait="venue").cl_ord_id
     assert cl_ord_id is not None
     async with AsyncBroker(daemon.socket_path) as bot:
         assert (await bot.check_trade(cl_ord_id)).is_trade
         assert (await bot.cancel(cl_ord_id)).cl_ord_id == cl_ord_id
+        assert await bot.fills(cl_ord_id) == []
 
 
 SLIPS: dict[str, tuple[Callable[[Any], Any], str]] = {

@@ -6,7 +6,7 @@ several tasks run side by side over one connection.
 import asyncio
 import socket
 from collections import deque
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import aclosing
 from os import PathLike
 from typing import Any, Self, TypeVar, Unpack
@@ -22,9 +22,9 @@ from brokerd.client.protocol import (
     unanswered,
     waits_s,
 )
-from brokerd.client.requests import LOOK_S
+from brokerd.client.requests import LOOK_S, Page
 from brokerd.client.settings import Filters, WithSettings
-from brokerd.client.trade import Event, Number, Order, Trade, event_of, loaded
+from brokerd.client.trade import Event, Fill, Number, Order, Trade, event_of
 from brokerd.errors import InvalidRequest
 from brokerd.sockets import connect_first, socket_paths
 
@@ -126,16 +126,21 @@ class AsyncBroker(WithSettings):
         **filters: Unpack[Filters],
     ) -> list[Trade]:
         """Load trades, newest first: see `Broker.load`."""
-        requests.check_limit(limit)
-        found: list[Trade] = []
-        cursor: str | None = None
-        while limit is None or len(found) < limit:
-            page = await self._run(requests.page(self._settings, group_by, cursor, filters))
-            found += map(loaded, page.orders)
-            cursor = page.next_cursor
-            if cursor is None:
-                break
-        return found[:limit]
+        return await self._all(
+            lambda cursor: requests.page(self._settings, group_by, cursor, filters), limit
+        )
+
+    async def fills(
+        self,
+        trade: Trade | str | None = None,
+        *,
+        limit: int | None = None,
+        **filters: Unpack[Filters],
+    ) -> list[Fill]:
+        """Load executions, newest first: see `Broker.fills`."""
+        return await self._all(
+            lambda cursor: requests.fills(self._settings, trade, cursor, filters), limit
+        )
 
     async def stats(
         self, group_by: str | Sequence[str] = (), **filters: Unpack[Filters]
@@ -175,6 +180,21 @@ class AsyncBroker(WithSettings):
                 if loop.time() - away_since_s >= AWAY_S_MAX:
                     raise unanswered(requests.subscribe(0, {}), str(lost), was_sent=False) from lost
                 await asyncio.sleep(next(waits))
+
+    async def _all(
+        self, ask: Callable[[str | None], Request[Page[T]]], limit: int | None
+    ) -> list[T]:
+        """Read page after page, to the end or to the limit."""
+        requests.check_limit(limit)
+        found: list[T] = []
+        cursor: str | None = None
+        while limit is None or len(found) < limit:
+            page = await self._run(ask(cursor))
+            found += page.items
+            cursor = page.next_cursor
+            if cursor is None:
+                break
+        return found[:limit]
 
     async def _update(
         self, trade: Trade | str, request: Request[Order], extra_s: float = 0

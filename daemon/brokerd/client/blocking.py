@@ -9,7 +9,7 @@ import contextlib
 import socket
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from os import PathLike
 from typing import Any, Self, TypeVar, Unpack
 
@@ -23,9 +23,9 @@ from brokerd.client.protocol import (
     unanswered,
     waits_s,
 )
-from brokerd.client.requests import LOOK_S
+from brokerd.client.requests import LOOK_S, Page
 from brokerd.client.settings import Filters, WithSettings
-from brokerd.client.trade import Event, Number, Order, Trade, event_of, loaded
+from brokerd.client.trade import Event, Fill, Number, Order, Trade, event_of
 from brokerd.sockets import connect_first, socket_paths
 
 T = TypeVar("T")
@@ -144,16 +144,25 @@ class Broker(WithSettings):
 
         `status` is PENDING, OPEN, CLOSED or CANCELLED, or several of them.
         """
-        requests.check_limit(limit)
-        found: list[Trade] = []
-        cursor: str | None = None
-        while limit is None or len(found) < limit:
-            page = self._run(requests.page(self._settings, group_by, cursor, filters))
-            found += map(loaded, page.orders)
-            cursor = page.next_cursor
-            if cursor is None:
-                break
-        return found[:limit]
+        return self._all(
+            lambda cursor: requests.page(self._settings, group_by, cursor, filters), limit
+        )
+
+    def fills(
+        self,
+        trade: Trade | str | None = None,
+        *,
+        limit: int | None = None,
+        **filters: Unpack[Filters],
+    ) -> list[Fill]:
+        """
+        Load executions, newest first: of one trade, or of all that match as `load` has it.
+
+        The window that is set counts by the time of the fill.
+        """
+        return self._all(
+            lambda cursor: requests.fills(self._settings, trade, cursor, filters), limit
+        )
 
     def stats(
         self, group_by: str | Sequence[str] = (), **filters: Unpack[Filters]
@@ -194,6 +203,19 @@ class Broker(WithSettings):
                 if now_s - away_since_s >= AWAY_S_MAX:
                     raise unanswered(requests.subscribe(0, {}), str(lost), was_sent=False) from lost
                 time.sleep(next(waits))
+
+    def _all(self, ask: Callable[[str | None], Request[Page[T]]], limit: int | None) -> list[T]:
+        """Read page after page, to the end or to the limit."""
+        requests.check_limit(limit)
+        found: list[T] = []
+        cursor: str | None = None
+        while limit is None or len(found) < limit:
+            page = self._run(ask(cursor))
+            found += page.items
+            cursor = page.next_cursor
+            if cursor is None:
+                break
+        return found[:limit]
 
     def _update(self, trade: Trade | str, request: Request[Order], extra_s: float = 0) -> Trade:
         return requests.updated(trade, self._run(request, extra_s))

@@ -1,16 +1,18 @@
 """What each of the client's methods asks of the daemon, and how its answer is read. No I/O."""
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 import msgspec
-from msgspec import Struct
+from msgspec import Raw, Struct
 
 from brokerd.client.protocol import Request
 from brokerd.client.settings import Filters, Settings, check_word
-from brokerd.client.trade import Number, Order, Trade, decode_order, exact, loaded, terms
+from brokerd.client.trade import Fill, Number, Order, Trade, decode_order, exact, loaded, terms
 from brokerd.errors import InvalidParams
 from brokerd.money import digits
+
+T = TypeVar("T")
 
 PAGE = 1000
 LOOK_S = 60.0
@@ -19,14 +21,25 @@ LOOK_S = 60.0
 OUTCOMES = ("executed", "not_executed", "done")
 
 
-class Page(Struct, frozen=True):
-    """Orders, newest first, and the cursor of the next page."""
+class Page(Struct, Generic[T], frozen=True):
+    """Trades or fills, newest first, and the cursor of the next page."""
 
+    items: list[T]
+    next_cursor: str | None
+
+
+class _Orders(Struct, frozen=True):
     orders: list[Order]
     next_cursor: str | None
 
 
-read_page = msgspec.json.Decoder(Page).decode
+class _Fills(Struct, frozen=True):
+    fills: list[Fill]
+    next_cursor: str | None
+
+
+decode_orders = msgspec.json.Decoder(_Orders).decode
+decode_fills = msgspec.json.Decoder(_Fills).decode
 read_any = msgspec.json.Decoder(dict[str, Any]).decode
 
 
@@ -111,7 +124,7 @@ def updated(trade: Trade | str, order: Order) -> Trade:
 
 
 def check_limit(limit: int | None) -> None:
-    """Raise InvalidParams for what is no number of trades."""
+    """Raise InvalidParams for what is no number of rows."""
     is_number = isinstance(limit, int) and not isinstance(limit, bool)
     if limit is not None and not (is_number and limit >= 0):
         raise InvalidParams(
@@ -121,7 +134,7 @@ def check_limit(limit: int | None) -> None:
 
 def page(
     settings: Settings, group_by: Sequence[str], cursor: str | None, given: Filters
-) -> Request[Page]:
+) -> Request[Page[Trade]]:
     """Ask for a page of orders."""
     params = {
         **settings.filters(given),
@@ -130,7 +143,19 @@ def page(
         "limit": PAGE,
         "cursor": cursor,
     }
-    return Request("order.list", params, read_page)
+    return Request("order.list", params, _read_orders)
+
+
+def fills(
+    settings: Settings, trade: Trade | str | None, cursor: str | None, given: Filters
+) -> Request[Page[Fill]]:
+    """Ask for a page of fills, of one trade or of all that match; a fill has but one time."""
+    params = {**settings.filters(given), "limit": PAGE, "cursor": cursor}
+    if settings.time and "time" not in given:
+        params["time"] = {**settings.time, "by": "filled"}
+    if trade is not None:
+        params["cl_ord_id"] = _id(trade)
+    return Request("fill.list", params, _read_fills)
 
 
 def stats(settings: Settings, group_by: Sequence[str], given: Filters) -> Request[dict[str, Any]]:
@@ -153,6 +178,16 @@ def anything(method: str, params: dict[str, Any]) -> Request[Any]:
 
 
 _QUESTIONS = frozenset({"order.get", "order.check", "order.list", "order.explain"})
+
+
+def _read_orders(raw: Raw) -> Page[Trade]:
+    told = decode_orders(raw)
+    return Page([loaded(order) for order in told.orders], told.next_cursor)
+
+
+def _read_fills(raw: Raw) -> Page[Fill]:
+    told = decode_fills(raw)
+    return Page(told.fills, told.next_cursor)
 
 
 def _by(group_by: Sequence[str]) -> dict[str, Any]:

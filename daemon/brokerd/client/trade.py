@@ -80,6 +80,24 @@ class Order(Struct, kw_only=True, frozen=True):
     seq: int
 
 
+class Fill(Struct, kw_only=True, frozen=True):
+    """One execution, as `fill.list` shows it; `seq` is its journal row. A fee below 0 is a rebate."""
+
+    seq: int
+    at: str
+    cl_ord_id: str
+    executor: str
+    symbol: str
+    side: str
+    exec_id: str
+    last_qty: Decimal
+    last_px: Decimal
+    fee: Decimal
+    fee_asset: str
+    liquidity: str
+    venue_at: str | None
+
+
 class Trade:
     """
     One order, before and after it is submitted: its terms, then what became of it.
