@@ -76,6 +76,8 @@ def test_1_when_the_venue_rejected_the_order(capsys: pytest.CaptureFixture[str])
         (["orders", "--since", "yesterday"], "not a time"),
         (["orders", "--last", "1h", "--since", "2026-01-01"], "exclude each other"),
         (["orders", "--time-by", "closed"], "--time-by needs"),
+        (["orders", "--status", "filled"], "say --ord-status filled"),
+        (["orders", "--status", "canceled"], "did you mean CANCELLED?"),
         (["--timeout", "0", "status"], "seconds above 0"),
         (["--timeout", "nan", "status"], "seconds above 0"),
         (["replace", "a-1"], "--qty, --px or both"),

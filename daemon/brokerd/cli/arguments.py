@@ -137,7 +137,8 @@ def add_what(parser: Parser) -> None:
     """Declare the filters by what an order is, whenever it was."""
     add = parser.add_argument
     fine = one_of(*ORD_STATUSES)
-    add("--status", type=one_of(*STATUSES), action="append", metavar="STATUS", help=_STATUS_HELP)
+    coarse = one_of(*STATUSES, elsewhere=("--ord-status", ORD_STATUSES))
+    add("--status", type=coarse, action="append", metavar="STATUS", help=_STATUS_HELP)
     add("--ord-status", type=fine, action="append", metavar="STATUS", help=_ORD_STATUS_HELP)
     add("--executor", metavar="NAME", help="of one executor")
     add("--symbol", metavar="SYMBOL", help="of one symbol, as its venue names it: BTCUSDT")
@@ -183,16 +184,26 @@ def _one_or_many(values: list[str] | None) -> list[str] | str | None:
 
 
 class one_of:  # noqa: N801 - read as a type: one_of("buy", "sell")
-    """A type that takes one of its `names` in either case, and knows the nearest."""
+    """
+    A type that takes one of its `names` in either case, and knows the nearest.
 
-    def __init__(self, *names: str) -> None:
+    `elsewhere` is another option and the names that belong there.
+    """
+
+    def __init__(self, *names: str, elsewhere: tuple[str, Sequence[str]] | None = None) -> None:
         self.names = names
+        self._elsewhere = elsewhere
         self._by_lower = {name.lower(): name for name in names}
 
     def __call__(self, text: str) -> str:
         """Return the name as it is spelled, or raise argparse's error."""
         name = self._by_lower.get(text.lower())
         if name is None:
+            option, theirs = self._elsewhere or ("", ())
+            if text.lower() in theirs and not _nearest(text, self.names):
+                raise ArgumentTypeError(
+                    f"{dumps(text)} is none of these: say {option} {text.lower()}"
+                )
             raise ArgumentTypeError(_unknown(text, self.names))
         return name
 
@@ -265,12 +276,18 @@ def _command(text: str) -> str:
 
 def _unknown(text: str, names: Sequence[str], what: str = "") -> str:
     """Say that there is no such name, and which is the nearest."""
+    near = _nearest(text, names)
+    no = f"there is no {what} {dumps(text)}" if what else f"{dumps(text)} is not one of them"
+    return f"{no}: did you mean {near}?" if near else f"{no}: {', '.join(names)}"
+
+
+def _nearest(text: str, names: Sequence[str]) -> str:
+    """Return the name that was probably meant; "" if none is near."""
     import difflib  # noqa: PLC0415 - only a mistake pays for it
 
     by_lower = {name.lower(): name for name in names}
     near = difflib.get_close_matches(text.lower(), by_lower, n=1, cutoff=0.6)
-    no = f"there is no {what} {dumps(text)}" if what else f"{dumps(text)} is not one of them"
-    return f"{no}: did you mean {by_lower[near[0]]}?" if near else f"{no}: {', '.join(names)}"
+    return by_lower[near[0]] if near else ""
 
 
 def _overview() -> str:
