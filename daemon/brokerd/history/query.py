@@ -22,6 +22,11 @@ from brokerd.states import OrdStatus, Status
 from brokerd.terms import Side
 
 T = TypeVar("T")
+
+_HAS_TAG = (
+    "EXISTS (SELECT 1 FROM order_tags x WHERE x.key = ? AND x.value = ?"
+    " AND x.created_at_ns = {names}.created_at_ns AND x.no = {names}.no)"
+)
 LIMIT_DEFAULT = 100
 LIMIT_MAX = 1_000
 CURSOR_CHARS_MAX = 200
@@ -147,10 +152,10 @@ def group_driver(query: OrderQuery | FillQuery) -> Driver:
 
 
 def tags(query: OrderQuery | FillQuery) -> list[tuple[str, str]]:
-    """Return the (key, value) tags that a query asks for."""
-    own = [("executor", query.executor), ("symbol", query.symbol)]
-    found = [(key, value) for key, value in own if value is not None]
-    return found + [(group_tag(key), value) for key, value in query.group.items()]
+    """Return the (key, value) tags that a query asks for, first what tells more orders apart."""
+    found = [(group_tag(key), value) for key, value in query.group.items()]
+    own = [("symbol", query.symbol), ("executor", query.executor)]
+    return found + [(key, value) for key, value in own if value is not None]
 
 
 def order_conditions(query: OrderQuery | FillQuery) -> Where:
@@ -177,11 +182,24 @@ def add_window(where: Where, column: str, query: OrderQuery | FillQuery) -> None
 def add_group(where: Where, query: OrderQuery | FillQuery, names: str) -> None:
     """Add the pairs of a group; `names` is the table that tells created_at_ns and no."""
     for key, value in query.group.items():
+        where.add(_HAS_TAG.format(names=names), group_tag(key), value)
+
+
+def add_known(where: Where, query: OrderQuery, names: str) -> None:
+    """
+    Add what indexes can tell of an order, beside its own row.
+
+    That row lies somewhere in a large file: it is read only of what matches, not of what does not.
+    """
+    for tag in tags(query):
+        where.add(_HAS_TAG.format(names=names), *tag)
+    if query.status or query.ord_status:
+        wanted = sorted(statuses(query))
         where.add(
-            "EXISTS (SELECT 1 FROM order_tags x WHERE x.key = ? AND x.value = ?"
-            f" AND x.created_at_ns = {names}.created_at_ns AND x.no = {names}.no)",
-            group_tag(key),
-            value,
+            "EXISTS (SELECT 1 FROM orders s INDEXED BY orders_status"
+            f" WHERE s.ord_status IN {placeholders(len(wanted))}"
+            f" AND s.created_at_ns = {names}.created_at_ns AND s.no = {names}.no)",
+            *wanted,
         )
 
 
@@ -194,7 +212,10 @@ def order_page(
         owner = driver.names if query.by == "created" else "o"
         time, no = f"{owner}.{column}", f"{owner}.no"
         where = order_conditions(query)
-        add_group(where, query, driver.names)
+        if driver.names == "o":
+            add_group(where, query, "o")
+        else:
+            add_known(where, query, driver.names)
         where.add(f"{time} IS NOT NULL")
         add_window(where, time, query)
         if after is not None:
