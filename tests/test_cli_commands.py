@@ -101,6 +101,13 @@ def test_cancel_all_sends_its_filters_and_prints_the_ids(
     assert daemon.params("order.cancel_all") == [{"symbol": "BTCUSDT", "group": {"k": "v"}}]
 
 
+def test_cancel_all_says_what_it_could_not_reach(capsys: pytest.CaptureFixture[str]) -> None:
+    told = {"requested": 0, "cl_ord_ids": [], "out_of_reach": ["a-1", "a-2"]}
+    status, _ = run({"order.cancel_all": told}, "cancel-all", "--yes", "-o", "table")
+    assert status == Exit.REFUSED
+    assert "not configured any more: a-1, a-2" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(("answer", "sent"), [("y", 1), ("", 0), ("n", 0)])
 def test_cancel_all_asks_a_person_first(answer: str, sent: int) -> None:
     leader, follower = pty.openpty()

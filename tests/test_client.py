@@ -142,6 +142,16 @@ def test_a_cancel_of_all_means_old_orders_too(broker: Broker) -> None:
     assert broker.cancel_all(group={"user": "hugo"}, time=FUTURE) == []
 
 
+def test_a_cancel_of_all_warns_of_what_it_could_not_reach() -> None:
+    told = {"requested": 1, "cl_ord_ids": ["a"], "out_of_reach": ["b"]}
+    with (
+        ScriptedDaemon({"order.cancel_all": told}) as daemon,
+        Broker(daemon.path) as broker,
+        pytest.warns(RuntimeWarning, match="not configured any more: b"),
+    ):
+        assert broker.cancel_all() == ["a"]
+
+
 @pytest.mark.parametrize("terms", [{"qty": "0"}, {"px": "0"}, {"stop_px": "0"}])
 def test_a_zero_is_told_as_it_was_given(broker: Broker, terms: dict[str, str]) -> None:
     told = {"symbol": "BTCUSDT", "side": "buy", "ord_type": "market", "qty": "0.01"}

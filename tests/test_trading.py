@@ -81,6 +81,17 @@ async def test_cancel_all_goes_by_the_time_that_was_named(
         assert (await trader.cancel_all(peer, params)).cl_ord_ids == canceled
 
 
+async def test_a_cancel_of_all_names_what_it_cannot_reach(tmp_path: Path, peer: Peer) -> None:
+    """An executor that was taken out of the configuration leaves its orders at the venue."""
+    async with trading(tmp_path, ScriptedExecutor()) as (home, trader):
+        await home.engine.do(submit("mine"))
+        await home.engine.do(submit("left", executor="gone"))
+        told = await trader.cancel_all(peer, TimedParams())
+        assert (told.cl_ord_ids, told.out_of_reach) == (["mine"], ["left"])
+        told = await trader.cancel_all(peer, TimedParams(executor="sim"))
+        assert told.out_of_reach == []
+
+
 async def test_a_replaced_stop_order_is_measured_as_the_stop_order_it_is(
     tmp_path: Path, peer: Peer
 ) -> None:

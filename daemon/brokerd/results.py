@@ -10,10 +10,15 @@ from brokerd.views import Digits, ShownFill, ShownOrder
 
 
 class CancelAll(Struct, frozen=True):
-    """How many orders were asked to be canceled, and which; those already done are not counted."""
+    """
+    How many orders were asked to be canceled, and which; those already done are not counted.
+
+    `out_of_reach` match, too, but their executors are not configured any more: nothing was asked.
+    """
 
     requested: int
     cl_ord_ids: list[str]
+    out_of_reach: list[str]
 
 
 class Orders(Struct, frozen=True):

@@ -142,15 +142,17 @@ class Trading:
         window = read_window(params.time, self._clock.now_ns())
         # Orders that were taken before this call count, also those on their way to the disk.
         await self._engine.settle(Barrier())
-        meant = [
-            order.cl_ord_id
-            for link in self._links
-            for order in self._engine.blotter.unsettled(link.name)
-            if not order.is_over
-            and not order.is_external
-            and matches(wanted, order)
-            and window.holds(order)
-        ]
+        blotter, ours = self._engine.blotter, self._links.by_name
+        meant, out_of_reach = list[str](), list[str]()
+        for executor in blotter.executors():
+            (meant if executor in ours else out_of_reach).extend(
+                order.cl_ord_id
+                for order in blotter.unsettled(executor)
+                if not order.is_over
+                and not order.is_external
+                and matches(wanted, order)
+                and window.holds(order)
+            )
         requested: list[str] = []
         for start in range(0, len(meant), CANCELS_AT_ONCE):
             chunk = meant[start : start + CANCELS_AT_ONCE]
@@ -158,7 +160,9 @@ class Trading:
             requested.extend(
                 cl_ord_id for cl_ord_id, was_open in zip(chunk, done, strict=True) if was_open
             )
-        return results.CancelAll(requested=len(requested), cl_ord_ids=requested)
+        return results.CancelAll(
+            requested=len(requested), cl_ord_ids=requested, out_of_reach=out_of_reach
+        )
 
     def _submit(self, params: SubmitParams) -> Submit:
         """Make the message of a submit, checked as far as nothing must be waited for."""

@@ -84,10 +84,11 @@ class AsyncBroker(WithSettings):
         """
         Ask for a cancel of every working order that matches; return their cl_ord_ids.
 
-        Executor and group count as they are set; the window of `time_settings` does not.
+        Executor and group count as they are set; the window of `time_settings` does not. What is open
+        at executors that are not configured any more is out of reach: a RuntimeWarning names it.
         """
         told = await self._run(requests.cancel_all(self._settings, filters))
-        return list(told["cl_ord_ids"])
+        return requests.canceled(told)
 
     async def replace(
         self, trade: Trade | str, *, qty: Number | None = None, px: Number | None = None

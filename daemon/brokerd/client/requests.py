@@ -1,5 +1,6 @@
 """What each of the client's methods asks of the daemon, and how its answer is read. No I/O."""
 
+import warnings
 from collections.abc import Sequence
 from typing import Any, Generic, TypeVar
 
@@ -70,6 +71,15 @@ def cancel_all(settings: Settings, given: Filters) -> Request[dict[str, Any]]:
     The window of the loads is not meant: an order is not to go on working because it is old.
     """
     return Request("order.cancel_all", settings.whose(given), read_any, changes=True)
+
+
+def canceled(told: dict[str, Any]) -> list[str]:
+    """Return the cl_ord_ids that a cancel of all was asked of, and warn of those it could not reach."""
+    if out_of_reach := told.get("out_of_reach"):
+        which = ", ".join(out_of_reach)
+        what = f"not canceled, for their executors are not configured any more: {which}"
+        warnings.warn(what, RuntimeWarning, stacklevel=3)
+    return list(told["cl_ord_ids"])
 
 
 def replace(trade: Trade | str, qty: Number | None, px: Number | None) -> Request[Order]:

@@ -24,13 +24,17 @@ def run(control: Control, options: Namespace) -> Exit:
         note("brokerctl: nothing was canceled")
         return Exit.REFUSED
     result = control.tell("order.cancel_all", "brokerctl orders --status OPEN", asked)
+    out_of_reach = as_list(result.get("out_of_reach"))
     if control.out.is_json:
         control.out.record(result)
-        return Exit.DONE
-    note(f"cancel requested for {show(result.get('requested'))} orders")
-    for cl_ord_id in as_list(result.get("cl_ord_ids")):
-        print(show(cl_ord_id))
-    return Exit.DONE
+    else:
+        note(f"cancel requested for {show(result.get('requested'))} orders")
+        for cl_ord_id in as_list(result.get("cl_ord_ids")):
+            print(show(cl_ord_id))
+    if out_of_reach:
+        which = ", ".join(map(show, out_of_reach))
+        note(f"not canceled, for their executors are not configured any more: {which}")
+    return Exit.REFUSED if out_of_reach else Exit.DONE
 
 
 def _agreed(asked: dict[str, object]) -> bool:
