@@ -20,7 +20,7 @@ from tests.scripted import (
 
 from brokerd.blotter import Stage
 from brokerd.broker import decide
-from brokerd.executor import Accepted, Execution, Refused
+from brokerd.executor import Accepted, Execution, Refused, Report
 from brokerd.messages import Stranger
 from brokerd.states import ExecType
 from brokerd.views import show_order
@@ -129,6 +129,26 @@ def test_an_acknowledgement_without_the_venues_id_is_a_sign_of_the_order_all_the
     assert (play.order.ord_status, play.order.request) == (S.NEW, None)
     assert (play.order.venue_order_id, play.order.executor_id) == (None, None)
     assert play.tell(told) == []
+
+
+@pytest.mark.parametrize(
+    "first",
+    [
+        report(E.NEW, venue_order_id=None),
+        report(E.TRADE, venue_order_id=None, cum_qty=D(1)),
+    ],
+    ids=["acknowledged", "claimed"],
+)
+def test_an_order_that_was_taken_without_its_id_learns_it_and_then_its_fills(first: Report) -> None:
+    """A fetched fill names its order by the venue's id alone: it would be a stranger's."""
+    play = Play().submitted()
+    play.tell(reported(first, at_ns=2))
+    assert (play.order.acked_at_ns, play.order.venue_order_id) == (2, None)
+    play.tell(answered(Accepted(reports=(report(E.NEW),)), at_ns=3))
+    assert (play.order.acked_at_ns, play.order.venue_order_id) == (2, "1-x")
+    assert "order_acknowledged" not in play.tell(reported(report(E.NEW), at_ns=4))
+    play.tell(reported(replace(traded("t", 1), venue_cl_ord_id=None), at_ns=5))
+    assert play.order.cum_qty == D(1)
 
 
 @pytest.mark.parametrize("qty", [0, -3])

@@ -125,7 +125,7 @@ def test_a_claim_of_fills_is_a_sign_of_the_order_and_starts_the_count_again() ->
     play = doubted()
     play.tell(viewed(None, asked_at_ns=FINAL_NS))
     claimed = reported(report(E.TRADE, cum_qty=D(3)), at_ns=FINAL_NS + 5)
-    assert play.tell(claimed) == ["fills_missed", "ASK"]
+    assert play.tell(claimed) == ["order_acknowledged", "fills_missed", "ASK"]
     assert (play.order.ord_status, play.order.request) == (S.NEW, None)
     assert "order_rejected" not in play.tell(viewed(None, asked_at_ns=FINAL_NS + 10))
 

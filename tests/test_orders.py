@@ -429,6 +429,13 @@ def test_the_venue_does_not_take_back_a_claim_of_fills() -> None:
     assert fed(an_order(), *claims, canceled(cum_qty=D(3))).venue_cum_qty == D(4)
 
 
+def test_a_claim_of_fills_says_nothing_of_the_request() -> None:
+    """Journals have such a row before the request's doubt, and that must still have one to doubt."""
+    claim = FillsMissed(at_ns=5, cl_ord_id="x", cum_qty=D(4))
+    doubt = RequestDoubted(at_ns=6, cl_ord_id="x", request=RequestKind.NEW)
+    assert fed(an_order(), claim, doubt).in_doubt
+
+
 def test_the_first_reason_stands() -> None:
     order = fed(an_order(), canceled(reason="user", code="1"), canceled(reason="again", code="2"))
     assert (order.reason, order.code) == ("user", "1")

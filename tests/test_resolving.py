@@ -257,6 +257,16 @@ def test_a_wait_of_an_earlier_run_is_waited_for_anew() -> None:
     assert refusal(play, said(at_ns=50, waits_anew=(anew,))).reason == "may_still_arrive"
 
 
+def test_a_person_is_believed_where_only_an_earlier_run_was_promised_an_end() -> None:
+    """What its adapter promised was taken out of the configuration since."""
+    play = doubted(final_at_ns=FINAL_NS)
+    assert play.order.request is not None
+    assert refusal(play, said(is_answered=True)).reason == "venue_can_tell"
+    endless = replace(play.order.request, final_at_ns=None)
+    told = said(at_ns=9 * FINAL_NS, is_answered=True, waits_anew=(endless,))
+    assert "request_resolved" in play.tell(told)
+
+
 def test_a_word_about_another_request_contradicts_the_journal() -> None:
     play = doubted(K.CANCEL)
     event = RequestResolved(

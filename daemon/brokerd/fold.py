@@ -333,13 +333,7 @@ def _not_found(order: Order, event: OrderNotFound) -> dict[str, Any]:
 
 
 def _fills_missed(order: Order, event: FillsMissed) -> dict[str, Any]:
-    """Keep what the venue claims; who claims fills of an order has it."""
-    is_news = order.acked_at_ns is None or order.not_found_at_ns is not None
-    return {
-        **(_move(order, ExecType.NEW, event) if is_news else {}),
-        "venue_cum_qty": max(order.venue_cum_qty, event.cum_qty),
-        "acked_at_ns": order.acked_at_ns or event.at_ns,
-    }
+    return {"venue_cum_qty": max(order.venue_cum_qty, event.cum_qty)}
 
 
 def _disputed(order: Order, event: ReportDisputed) -> dict[str, Any]:

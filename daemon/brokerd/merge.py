@@ -42,8 +42,9 @@ def merge(stage: Stage, order: Order, message: Reported) -> None:
 def _merge_acknowledgement(stage: Stage, order: Order, message: Reported) -> None:
     report = message.report
     brings_sent_at = order.sent_at_ns is None and message.sent_at_ns is not None
-    is_news = order.acked_at_ns is None or order.not_found_at_ns is not None or brings_sent_at
-    if is_news:
+    brings_id = order.venue_order_id is None and report.venue_order_id is not None
+    is_sign = order.acked_at_ns is None or order.not_found_at_ns is not None
+    if is_sign or brings_sent_at or brings_id:
         stage.record(
             OrderAcknowledged(
                 at_ns=message.at_ns,
@@ -145,11 +146,16 @@ def _merge_last_word(stage: Stage, order: Order, message: Reported) -> None:
 
 
 def _note_missed_fills(stage: Stage, cl_ord_id: str, message: Reported) -> None:
-    """Put on record that the venue claims more fills than we have: they will be asked for."""
+    """
+    Put on record that the venue claims more fills than we have: they will be asked for.
+
+    Who claims fills of an order has it, whether it said so before or not.
+    """
     order, claimed = stage.get(cl_ord_id), message.report.cum_qty
     if order is None or claimed is None:
         return
     if claimed > order.cum_qty and claimed > order.venue_cum_qty:
+        _merge_acknowledgement(stage, order, message)
         stage.record(
             FillsMissed(
                 at_ns=message.at_ns, cl_ord_id=cl_ord_id, road=message.road, cum_qty=claimed

@@ -22,10 +22,11 @@ def resolve(stage: Stage, message: Resolve) -> Decision:
     order = stage.get(message.cl_ord_id)
     if order is None:
         return Decision(reply=unknown_order(message.cl_ord_id))
-    request = by_this_run(order, message.waits_anew).doubted
+    timed = by_this_run(order, message.waits_anew)
+    request = timed.doubted
     if request is None:
         return _resolve_unseen(stage, order, message)
-    refusal = _why_not(order, request, message)
+    refusal = _why_not(timed, request, message)
     if refusal is not None:
         return Decision(reply=refusal)
     order = stage.record_order(

@@ -50,10 +50,10 @@ def reply_before_commit(self: Engine) -> Any:
     return batch
 
 
-async def publish_before_commit(self: Engine, batch: Any) -> Any:
+async def publish_before_commit(self: Engine, batch: Any, committed: Any) -> None:
     if batch.stage.changes:
         self._feed.publish(batch.stage.changes)
-    return await _commit(self, batch)
+    await _commit(self, batch, committed)
 
 
 _publish = Feed.publish
