@@ -241,18 +241,76 @@ def test_a_replace_that_failed_by_its_second_half_is_judged_by_that() -> None:
         (NEW, 400, "-2013", "Order does not exist.", Verdict.IN_DOUBT),
         # "This code is sent when an error has been returned by the matching engine": which, its text says.
         (NEW, 400, "-1010", "An error of tomorrow.", Verdict.IN_DOUBT),
-        (NEW, 400, "-1010", "Market is closed.", Verdict.REFUSED),
+        (NEW, 400, "-1010", "Unknown order sent.", Verdict.IN_DOUBT),
+        (NEW, 400, "-1010", "The requested action would change no state; rejecting", Verdict.IN_DOUBT),
+        (REPLACE, 400, "-1010", "The requested action would change no state; rejecting", Verdict.ABOUT_ORDER),
+        (REPLACE, 400, "-1010", "Order was not canceled due to cancel restrictions.", Verdict.REFUSED),
+        (NEW, 400, "-1010", "Duplicate order sent.", Verdict.ABOUT_ORDER),
         (NEW, 400, "-2010", "A refusal of tomorrow.", Verdict.REFUSED),
         (CANCEL, 400, "-2010", "A refusal of tomorrow.", Verdict.IN_DOUBT),
         (CANCEL, 400, "-1013", "Invalid side.", Verdict.REFUSED),
         (REPLACE, 400, "-2010", "Duplicate order sent.", Verdict.ABOUT_ORDER),
     ],
-)
+)  # fmt: skip
 def test_no_refusal_is_read_from_what_may_have_happened(
     operation: RequestKind, status: int, code: str | None, message: str, verdict: Verdict
 ) -> None:
     row = OUTCOMES.judge(operation, status=status, code=code, message=message)
     assert row.verdict is verdict
+
+
+ENGINE_REFUSALS = (
+    "Market is closed.",
+    "Account has insufficient balance for requested action.",
+    "Market orders are not supported for this symbol.",
+    "Iceberg orders are not supported for this symbol.",
+    "Stop loss orders are not supported for this symbol.",
+    "Stop loss limit orders are not supported for this symbol.",
+    "Take profit orders are not supported for this symbol.",
+    "Take profit limit orders are not supported for this symbol.",
+    "Order amend is not supported for this symbol.",
+    "Price * QTY is zero or less.",
+    "QTY is zero or less",
+    "IcebergQty exceeds QTY.",
+    "This action is disabled on this account.",
+    "This account may not place or cancel orders.",
+    "Unsupported order combination",
+    "Order would trigger immediately.",
+    "Cancel order is invalid. Check origClOrdId and orderId.",
+    "Order would immediately match and take.",
+    "The relationship of the prices for the orders is not correct.",
+    "OCO orders are not supported for this symbol",
+    "Quote order qty market orders are not support for this symbol.",
+    "Trailing stop orders are not supported for this symbol.",
+    "Order cancel-replace is not supported for this symbol.",
+    "This symbol is not permitted for this account.",
+    "This symbol is restricted for this account.",
+    "Rest API trading is not enabled.",
+    "WebSocket API trading is not enabled.",
+    "FIX API trading is not enabled.",
+    "Order book liquidity is less than `LOT_SIZE` filter minimum quantity.",
+    "Order book liquidity is less than LOT_SIZE filter minimum quantity.",
+    "Order book liquidity is less than `MARKET_LOT_SIZE` filter minimum quantity.",
+    "Order book liquidity is less than symbol minimum quantity.",
+    "Order amend (quantity increase) is not supported.",
+    "Pegged orders are not supported for this symbol.",
+    "This order type may not use pegged price.",
+    "This price peg cannot be used with this order type.",
+    "Order book liquidity is too low for this pegged order.",
+    "OPO orders are not supported for this symbol.",
+    "Order amend (pending OPO order) is not supported.",
+)
+"""errors.md, Messages for -1010, -2010, -2011 and -2038: all that are a no, whatever the order is."""
+
+
+@pytest.mark.parametrize("code", ["-1010", "-2010"])
+@pytest.mark.parametrize("message", ENGINE_REFUSALS)
+def test_every_documented_no_of_the_engine_is_a_refusal(code: str, message: str) -> None:
+    """Of -1010 the text alone tells; an order that was refused is not left in doubt."""
+    for operation in (NEW, REPLACE):
+        row = OUTCOMES.judge(operation, status=400, code=code, message=message)
+        assert row.verdict is Verdict.REFUSED
+        assert row.reason != "new_order_refused"
 
 
 @pytest.mark.parametrize("row", OUTCOMES.rows, ids=str)

@@ -28,6 +28,26 @@ _PARAMETER_CODES = (
 
 _ENGINE_CODES = ("-1010", "-1013", "-2010")
 
+_ENGINE_REFUSALS = (
+    ("not_supported_for_symbol", "not supported for this symbol"),
+    ("not_supported_for_symbol", "not support for this symbol"),
+    ("not_supported", "Unsupported order combination"),
+    ("not_supported", "(quantity increase) is not supported"),
+    ("not_supported", "(pending OPO order) is not supported"),
+    ("not_supported", "may not use pegged price"),
+    ("not_supported", "price peg cannot be used"),
+    ("notional_out_of_range", "QTY is zero or less"),
+    ("qty_not_valid", "IcebergQty exceeds QTY"),
+    ("px_not_valid", "relationship of the prices"),
+    ("no_liquidity", "Order book liquidity is"),
+    ("not_permitted", "disabled on this account"),
+    ("not_permitted", "may not place or cancel"),
+    ("not_permitted", "for this account"),
+    ("not_permitted", "trading is not enabled"),
+    ("bad_request", "Cancel order is invalid"),
+)
+"""What else the engine says of an order that it did not take: the reason, and its own words."""
+
 
 def _refused(
     reason: str,
@@ -125,7 +145,7 @@ OUTCOMES = OutcomeTable(
         _refused(
             "order_has_fills",
             "web-socket-api.md, Cancel and replace order: cancelRestrictions ONLY_NEW",
-            "-2011",
+            ("-1010", "-2011"),
             "cancel restrictions",
             REPLACE,
         ),
@@ -140,13 +160,9 @@ OUTCOMES = OutcomeTable(
         _refused("would_trigger_at_once", _ENGINE, _ENGINE_CODES, "would trigger immediately"),
         _refused("would_trade", _ENGINE, _ENGINE_CODES, "immediately match and take"),
         _refused("market_closed", _ENGINE, _ENGINE_CODES, "Market is closed"),
-        _refused(
-            "not_supported_for_symbol", _ENGINE, _ENGINE_CODES, "not supported for this symbol"
-        ),
-        _refused("not_permitted", _ENGINE, _ENGINE_CODES, "disabled on this account"),
-        _refused("not_permitted", _ENGINE, _ENGINE_CODES, "may not place or cancel"),
-        _refused("not_permitted", _ENGINE, _ENGINE_CODES, "for this account"),
-        _refused("not_permitted", _ENGINE, _ENGINE_CODES, "trading is not enabled"),
+        *(_refused(reason, _ENGINE, _ENGINE_CODES, words) for reason, words in _ENGINE_REFUSALS),
+        # The order is already what the request asks for: an amend may have gone through before.
+        _about_order("amend_refused", REPLACE, "-1010", "would change no state"),
         # -1010 has no meaning but its message's, and -2010 none for a cancel.
         _refused("new_order_refused", "errors.md, -1013 INVALID_MESSAGE", "-1013"),
         _refused(
