@@ -1,7 +1,6 @@
-"""The edge to ccxt: what its exceptions prove, what it puts on the wire, and when it is imported."""
+"""The edge to ccxt: what it puts on the wire, what it is given, and when it is imported."""
 
 import importlib.util
-import inspect
 import subprocess
 import sys
 from collections.abc import AsyncGenerator
@@ -11,88 +10,18 @@ from pathlib import Path
 from typing import Any, cast
 
 import pytest
-from ccxt.base import errors
 from msgspec.structs import replace
 from tests.conformance.subject_ccxt import KEY, SECRET, config_for
 from tests.rawhttp import Seen, raw_server, reply
 
 from brokerd.clock import SystemClock
 from brokerd.errors import ConfigError, OutcomeUnknown, VenueUnavailable
-from brokerd.events import RequestKind
 from brokerd.executor import Accepted, CancelOrder, InDoubt, NotSent, OrderRef
-from brokerd.outcomes import Verdict
 from brokerd.secrets import Secret
 from brokerd_adapters.ccxt import CcxtConfig, CcxtCredential, CcxtExecutor, promises, words
 from brokerd_adapters.ccxt.library import Library, _about
-from brokerd_adapters.ccxt.outcomes import NOT_EXECUTED, OUTCOMES, REFUSALS
 from brokerd_adapters.ccxt.promises import Exchange
 from brokerd_adapters.ccxt.questions import Questions
-
-K, V = RequestKind, Verdict
-
-KINDS = {
-    name: kind
-    for name, kind in vars(errors).items()
-    if inspect.isclass(kind) and issubclass(kind, errors.BaseError)
-}
-
-
-@pytest.mark.parametrize("name", sorted(KINDS))
-def test_every_exception_of_ccxt_has_its_verdict(name: str) -> None:
-    """Also one that a newer ccxt adds: it must be given a thought, not a default."""
-    verdict = OUTCOMES.judge(K.NEW, code=name, message="whatever").verdict
-    kind = KINDS[name]
-    if name in NOT_EXECUTED:
-        assert issubclass(kind, errors.OperationFailed)
-        assert verdict is V.NOT_SENT
-    elif name == "DuplicateOrderId":
-        assert verdict is V.ABOUT_ORDER
-    elif name in {"OrderNotFound", "OrderNotCached"}:
-        # Not a word about an order that is new.
-        assert verdict is V.IN_DOUBT
-    elif issubclass(kind, errors.ExchangeError) and name not in {
-        # Raised before anything is sent, or by nobody.
-        "InvalidProxySettings",
-        "ExchangeClosedByUser",
-    }:
-        assert name in REFUSALS
-        assert verdict is V.REFUSED
-    else:
-        assert verdict is V.IN_DOUBT
-
-
-@pytest.mark.parametrize(
-    ("operation", "status", "code", "message", "verdict"),
-    [
-        (K.NEW, 400, "InvalidOrder", 'binance {"code":-2010,"msg":"Duplicate order sent."}', V.ABOUT_ORDER),
-        (K.NEW, 400, "InsufficientFunds", "no money", V.REFUSED),
-        (K.NEW, 503, "ExchangeError", 'binance {"code":-1008}', V.IN_DOUBT),
-        (K.NEW, 502, "ExchangeNotAvailable", "<html>", V.IN_DOUBT),
-        (K.NEW, 400, "RequestTimeout", "-1007", V.IN_DOUBT),
-        (K.NEW, 400, "OperationFailed", "-1006", V.IN_DOUBT),
-        (K.NEW, 200, "BadResponse", "half done", V.IN_DOUBT),
-        (K.NEW, 400, "InvalidNonce", "-1021", V.NOT_SENT),
-        (K.NEW, 429, "RateLimitExceeded", "-1003", V.NOT_SENT),
-        (K.NEW, 503, "OnMaintenance", "", V.IN_DOUBT),
-        # What ccxt calls a refusal, though the exchange itself does not know.
-        (K.NEW, 200, "InvalidOrder", 'bybit {"retCode":170146,"retMsg":"Order creation timeout"}', V.IN_DOUBT),
-        (K.NEW, 200, "ExchangeError", 'okx {"sCode":"51149","sMsg":"Order timed out."}', V.IN_DOUBT),
-        (K.NEW, 400, "ExchangeError", 'bitget {"code":"30009","msg":"system error"}', V.IN_DOUBT),
-        (K.NEW, 400, "BadRequest", 'kucoin {"code":"408000","msg":"Network timeout"}', V.IN_DOUBT),
-        (K.NEW, 408, "ExchangeError", "", V.IN_DOUBT),
-        (K.CANCEL, 200, "InvalidOrder", 'bybit {"retMsg":"Order cancellation timeout"}', V.IN_DOUBT),
-        (K.NEW, 400, "ExchangeError", "MIN_NOTIONAL", V.REFUSED),
-        (K.CANCEL, 400, "OrderNotFound", "Unknown order sent.", V.ABOUT_ORDER),
-        (K.CANCEL, 400, "InvalidOrder", "already filled", V.ABOUT_ORDER),
-        (K.CANCEL, 400, "AuthenticationError", "", V.REFUSED),
-        (K.CANCEL, 400, "SomethingNew", "", V.IN_DOUBT),
-    ],
-)  # fmt: skip
-def test_what_is_said_is_judged_with_the_status(
-    operation: K, status: int, code: str, message: str, verdict: V
-) -> None:
-    row = OUTCOMES.judge(operation, status=status, code=code, message=message)
-    assert row.verdict is verdict
 
 
 def credential() -> CcxtCredential:
@@ -272,6 +201,31 @@ def test_options_that_send_once_are_taken() -> None:
     options = {"maxRetriesOnFailure": 0, "order": {"warnings": [1]}, "recvWindow": 5_000}
     made = CcxtConfig(exchange="binance", credential="main", symbols=("A/B",), options=options)
     assert made.options == options
+
+
+@pytest.mark.parametrize(
+    ("urls", "key"),
+    [
+        ({"api": "http://api.example.com"}, "urls.api"),
+        ({"api": {"rest": {"private": "http://10.0.0.1:80"}}}, "urls.api.rest.private"),
+        ({"api": {"ws": "ws://stream.example.com"}}, "urls.api.ws"),
+        ({"api": {"ws": ["wss://a.example.com", "ws://b.example.com"]}}, "urls.api.ws"),
+        ({"api": "HTTP://api.example.com"}, "urls.api"),
+    ],
+)
+def test_a_key_never_goes_over_a_network_in_the_clear(urls: dict[str, Any], key: str) -> None:
+    with pytest.raises(ValueError, match=f"{key} is an https or wss address"):
+        CcxtConfig(exchange="binance", credential="main", symbols=("A/B",), urls=urls)
+
+
+def test_addresses_that_are_sealed_or_of_this_host_are_taken() -> None:
+    urls = {
+        "api": {"rest": "https://api.example.com", "ws": "wss://example.com", "version": 3},
+        "here": ["http://127.0.0.1:8080", "ws://localhost:8081"],
+        "hostname": "example.com",
+    }
+    made = CcxtConfig(exchange="binance", credential="main", symbols=("A/B",), urls=urls)
+    assert made.urls == urls
 
 
 class Told:

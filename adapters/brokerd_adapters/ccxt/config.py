@@ -5,6 +5,7 @@ from typing import Annotated, Any, cast
 from msgspec import Meta, Struct
 
 from brokerd.secrets import Secret
+from brokerd_adapters.kit.addresses import check_address
 
 
 class CcxtConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -36,6 +37,7 @@ class CcxtConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
         """Raise ValueError for options that would undo a promise."""
         if sends_again(self.options):
             raise ValueError("options.maxRetriesOnFailure sends orders twice: it stays 0")
+        _check_addresses("urls", self.urls)
 
 
 def sends_again(options: object) -> bool:
@@ -46,6 +48,18 @@ def sends_again(options: object) -> bool:
     return any(
         bool(each) if name in _RETRIES else sends_again(each) for name, each in named.items()
     )
+
+
+def _check_addresses(name: str, value: object) -> None:
+    """Raise ValueError, naming its key, for an address that a key would go to in the clear."""
+    if isinstance(value, dict):
+        for key, each in cast("dict[str, Any]", value).items():
+            _check_addresses(f"{name}.{key}", each)
+    elif isinstance(value, list):
+        for each in cast("list[object]", value):
+            _check_addresses(name, each)
+    elif isinstance(value, str) and "://" in value:
+        check_address(name, value)
 
 
 _RETRIES = {"maxRetriesOnFailure", "defaultMaxRetriesOnFailure"}

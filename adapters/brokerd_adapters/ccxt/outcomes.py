@@ -54,16 +54,47 @@ REFUSALS = (
 TROUBLE = (
     "timeout",
     "timed out",
+    "timed_out",
     "time out",
+    "deadline elapsed",
     "internal",
     "server error",
+    "server encountered",
+    "service error",
     "system error",
+    "system_error",
+    "system exception",
     "network error",
+    "unexpected error",
     "unknown error",
+    "unknown_error",
+    "unknownerror",
+    "status unknown",
+    "request failed",
+    "request_failed",
+    "writing failed",
+    "submitted to the system",
+    "te_cannot_connect",
+    "service unavailable",
+    "service_unavailable",
+    "technical issue",
+    "overload",
     "abnormal",
     "busy",
 )
 """What an exchange says that does not know itself what became of an order."""
+
+TROUBLE_CODES = ("COMMON_002", "COMMON_003")
+"""The same, of an exchange that says it by a code alone: xt's "busy" and "failed, try later"."""
+
+DUPLICATE = (
+    "duplicate",
+    "already exist",
+    "already been processed",
+    "is repeated",
+    "must be unique",
+)
+"""What exchanges say of a client id, or an order, that they have seen before."""
 
 OUTCOMES = OutcomeTable(
     [
@@ -102,6 +133,16 @@ OUTCOMES = OutcomeTable(
             )
             for words in TROUBLE
         ),
+        *(
+            Row(
+                verdict=Verdict.IN_DOUBT,
+                reason="venue_trouble",
+                source="xt, in ccxt's table of codes: it sends no words with them",
+                code=REFUSALS,
+                message=code,
+            )
+            for code in TROUBLE_CODES
+        ),
         Row(
             verdict=Verdict.IN_DOUBT,
             reason="no_word_about_it",
@@ -116,13 +157,16 @@ OUTCOMES = OutcomeTable(
             on=RequestKind.NEW,
             code="DuplicateOrderId",
         ),
-        Row(
-            verdict=Verdict.ABOUT_ORDER,
-            reason="duplicate_client_id",
-            source="binance -2010 and others come as InvalidOrder",
-            on=RequestKind.NEW,
-            code=("InvalidOrder", "BadRequest", "ExchangeError"),
-            message="duplicate",
+        *(
+            Row(
+                verdict=Verdict.ABOUT_ORDER,
+                reason="duplicate_client_id",
+                source="binance -2010, okx 51016 and others, in ccxt's tables of codes",
+                on=RequestKind.NEW,
+                code=("InvalidOrder", "BadRequest", "ExchangeError", "OperationRejected"),
+                message=words,
+            )
+            for words in DUPLICATE
         ),
         # "Unknown", "already filled", "already canceled": which one only the order tells.
         Row(
