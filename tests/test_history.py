@@ -3,6 +3,7 @@
 import asyncio
 import os
 import sqlite3
+import threading
 from collections.abc import Callable
 from decimal import Decimal
 from pathlib import Path
@@ -148,19 +149,102 @@ async def test_a_list_that_takes_too_long_is_ended_and_makes_way(
         assert not history.is_damaged
 
 
-async def test_a_list_that_is_interrupted_for_another_is_to_be_asked_again(tmp_path: Path) -> None:
-    await live(tmp_path, a_day())
+async def test_two_lists_that_take_too_long_are_both_ended(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each by its own limit: one that ran on with nobody waiting would hang whoever closes."""
+    monkeypatch.setattr("brokerd.history.read.LIST_S_MAX", 0.2)
     async with both(tmp_path) as (_, history), asyncio.TaskGroup() as group:
-        asked = group.create_task(refused(history), name="asked")
-        while not asked.done():
-            await asyncio.sleep(0)
-            await history._lists.interrupt()
-        assert asked.result() == "list_too_long"
+        asked = [group.create_task(refused(history, ENDLESS), name="asked") for _ in range(2)]
+    assert [each.result() for each in asked] == ["list_too_long"] * 2
 
 
-async def refused(history: SqliteHistory) -> str:
+async def test_a_short_list_behind_a_long_one_has_its_own_time(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    story = a_day()
+    await live(tmp_path, story)
+    async with both(tmp_path) as (_, history), asyncio.TaskGroup() as group:
+        monkeypatch.setattr("brokerd.history.read.LIST_S_MAX", 0.2)
+        long = group.create_task(refused(history, ENDLESS), name="long")
+        await asyncio.sleep(0)
+        monkeypatch.undo()
+        entries = await history.order_entries("bot-1")
+        assert long.result() == "list_too_long"
+        assert len(entries) == 4
+
+
+async def test_who_waits_in_vain_is_told_of_the_others_and_interrupts_none(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with both(tmp_path) as (_, history), asyncio.TaskGroup() as group:
+        gate = await Gate.of(history)
+        first = group.create_task(history._fetch(GATED), name="first")
+        await gate.entered()
+        monkeypatch.setattr("brokerd.history.read.TURN_S_MAX", 0.01)
+        assert await refused(history, "SELECT 1") == "lists_busy"
+        gate.open.set()
+        assert await first == [(GATED_ROWS,)]
+
+
+@pytest.mark.parametrize("is_begun", [False, True])
+async def test_a_list_whose_caller_is_cancelled_is_ended(tmp_path: Path, *, is_begun: bool) -> None:
+    """Also one that its thread has not begun yet, which an interrupt does not hit."""
+    async with both(tmp_path) as (_, history), asyncio.TaskGroup() as group:
+        gate = await Gate.of(history)
+        gate.open.set()
+        asked = group.create_task(history._fetch(GATED.replace(" LIMIT 100000", "")), name="asked")
+        await (gate.entered() if is_begun else asyncio.sleep(0))
+        asked.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await asked
+        assert await history._fetch("SELECT 1") == [(1,)]
+
+
+async def test_one_that_is_cancelled_while_it_waits_leaves_the_others_alone(tmp_path: Path) -> None:
+    async with both(tmp_path) as (_, history), asyncio.TaskGroup() as group:
+        gate = await Gate.of(history)
+        first, second, third = (
+            group.create_task(history._fetch(sql), name=sql) for sql in (GATED, ENDLESS, "SELECT 1")
+        )
+        await gate.entered()
+        second.cancel()
+        gate.open.set()
+        assert await first == [(GATED_ROWS,)]
+        assert await third == [(1,)]
+
+
+GATED_ROWS = 100_000
+GATED = (
+    "WITH RECURSIVE n(i) AS (SELECT gate() UNION ALL SELECT i + 1 FROM n LIMIT 100000)"
+    " SELECT count(*) FROM n"
+)
+
+
+class Gate:
+    """A function of SQL's that a statement cannot get by until it is opened."""
+
+    def __init__(self) -> None:
+        self.open = threading.Event()
+        self._entered = threading.Event()
+
+    @classmethod
+    async def of(cls, history: SqliteHistory) -> "Gate":
+        gate = cls()
+        await history._lists.create_function("gate", 0, gate._pass)
+        return gate
+
+    async def entered(self) -> None:
+        assert await asyncio.to_thread(self._entered.wait, 30)
+
+    def _pass(self) -> int:
+        self._entered.set()
+        return self.open.wait(30)
+
+
+async def refused(history: SqliteHistory, sql: str) -> str:
     with pytest.raises(Busy) as error:
-        await history._fetch(ENDLESS)
+        await history._fetch(sql)
     return error.value.reason
 
 

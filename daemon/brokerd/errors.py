@@ -194,7 +194,7 @@ class JournalFull(Refused):
 
 
 class Busy(Refused):
-    """A queue is at its bound. Try again in a moment."""
+    """A queue is at its bound, or the answer takes too long: the hint says what helps."""
 
     code = 303
     name = "busy"

@@ -37,7 +37,7 @@ from brokerd.history.query import (
     tags,
 )
 from brokerd.history.schema import decode_fill, decode_order
-from brokerd.journal.sqlite import code, placeholders
+from brokerd.journal.sqlite import INTERRUPTED, code, limited, placeholders
 from brokerd.orders import Order
 from brokerd.states import OrdStatus
 from brokerd.storage import READ_MAX, Journal, Row
@@ -46,7 +46,8 @@ from brokerd.terms import Side
 LIST_S_MAX = 10.0
 """How long one statement of a list may take: others wait for it, and so does the file's log."""
 
-INTERRUPTED = "SQLITE_INTERRUPT"
+TURN_S_MAX = 15.0
+"""How long one may wait for others: who waits for a single one comes to its turn."""
 
 SORT_MAX = 5_000
 """Orders that are quicker sorted than looked for along an index of times."""
@@ -70,6 +71,7 @@ class HistoryReader(HistoryLookup):
     ) -> None:
         super().__init__(journal, lookups)
         self._lists = lists
+        self._turn = asyncio.Lock()
 
     async def order_entries(self, cl_ord_id: str) -> list[Row]:
         """Return all journal rows of one order, oldest first; empty if it is unknown."""
@@ -119,21 +121,23 @@ class HistoryReader(HistoryLookup):
 
     async def _fetch(self, sql: str, params: Sequence[Any] = ()) -> list[Any]:
         """
-        Run one statement for a list; Busy if that takes more than LIST_S_MAX.
+        Run one statement for a list; Busy if its turn does not come in time, or its end.
 
-        Statements run in the order they came, each with the same time: the one that is interrupted
-        is the oldest there is.
+        One at a time, to its end: an interrupt hits whatever statement the connection runs.
         """
         try:
-            async with asyncio.timeout(LIST_S_MAX):
-                return await self._fetched(self._lists, sql, params)
+            async with asyncio.timeout(TURN_S_MAX):
+                await self._turn.acquire()
         except TimeoutError as error:
-            await self._lists.interrupt()
-            raise _too_long() from error
+            raise _no_turn() from error
+        try:
+            return await limited(self._lists, self._fetched(self._lists, sql, params), LIST_S_MAX)
         except sqlite3.OperationalError as error:
             if code(error) != INTERRUPTED:
                 raise
             raise _too_long() from error
+        finally:
+            self._turn.release()
 
     async def _drivers(self, query: OrderQuery) -> tuple[float, list[Driver]]:
         """
@@ -193,6 +197,14 @@ class HistoryReader(HistoryLookup):
         sql = f"SELECT no, body FROM orders WHERE no IN {placeholders(len(keys))}"
         bodies = dict(await self._fetch(sql, [no for _, no in keys]))
         return [(bodies[no], created_at_ns, no) for created_at_ns, no in keys]
+
+
+def _no_turn() -> Busy:
+    return Busy(
+        f"others' lists take so long that the turn of this question did not come in {TURN_S_MAX:g} s",
+        reason="lists_busy",
+        hint="ask again in a moment",
+    )
 
 
 def _too_long() -> Busy:

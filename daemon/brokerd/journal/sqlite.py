@@ -2,7 +2,8 @@
 SQLite through aiosqlite: how connections are opened, closed and awaited.
 
 Rule 1: of all connections to a file exactly one writes and checkpoints; the others are `mode=ro`.
-Rule 2: an awaited statement is watched to its end, whoever is cancelled meanwhile (`finish`).
+Rule 2: an awaited statement is watched to its end, whoever is cancelled meanwhile (`finish`); where
+        nobody may need its result any more, that end is brought about (`limited`).
 Rule 3: no statement outlives the call that made it: results are fetched whole, in bounded pieces.
 """
 
@@ -24,7 +25,10 @@ STATEMENTS_MAX = 64
 """Compiled statements kept by a connection; an INSERT of many rows holds about 1 kB for each."""
 
 BUSY_TIMEOUT_S = 5.0
+INTERRUPT_EVERY_S = 0.05
+
 FULL = "SQLITE_FULL"
+INTERRUPTED = "SQLITE_INTERRUPT"
 UNIQUE = "SQLITE_CONSTRAINT_UNIQUE"
 
 
@@ -78,6 +82,22 @@ async def finish(work: Coroutine[Any, Any, T]) -> T:
     return task.result()
 
 
+async def limited(db: aiosqlite.Connection, statement: Coroutine[Any, Any, T], limit_s: float) -> T:
+    """
+    Await the only statement of a connection; it is interrupted at its limit, or if cancelled.
+
+    Whatever is returned or raised, it has ended by then: its result, SQLite's INTERRUPTED, or the
+    cancellation.
+    """
+    task = asyncio.get_running_loop().create_task(statement, name="limited")
+    try:
+        await asyncio.wait((task,), timeout=limit_s)
+    finally:
+        if not task.done():
+            await finish(_interrupted(db, task))
+    return task.result()
+
+
 @lru_cache(maxsize=512)
 def multi_row(insert: str, row: str, count: int, tail: str = "") -> str:
     """Return one INSERT of `count` rows: one step of SQLite, one hop, one transaction."""
@@ -106,6 +126,15 @@ def sync_directory(path: Path) -> None:
         os.fsync(fd)
     finally:
         os.close(fd)
+
+
+async def _interrupted(db: aiosqlite.Connection, task: asyncio.Task[Any]) -> None:
+    while not task.done():
+        # Again and again: one that its thread is only about to begin is not hit.
+        await db.interrupt()
+        await asyncio.wait((task,), timeout=INTERRUPT_EVERY_S)
+    if not task.cancelled():
+        task.exception()  # known to whoever asks: a caller that is cancelled does not
 
 
 async def _opened(db: aiosqlite.Connection) -> None:
