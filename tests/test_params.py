@@ -14,6 +14,7 @@ from brokerd.params import (
     FilterParams,
     ListParams,
     ReplaceParams,
+    StatsParams,
     SubmitParams,
     SubscribeParams,
     TimedParams,
@@ -237,6 +238,24 @@ def test_a_window_of_two_minds_is_refused(members: dict[str, str], field: str) -
 def test_every_parameter_has_a_limit(kind: type[Any], members: dict[str, object]) -> None:
     with pytest.raises(msgspec.ValidationError):
         read(kind, **members)
+
+
+@pytest.mark.parametrize("kind", [SubmitParams, FilterParams, ListParams, FillParams, StatsParams])
+@pytest.mark.parametrize("group", [{"a\0b": "x"}, {"k": "v", "a": "x\0"}])
+def test_a_group_with_a_nul_in_it_is_refused(kind: type[Any], group: dict[str, str]) -> None:
+    """SQLite's JSON functions cut a text there: such a key would be taken for another."""
+    members = LIMIT if kind is SubmitParams else {}
+    with pytest.raises(InvalidParams, match="group has a NUL character in it") as error:
+        read(kind, **members, group=group)
+    assert (error.value.reason, error.value.field) == ("nul_character", "group")
+
+
+@pytest.mark.parametrize("kind", [ListParams, StatsParams])
+@pytest.mark.parametrize("keys", ["a\0b", ["k", "\0"]])
+def test_a_key_to_group_by_has_no_nul_either(kind: type[Any], keys: object) -> None:
+    with pytest.raises(InvalidParams) as error:
+        read(kind, group_by=keys)
+    assert (error.value.reason, error.value.field) == ("nul_character", "group_by")
 
 
 @pytest.mark.parametrize(

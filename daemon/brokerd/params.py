@@ -8,6 +8,7 @@ as they came until `read_number` has parsed them.
 
 import re
 from decimal import Decimal
+from itertools import chain
 from typing import Annotated, Any, Literal
 
 import msgspec
@@ -17,7 +18,7 @@ from brokerd.errors import InvalidOrder, InvalidParams
 from brokerd.events import Resolution
 from brokerd.filters import OrderFilter
 from brokerd.orders import Order
-from brokerd.rpc import Number, absent, read_number
+from brokerd.rpc import Number, absent, read_number, refuse_nul
 from brokerd.states import OrdStatus, Status
 from brokerd.stats.tally import OWN_KEYS
 from brokerd.terms import (
@@ -85,6 +86,9 @@ class SubmitParams(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True
     group: Group = {}
     wait: Literal["journal", "venue"] = "journal"
     timeout_s: Annotated[float, Meta(ge=0, le=WAIT_S_MAX)] = 5.0
+
+    def __post_init__(self) -> None:
+        refuse_nul("group", chain(*self.group.items()))
 
 
 class OrderParams(Struct, frozen=True, forbid_unknown_fields=True):
@@ -180,6 +184,9 @@ class FilterParams(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True
     side: Side | None = None
     group: Group = {}
 
+    def __post_init__(self) -> None:
+        refuse_nul("group", chain(*self.group.items()))
+
 
 class TimedParams(FilterParams, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """Which orders are meant, of which time; what is left out does not filter."""
@@ -199,6 +206,10 @@ class ListParams(TimedParams, frozen=True, forbid_unknown_fields=True, kw_only=T
     latest_group: bool = False
     limit: Limit = 100
     cursor: str | None = None
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        refuse_nul("group_by", several(self.group_by))
 
 
 class FillParams(FilterParams, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -220,6 +231,10 @@ class StatsParams(TimedParams, frozen=True, forbid_unknown_fields=True, kw_only=
 
     group_by: GroupKey | GroupKeys | None = None
     limit: Limit = 100
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        refuse_nul("group_by", several(self.group_by))
 
 
 class SubscribeParams(FilterParams, frozen=True, forbid_unknown_fields=True, kw_only=True):

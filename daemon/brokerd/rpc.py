@@ -6,6 +6,7 @@ messages. The id is echoed byte for byte, so any JSON number or string a client 
 Specification: jsonrpc.org/specification.
 """
 
+from collections.abc import Iterable
 from decimal import Decimal
 from itertools import takewhile
 from typing import Annotated, Any, TypeVar, get_args
@@ -280,6 +281,17 @@ def read_number(field: str, raw: Raw) -> Decimal | None:
         raise InvalidParams(
             f"{field} {why}", reason="not_a_decimal", field=field, hint=_NUMBER_HINT
         ) from None
+
+
+def refuse_nul(field: str, texts: Iterable[str]) -> None:
+    """Raise InvalidParams if a text has a NUL: SQLite's JSON functions would cut it there."""
+    if any("\0" in text for text in texts):
+        raise InvalidParams(
+            f"{field} has a NUL character in it",
+            reason="nul_character",
+            field=field,
+            hint="leave it out",
+        )
 
 
 def _named_in(what: str) -> str | None:
