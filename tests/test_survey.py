@@ -5,6 +5,7 @@ asked, in whatever pieces it followed, and whether distributions are exact or ro
 
 import sqlite3
 from contextlib import closing
+from decimal import Decimal
 from itertools import groupby
 from pathlib import Path
 
@@ -24,6 +25,7 @@ from brokerd.survey import answers, keys, schema, shelf, source, store
 from brokerd.survey.answers import TooMuch
 from brokerd.survey.cells import Cells, Dims
 from brokerd.survey.question import Question
+from brokerd.terms import Quote
 
 
 @pytest.fixture(scope="module")
@@ -263,6 +265,30 @@ def test_marks_come_in_when_they_are_due(tmp_path: Path) -> None:
     with desk.followed(filled_ns + 10 * S) as kept:
         (after,) = kept.ask(question).rows.values()
     assert after["USDT"].sum("markout_1s_n") == 2
+
+
+@pytest.mark.parametrize(("bid_px", "ask_px"), [("0", "101"), ("100", "0"), ("0.0", "0.0")])
+def test_a_quote_on_record_with_an_empty_side_is_no_mark(
+    tmp_path: Path, bid_px: str, ask_px: str
+) -> None:
+    """Older journals have them: the next quote in time is the mark, as if this one were not there."""
+    story = list(life(0, T0))
+    (quoted,) = [event for event in story if isinstance(event, QuoteSampled)]
+    empty_ns = quoted.at_ns - 1
+    empty = replace(quoted, at_ns=empty_ns, quote=Quote(Decimal(bid_px), Decimal(ask_px), empty_ns))
+    question = Question(seq=0, now_ns=LATER)
+    found = []
+    for name, events in (("whole", story), ("empty", [empty, *story])):
+        (tmp_path / name).mkdir()
+        desk = Desk(tmp_path / name)
+        desk.tell(events)
+        with desk.followed() as kept:
+            answer = kept.ask(question)
+        assert_same(answer, desk.replayed(question, is_exact=answer.is_exact), question)
+        (tally,) = answer.rows.values()
+        assert tally["USDT"].sum("markout_1s_n") == 2
+        found.append(tally["USDT"].sums)
+    assert found[0] == found[1]
 
 
 def test_only_quotes_that_may_be_a_mark_are_read(

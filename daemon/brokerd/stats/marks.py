@@ -81,4 +81,9 @@ def _mark(seen: Mids, due_ns: int, grace_ns: int) -> int | None:
 
 def is_fresh(quote: Quote, at_ns: int) -> bool:
     """Whether a quote is a benchmark at that time: young enough, and not of an empty book."""
-    return at_ns - quote.at_ns <= QUOTE_AGE_NS_MAX and quote.bid_px > 0 < quote.ask_px
+    return at_ns - quote.at_ns <= QUOTE_AGE_NS_MAX and is_two_sided(quote)
+
+
+def is_two_sided(quote: Quote) -> bool:
+    """Whether there is a mid price: a side of the book that is empty is told as 0."""
+    return quote.bid_px > 0 < quote.ask_px

@@ -9,7 +9,7 @@ from collections.abc import Iterable
 
 from brokerd.blotter import Blotter
 from brokerd.events import DaemonStarted, Entry, OrderTraded, QuoteSampled
-from brokerd.stats.marks import Mids
+from brokerd.stats.marks import Mids, is_two_sided
 from brokerd.stats.sample import Sample, fill_of, is_measured, mid, sample
 
 
@@ -24,7 +24,7 @@ def samples(rows: Iterable[tuple[int, Entry]], now_ns: int) -> list[Sample]:
         blotter.fold(seq, event)
         if isinstance(event, OrderTraded):
             fills[event.cl_ord_id].append(event)
-        elif isinstance(event, QuoteSampled):
+        elif isinstance(event, QuoteSampled) and is_two_sided(event.quote):
             mids = seen[event.executor, event.symbol]
             mids.at_ns.append(event.at_ns)
             mids.mids.append(mid(event.quote))

@@ -10,7 +10,7 @@ from brokerd.history.schema import decode_fill, decode_order
 from brokerd.journal.sqlite import placeholders
 from brokerd.money import parse_decimal
 from brokerd.orders import Order
-from brokerd.stats.marks import Mids, spans
+from brokerd.stats.marks import Mids, is_two_sided, spans
 from brokerd.stats.sample import Fill, fill_of, mid
 from brokerd.terms import Quote
 
@@ -68,6 +68,8 @@ class Source:
         seen = Mids([], [])
         for span in within:
             for at_ns, bid, ask in self._history.execute(sql, (executor, symbol, *span)):
-                seen.at_ns.append(at_ns)
-                seen.mids.append(mid(Quote(parse_decimal(bid), parse_decimal(ask), at_ns)))
+                quote = Quote(parse_decimal(bid), parse_decimal(ask), at_ns)
+                if is_two_sided(quote):  # older journals have others on record
+                    seen.at_ns.append(at_ns)
+                    seen.mids.append(mid(quote))
         return seen
