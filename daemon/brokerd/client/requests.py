@@ -159,7 +159,13 @@ def page(
 def fills(
     settings: Settings, trade: Trade | str | None, cursor: str | None, given: Filters
 ) -> Request[Page[Fill]]:
-    """Ask for a page of fills, of one trade or of all that match; a fill has but one time."""
+    """
+    Ask for a page of fills, of one trade or of all that match; a fill has but one time.
+
+    A trade that is named is meant whatever is set: only what is given filters its fills.
+    """
+    if trade is not None:
+        settings = Settings(executor=None)
     params = {**settings.filters(given), "limit": PAGE, "cursor": cursor}
     if settings.time and "time" not in given:
         params["time"] = {**settings.time, "by": "filled"}
