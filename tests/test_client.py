@@ -3,7 +3,6 @@ The Python client against a real daemon: the design's own words, and what happen
 """
 
 import asyncio
-import gc
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -403,6 +402,23 @@ def test_fills_are_those_of_a_trade_or_of_all_that_match(broker: Broker) -> None
     assert broker.fills(time=FUTURE) == []
 
 
+async def test_the_fills_of_a_trade_are_all_of_them_whatever_is_set(
+    broker: Broker, daemon: DaemonProcess
+) -> None:
+    """A bot that looked at its own hour and group was told that a trade outside had no fills."""
+    trade = Trade(symbol="BTCUSDT", side="buy", ord_type="market", qty="0.01")
+    broker.submit(trade, wait="venue")
+    async with AsyncBroker(daemon.socket_path, executor="elsewhere") as bot:
+        for settings in (broker, bot):
+            settings.group_settings(user="somebody-else")
+            settings.time_settings(**FUTURE)
+        (fill,) = broker.fills(trade)
+        assert fill.cl_ord_id == trade.cl_ord_id
+        assert await bot.fills(fill.cl_ord_id) == [fill]
+        assert await bot.fills(trade, time=FUTURE) == broker.fills(trade, side="sell") == []
+        assert broker.fills() == []
+
+
 async def test_so_it_will_with_asyncio(broker: Broker, daemon: DaemonProcess) -> None:
     cl_ord_id = broker.submit(resting(), wait="venue").cl_ord_id
     assert cl_ord_id is not None
@@ -441,24 +457,3 @@ def test_statuses_may_come_from_a_generator_and_the_socket_from_pathlib(
     with Broker(Path(daemon.socket_path)) as other:
         found = other.load(status=(each for each in ("OPEN", "PENDING")))  # type: ignore[arg-type]
     assert mine.cl_ord_id in {trade.cl_ord_id for trade in found}
-
-
-@pytest.mark.filterwarnings("ignore:unclosed transport:ResourceWarning")
-def test_a_broker_for_asyncio_outlives_its_loop(daemon: DaemonProcess) -> None:
-    """A script that calls `asyncio.run` again and again waited ten seconds, then heard of no daemon."""
-    bot = AsyncBroker(daemon.socket_path)
-    for _ in range(3):
-        assert asyncio.run(bot.call("daemon.ping"))["pong"]
-    asyncio.run(bot.aclose())
-    gc.collect()
-
-
-def test_a_broker_in_use_in_one_loop_is_refused_in_another(daemon: DaemonProcess) -> None:
-    async def ask() -> None:
-        bot = AsyncBroker(daemon.socket_path)
-        await bot.call("daemon.ping")
-        with pytest.raises(errors.InvalidRequest, match="in another event loop"):
-            await asyncio.to_thread(asyncio.run, bot.call("daemon.ping"))
-        await bot.aclose()
-
-    asyncio.run(ask())

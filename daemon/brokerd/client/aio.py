@@ -7,12 +7,12 @@ import asyncio
 import socket
 from collections import deque
 from collections.abc import AsyncGenerator, Callable, Sequence
-from contextlib import aclosing
+from contextlib import aclosing, suppress
 from os import PathLike
-from typing import Any, Self, TypeVar, Unpack
+from typing import Any, Self, TypeVar, Unpack, cast
 
 from brokerd.client import requests
-from brokerd.client.blocking import AWAY_S_MAX, TIMEOUT_S
+from brokerd.client.blocking import AWAY_S_MAX, CHUNK_BYTES, TIMEOUT_S
 from brokerd.client.protocol import (
     Answer,
     Conversation,
@@ -25,7 +25,7 @@ from brokerd.client.protocol import (
 from brokerd.client.requests import LOOK_S, Page
 from brokerd.client.settings import Filters, WithSettings
 from brokerd.client.trade import Event, Fill, Number, Order, Trade, event_of
-from brokerd.errors import InvalidRequest
+from brokerd.errors import BrokerdError, InvalidRequest
 from brokerd.sockets import connect_first, socket_paths
 
 T = TypeVar("T")
@@ -230,15 +230,16 @@ class AsyncBroker(WithSettings):
         """Leave behind what belongs to a loop that is over; refuse to share with one that is not."""
         if loop is self._loop:
             return
-        if self._loop is not None and not self._loop.is_closed() and self._link is not None:
-            raise InvalidRequest(
-                "this AsyncBroker is in use in another event loop",
-                reason="another_loop",
-                hint="make one in each loop, or aclose() it there first",
-            )
-        if self._link is not None:
-            self._link.abandon()
-            self._link = None
+        if self._loop is not None and self._link is not None:
+            if self._loop.is_closed():
+                self._link.abandon()
+            elif not self._link.is_lost:
+                raise InvalidRequest(
+                    "this AsyncBroker is in use in another event loop",
+                    reason="another_loop",
+                    hint="make one in each loop, or aclose() it there first",
+                )
+        self._link = None
         self._loop, self._connecting = loop, asyncio.Lock()
 
     async def _connection(self) -> "_Link":
@@ -271,6 +272,7 @@ class _Link(asyncio.Protocol):
         self._unread: deque[Event] = deque()
         self._arrived = asyncio.Event()
         self._why = ""
+        self._refusal: BrokerdError | None = None
 
     @property
     def is_lost(self) -> bool:
@@ -278,8 +280,8 @@ class _Link(asyncio.Protocol):
         return bool(self._why)
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)  # noqa: S101 - that is what sockets have
-        self._transport = transport
+        # uvloop's transports are no subclass of asyncio's; a stream socket's has all that is used.
+        self._transport = cast("asyncio.Transport", transport)
 
     def data_received(self, data: bytes) -> None:
         try:
@@ -289,6 +291,8 @@ class _Link(asyncio.Protocol):
             self._end(str(lost))
 
     def connection_lost(self, exc: Exception | None) -> None:
+        if exc is not None:
+            self._read_rest()
         self._end(f"the connection broke: {exc}" if exc else "the daemon hung up")
 
     def close(self) -> None:
@@ -300,6 +304,8 @@ class _Link(asyncio.Protocol):
 
     async def call(self, request: Request[Any]) -> Any:
         """Return the result, still raw; raise the daemon's error, or Lost."""
+        if self._refusal is not None:
+            raise self._refusal
         if self._why or self._transport is None:
             raise Lost(self._why, was_sent=False)
         call_id, line = self._conversation.ask(request)
@@ -330,11 +336,15 @@ class _Link(asyncio.Protocol):
             except TimeoutError:
                 return
 
+    def _read_rest(self) -> None:
+        """Read what the daemon said before it hung up: a write that fails drops it unread."""
+        with suppress(OSError):
+            while data := self._socket.recv(CHUNK_BYTES):
+                self.data_received(data)
+
     def _take(self, message: Answer | Told) -> None:
         if isinstance(message, Answer):
-            waiter = self._waiting.get(message.id or 0)
-            if waiter is not None and not waiter.done():
-                waiter.set_result(message)
+            self._answer(message)
         elif message.method == "event":
             self._unread.append(event_of(message.params))
             self._arrived.set()
@@ -342,6 +352,22 @@ class _Link(asyncio.Protocol):
                 self._transport.pause_reading()
         elif message.method == "events.ended":
             self._end("the daemon ended the subscription")
+
+    def _answer(self, answer: Answer) -> None:
+        if answer.id is None:
+            self._refuse(answer)
+            return
+        waiter = self._waiting.get(answer.id)
+        if waiter is not None and not waiter.done():
+            waiter.set_result(answer)
+
+    def _refuse(self, refusal: Answer) -> None:
+        """Tell all who wait, and whoever was about to ask: what answers no call turns away all."""
+        self._refusal = refusal.error
+        for waiter in self._waiting.values():
+            if not waiter.done():
+                waiter.set_result(refusal)
+        self._end("the daemon turned the connection away")
 
     def _end(self, why: str) -> None:
         self._why = self._why or why

@@ -159,7 +159,8 @@ class Broker(WithSettings):
         """
         Load executions, newest first: of one trade, or of all that match as `load` has it.
 
-        The window that is set counts by the time of the fill.
+        The window that is set counts by the time of the fill. For a trade that is named, only what
+        is given here filters.
         """
         return self._all(
             lambda cursor: requests.fills(self._settings, trade, cursor, filters), limit
@@ -277,7 +278,8 @@ class _Link:
                 if isinstance(message, Answer) and message.id in {call_id, None}:
                     # What stands behind an answer to a subscribe are its first events.
                     del self._unread[: place + 1]
-                    self.is_waiting = False
+                    # What answers no call turns the connection away: it is not to be used again.
+                    self.is_waiting = message.id is None
                     if message.error is not None:
                         raise message.error
                     return message.result
@@ -301,6 +303,9 @@ class _Link:
         try:
             self._socket.settimeout(max(deadline_s - time.monotonic(), 0.001))
             self._socket.sendall(line)
+        except ConnectionError:
+            # Hung up; what the daemon said before is still to be read.
+            return
         except OSError as error:
             raise Lost(f"sending failed: {error}") from error
 
